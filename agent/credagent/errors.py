@@ -1,0 +1,85 @@
+"""Every error a person can meet, in families by origin; no I/O and no secret belongs here.
+
+An error says what went wrong (`what`), why (`why`) and what to do (`hint`). `code` is stable and may be tested by
+programs; texts may change. None of the texts may hold a secret: callers put names, codes and sizes into them only.
+"""
+
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """Process exit codes (sysexits.h where it has one)."""
+
+    DONE = 0
+    CHECK_FAILED = 1
+    USAGE = 64
+    REFUSED = 65
+    UNAVAILABLE = 69
+    INTERNAL = 70
+    OUTPUT = 73
+    PERMISSION = 77
+    CONFIGURATION = 78
+
+
+class CredagentError(Exception):
+    """The one root: `what: why`, a hint, a stable code, the exit code, and whether trying again can help."""
+
+    exit_code = Exit.INTERNAL
+    retry = False
+
+    def __init__(self, code: str, why: str, *, what: str = "", hint: str = "") -> None:
+        """Keep the parts apart, so that each surface (terminal, log, JSON) can show them its own way."""
+        super().__init__(f"{what}: {why}" if what else why)
+        self.code = code
+        self.what = what
+        self.why = why
+        self.hint = hint
+
+
+class UsageError(CredagentError):
+    """The command line is wrong."""
+
+    exit_code = Exit.USAGE
+
+
+class Refused(CredagentError):
+    """A bundle, or an envelope, that must not be used. `code` is its class of failure (listed in FORMAT.md)."""
+
+    exit_code = Exit.REFUSED
+
+
+class NotForThisMachine(Refused):
+    """A sound envelope from a trusted sender, sealed to other recipients only. Absent on a shared channel."""
+
+
+class Unavailable(CredagentError):
+    """Credentials that cannot be had now. `retry` False means a permanent refusal (retried slowly, and shown)."""
+
+    exit_code = Exit.UNAVAILABLE
+
+    def __init__(self, code: str, why: str, *, what: str = "", hint: str = "", retry: bool = True) -> None:
+        """Remember whether the source may answer differently soon."""
+        super().__init__(code, why, what=what, hint=hint)
+        self.retry = retry
+
+
+class OutputError(CredagentError):
+    """An output cannot be written (full disk, read-only folder)."""
+
+    exit_code = Exit.OUTPUT
+
+
+class PermissionRefused(CredagentError):
+    """A file with an open mode, a folder that is a link or another's, a caller who may not ask."""
+
+    exit_code = Exit.PERMISSION
+
+
+class ConfigurationError(CredagentError):
+    """The configuration is wrong, or names something that is not there."""
+
+    exit_code = Exit.CONFIGURATION
+
+
+class InternalError(CredagentError):
+    """A defect of ours, or a broken installation."""
