@@ -6,7 +6,7 @@ Until `start` is called, events wait in memory (bounded) and keep the time at wh
 
 import sys
 from collections import deque
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 from credagent.secret import Secret
@@ -62,7 +62,7 @@ def start(level: str = "info", log_format: str = "auto") -> None:
 
 def _emit(level: str, event: str, fields: dict[str, object]) -> None:
     shown: dict[str, Any] = {
-        "at": datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "level": level,
         **{name: _shown(value) for name, value in fields.items()},
     }

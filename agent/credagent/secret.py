@@ -34,7 +34,8 @@ class Secret:
         """Compare in constant time, so that a prefix cannot be guessed byte by byte."""
         if not isinstance(other, Secret):
             return NotImplemented
-        return hmac.compare_digest(self._value.encode("utf-8", "surrogatepass"), other._value.encode("utf-8", "surrogatepass"))
+        mine, theirs = (value.encode("utf-8", "surrogatepass") for value in (self._value, other._value))
+        return hmac.compare_digest(mine, theirs)
 
     def __hash__(self) -> int:
         """Hash the value; needed by sets of frozen values, and not shown anywhere."""
