@@ -1,0 +1,237 @@
+"""Keeps one slot: chooses its source, tries it, renews what it gave, and says what workers get. One attempt at a time.
+
+The choice is rules/precedence, the times are rules/renewal, what an attempt makes of a source is `track`.
+"""
+
+import random
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from credagent import log
+from credagent.clock import Clock
+from credagent.credentials import Empty, Held, Slot, SlotContent, Statement
+from credagent.errors import CredagentError, Unavailable
+from credagent.rules import renewal
+from credagent.rules.precedence import Decision, Fallback, Situation, Use, decide
+from credagent.sources.track import Failure, GrantSource, MachineSource, Source, Track, begin
+
+if TYPE_CHECKING:
+    import asyncio
+
+Fetch = Callable[[Source], Awaitable[Held]]
+"""Obtains credentials from a source. Raises Unavailable; `retry` False means that asking again soon cannot help."""
+
+
+class Order(Struct, frozen=True, kw_only=True):
+    """What the bundles, the channels and the configuration say of one slot."""
+
+    statement: Statement | None = None
+    grant: GrantSource | None = None
+    earlier_grant: GrantSource | None = None
+    fallback: Fallback = Fallback.ABSENT
+    content_refused: bool = False
+    handed_over: bool = True
+
+
+class Keeper:
+    """The keeper of one slot. `content` is what workers get; `on_change` is called when it may have changed."""
+
+    def __init__(
+        self, slot: Slot, *, lead: timedelta, clock: Clock, fetch: Fetch, on_change: Callable[[], None]
+    ) -> None:
+        """Start without an order: nothing is held and nothing was tried."""
+        self.slot = slot
+        self.order = Order()
+        self.content: SlotContent = Empty()
+        self.decision = Decision(Use.NOTHING)
+        self.tried = False
+        self.track: Track | None = None
+        self.renewals = {"renewed": 0, "unchanged": 0, "failed": 0}
+        self._grant_track: Track | None = None
+        self._machine_track: Track | None = None
+        self._lead, self._clock, self._fetch, self._on_change = lead, clock, fetch, on_change
+        self._warned_share = 0.0
+        self._wake: asyncio.Event | None = None
+        self._attempt: asyncio.Task[str] | None = None
+
+    def instruct(self, order: Order) -> None:
+        """Take a new order and act on all of it that needs no waiting."""
+        self.order = order
+        grant = order.grant or order.earlier_grant
+        if grant is None:
+            self._grant_track = None
+        elif self._grant_track is None or self._grant_track.source != grant:
+            self._grant_track = begin(grant, self._clock.now())
+            self._warned_share = 0.0
+        self.look()
+        if self._wake is not None:
+            self._wake.set()
+
+    def look(self) -> None:
+        """Judge by the present clock what is held, what to use, and what workers get."""
+        now = self._clock.now()
+        if self._grant_track is not None:
+            self._grant_track = self._grant_track.without_expired(now)
+        if self._machine_track is not None:
+            self._machine_track = self._machine_track.without_expired(now)
+        self.decision = decide(self._situation(now))
+        self.track = self._track_in_use()
+        self.tried = not self.order.handed_over or self.track is None or self.track.tried
+        self._warn_of_the_end(now)
+        content = self._content(now)
+        if content != self.content:
+            self.content = content
+            self._on_change()
+
+    async def run(self) -> None:
+        """Keep the slot until cancelled."""
+        import asyncio  # noqa: PLC0415  the daemon answers before it loads the loop
+
+        self._wake = asyncio.Event()
+        while True:
+            self.look()
+            if self._due():
+                await self._attempt_now()
+                continue
+            await self._clock.wait(self._wake, self._wait_s())
+            self._wake.clear()
+
+    async def renew(self) -> str:
+        """Try the source in use now; return `renewed`, `unchanged` or `failed: CODE`."""
+        if self.track is None or not self.track.fetched:
+            return "unchanged"
+        return await self._attempt_now()
+
+    def _situation(self, now: datetime) -> Situation:
+        order, track = self.order, self._grant_track
+        return Situation(
+            statement=order.statement,
+            fallback=order.fallback,
+            grant_lost=track is not None and track.tried and track.held is None,
+            earlier_grant=order.earlier_grant is not None,
+            holds=isinstance(self.content, Held) and valid_at(self.content, now),
+            content_refused=order.content_refused,
+        )
+
+    def _track_in_use(self) -> Track | None:
+        if not self.order.handed_over:
+            return None
+        match self.decision.use:
+            case Use.GRANT:
+                return self._grant_track
+            case Use.MACHINE:
+                if self.slot is Slot.ENVIRONMENT:
+                    return None
+                if self._machine_track is None:
+                    self._machine_track = Track(source=MachineSource(slot=self.slot))
+                return self._machine_track
+            case Use.KEEP:
+                return self._machine_track or self._grant_track
+            case Use.NOTHING:
+                self._machine_track = None
+                return None
+
+    def _content(self, now: datetime) -> SlotContent:
+        track = self.track
+        if track is not None and track.held is not None:
+            return track.held
+        untried = track is not None and not track.tried
+        if untried and isinstance(self.content, Held) and valid_at(self.content, now):
+            return self.content  # a new source takes over when its first attempt is over, not before
+        if untried and not isinstance(self.content, Held):
+            return self.content
+        falls_back = self.decision.use is Use.MACHINE or not self.order.handed_over
+        return Empty(may_fall_back=falls_back, withdrawn=self.order.statement is Statement.WITHDRAWN)
+
+    def _attempted_track(self) -> Track | None:
+        """Return the track to attempt when due: the one in use, and a lost grant behind a fallback."""
+        if not self.order.handed_over or (self.decision.use is Use.KEEP and not self.decision.renew):
+            return None
+        now, monotonic = self._clock.now(), self._clock.monotonic()
+        tracks = [track for track in (self.track, self._grant_track) if track is not None]
+        if self.order.statement is Statement.WITHDRAWN:
+            return None
+        return min(tracks, key=lambda track: track.seconds_until_due(now, monotonic), default=None)
+
+    def _due(self) -> bool:
+        track = self._attempted_track()
+        return track is not None and track.due(self._clock.now(), self._clock.monotonic())
+
+    def _wait_s(self) -> float:
+        track = self._attempted_track()
+        now = self._clock.now()
+        until = float("inf") if track is None else track.seconds_until_due(now, self._clock.monotonic())
+        if isinstance(self.content, Held) and self.content.expires_at is not None:
+            until = min(until, (self.content.expires_at - now).total_seconds())
+        return renewal.look_wait_s(until)
+
+    async def _attempt_now(self) -> str:
+        """Join the attempt under way, or make one; a caller that gives up does not end it for the others."""
+        import asyncio  # noqa: PLC0415  the daemon answers before it loads the loop
+
+        if self._attempt is None or self._attempt.done():
+            track = self._attempted_track()
+            if track is None:
+                return "unchanged"
+            self._attempt = asyncio.create_task(self._attempt_on(track))
+        return await asyncio.shield(self._attempt)
+
+    async def _attempt_on(self, track: Track) -> str:
+        jitter = random.uniform(-1, 1)  # noqa: S311  spreads load, hides nothing
+        try:
+            held = await self._fetch(track.source)
+        except CredagentError as error:
+            after = track.failed(
+                failure_from(error, self._clock.now()), monotonic=self._clock.monotonic(), jitter=jitter
+            )
+            outcome = f"failed: {error.code}"
+            self.renewals["failed"] += 1
+        else:
+            after = track.obtained(held, lead=self._lead, jitter=jitter)
+            same = track.held is not None and track.held.credentials == held.credentials
+            outcome = "unchanged" if same else "renewed"
+            self.renewals[outcome] += 1
+        self._settle(track, after)
+        return outcome
+
+    def _settle(self, before: Track, after: Track) -> None:
+        """Put the outcome where it belongs, unless an order replaced the source during the attempt."""
+        if self._grant_track is not None and self._grant_track.source == before.source:
+            self._grant_track = after
+        elif self._machine_track is not None and self._machine_track.source == before.source:
+            self._machine_track = after
+        else:
+            return
+        if after.failure is not None:
+            say = log.info if after.failure.code in QUIET_CODES else log.warning
+            failure = after.failure
+            say("renewal_failed", slot=self.slot.value, code=failure.code, why=failure.message, failures=failure.failures)
+        self.look()
+
+    def _warn_of_the_end(self, now: datetime) -> None:
+        track = self.track
+        if track is None or track.fetched or track.held is None or track.held.expires_at is None:
+            return
+        share = renewal.warning_share(track.held.obtained_at, track.held.expires_at, now)
+        if share > self._warned_share:
+            self._warned_share = share
+            left_s = int((track.held.expires_at - now).total_seconds())
+            log.warning("session_not_renewed", slot=self.slot.value, life_passed=share, expires_in_s=left_s)
+
+
+QUIET_CODES = frozenset({"no-identity", "no-role"})
+"""Absence, not failure: no AWS identity on a Google machine, or on a laptop, is information."""
+
+
+def valid_at(held: Held, now: datetime) -> bool:
+    """Tell whether what is held may still be handed out."""
+    return held.expires_at is None or now < held.expires_at
+
+
+def failure_from(error: CredagentError, now: datetime) -> Failure:
+    """Return what status shows of a failed attempt."""
+    permanent = isinstance(error, Unavailable) and not error.retry
+    return Failure(code=error.code, message=error.why, hint=error.hint, at=now, permanent=permanent)

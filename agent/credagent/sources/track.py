@@ -1,0 +1,158 @@
+"""One source and what came of it so far: frozen values, and what each outcome makes of them. No fetching here."""
+
+from datetime import datetime, timedelta
+
+from msgspec import Struct, structs
+
+from credagent.bundle.letter import AwsSessionGrant, EnvironmentGrant, GoogleAccessTokenGrant, Grant
+from credagent.credentials import AwsCredentials, GoogleToken, Held, Origin, Slot, Variables
+from credagent.rules import renewal
+
+
+class GrantSource(Struct, frozen=True, kw_only=True):
+    """A grant of an admitted bundle; `not_after` bounds its use and renewal."""
+
+    grant: Grant
+    not_after: datetime
+
+
+class MachineSource(Struct, frozen=True, kw_only=True):
+    """The machine's own identity on the cloud that `slot` belongs to."""
+
+    slot: Slot
+
+
+Source = GrantSource | MachineSource
+
+
+class Failure(Struct, frozen=True, kw_only=True):
+    """Why a source gave nothing: a stable code, a text of ours, since when and how often in a row."""
+
+    code: str
+    message: str
+    hint: str = ""
+    at: datetime
+    failures: int = 1
+    permanent: bool = False
+
+
+class Track(Struct, frozen=True, kw_only=True):
+    """A source, what is held from it, and its last failure. `retry_at` is on the monotonic clock, in seconds."""
+
+    source: Source
+    held: Held | None = None
+    tried: bool = False
+    failure: Failure | None = None
+    renew_at: datetime | None = None
+    retry_at: float | None = None
+
+    @property
+    def fetched(self) -> bool:
+        """Whether credentials have to be fetched; a session, a token and variables are in the grant itself."""
+        return isinstance(self.source, MachineSource) or not isinstance(
+            self.source.grant, AwsSessionGrant | GoogleAccessTokenGrant | EnvironmentGrant
+        )
+
+    def due(self, now: datetime, monotonic: float) -> bool:
+        """Whether an attempt is to be made now."""
+        return self.seconds_until_due(now, monotonic) <= 0
+
+    def seconds_until_due(self, now: datetime, monotonic: float) -> float:
+        """Return the wait until the next attempt; infinite for what is never fetched and for a bundle that has ended."""
+        if not self.fetched or self._ended(now):
+            return float("inf")
+        if self.retry_at is not None:
+            return self.retry_at - monotonic
+        if self.renew_at is not None:
+            return (self.renew_at - now).total_seconds()
+        return 0.0
+
+    def without_expired(self, now: datetime) -> "Track":
+        """Return the track as it stands at `now`: what has expired is no longer held, and a failure says so."""
+        if self.held is None or self.held.expires_at is None or now < self.held.expires_at:
+            return self
+        if self._ended(now):
+            code, message = "not-after", "the bundle's not_after has passed"
+        else:
+            code, message = "expired", "the credentials expired"
+        hint = "" if self.fetched else "only the sender can renew these: deliver a new bundle"
+        failure = self.failure or Failure(code=code, message=message, hint=hint, at=self.held.expires_at)
+        return structs.replace(self, held=None, failure=failure)
+
+    def obtained(self, held: Held, *, lead: timedelta, jitter: float) -> "Track":
+        """Return the track after a successful attempt (the same credentials again are a success)."""
+        if isinstance(self.source, GrantSource):
+            held = structs.replace(held, expires_at=earliest(held.expires_at, self.source.not_after))
+        renew_at = None
+        if held.expires_at is not None:
+            renew_at = renewal.renew_at(held.obtained_at, held.expires_at, lead, jitter)
+        return Track(source=self.source, held=held, tried=True, renew_at=renew_at)
+
+    def failed(self, failure: Failure, *, monotonic: float, jitter: float) -> "Track":
+        """Return the track after a failed attempt: what is held stays, and the next attempt backs off."""
+        failures = (self.failure.failures if self.failure and self.retry_at is not None else 0) + 1
+        wait = renewal.retry_wait_s(failures, jitter, permanent=failure.permanent)
+        counted = structs.replace(failure, failures=failures)
+        return structs.replace(self, tried=True, failure=counted, retry_at=monotonic + wait)
+
+    def _ended(self, now: datetime) -> bool:
+        return isinstance(self.source, GrantSource) and now >= self.source.not_after
+
+
+def begin(source: Source, now: datetime) -> Track:
+    """Return the track of a new source; what needs no fetching is held, or found expired, at once."""
+    track = Track(source=source)
+    if isinstance(source, MachineSource) or track.fetched:
+        return track
+    return Track(source=source, held=held_from(source, now), tried=True).without_expired(now)
+
+
+def held_from(source: GrantSource, now: datetime) -> Held:
+    """Return what a grant holds that carries its credentials itself."""
+    grant = source.grant
+    principal = ""
+    credentials: AwsCredentials | GoogleToken | Variables
+    own_expiry: datetime | None = None
+    match grant:
+        case AwsSessionGrant():
+            credentials, principal, own_expiry = session_credentials(grant), grant.principal, grant.expires_at
+        case GoogleAccessTokenGrant():
+            credentials, principal, own_expiry = google_token(grant), grant.email, grant.expires_at
+        case EnvironmentGrant():
+            credentials = Variables(values=grant.variables)
+        case _:
+            raise TypeError(f"{type(grant).__name__} has to be fetched")
+    return Held(
+        credentials=credentials,
+        origin=Origin.BUNDLE,
+        principal=principal,
+        obtained_at=now,
+        expires_at=earliest(own_expiry, source.not_after),
+    )
+
+
+def session_credentials(grant: AwsSessionGrant) -> AwsCredentials:
+    """Return the credentials of a forwarded session."""
+    return AwsCredentials(
+        access_key_id=grant.access_key_id,
+        secret_access_key=grant.secret_access_key,
+        session_token=grant.session_token,
+        expires_at=grant.expires_at,
+        region=grant.region,
+    )
+
+
+def google_token(grant: GoogleAccessTokenGrant) -> GoogleToken:
+    """Return the token of a forwarded Google access token."""
+    return GoogleToken(
+        access_token=grant.access_token,
+        expires_at=grant.expires_at,
+        email=grant.email,
+        project=grant.project,
+        scopes=grant.scopes,
+    )
+
+
+def earliest(one: datetime | None, other: datetime) -> datetime:
+    """Return the earlier of two ends, of which one may be open."""
+    return other if one is None or other < one else one
