@@ -1,4 +1,4 @@
-"""Reading and writing the files that matter: bounded, never blocking, private from their first byte, whole or not at all.
+"""Reading and writing the files that matter: bounded, never blocking, private from the first byte, whole or not at all.
 
 What a file means is decided elsewhere; this module knows modes, owners and sizes only. Links to regular files are
 followed when reading (Kubernetes mounts secrets as links), because what is judged is what was opened, not its name.
