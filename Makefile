@@ -1,0 +1,61 @@
+# Every target makes what it needs from a fresh clone, on a machine that has Python (3.11 or later), git and make.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+# Cold starts are measured without what only development installs (some of it is imported by whoever finds it).
+BENCH  := build/bench-venv
+JOBS   ?= 2
+
+.PHONY: help demo test lint bench matrix package test-system clean
+
+help:
+	@echo "make demo         the main job, shown on this machine: a simulated cloud, the agent, a real Dask cluster"
+	@echo "make test         lint, unit, property, vector, scenario and integration tests"
+	@echo "make lint         ruff, mypy, layers, duplicates"
+	@echo "make bench        start-up, memory and crypto figures, beside a bare interpreter's"
+	@echo "make matrix       what each client library sees of renewed credentials"
+	@echo "make package      wheel, sdist, deb, container image, into dist/"
+	@echo "make test-system  the packages in booted machines and in containers (needs root)"
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "credagent needs Python 3.11 or later; say which: make PYTHON=python3.12 …" >&2; exit 69; }
+	@$(PYTHON) -m venv $(VENV) || { echo "hint: on Debian and Ubuntu, venv is a package of its own: apt-get install python3-venv" >&2; rm -rf $(VENV); exit 69; }
+
+# One stamp for each extra, renewed when pyproject.toml changes.
+$(VENV)/.installed-%: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	@touch $@
+
+$(BENCH)/.installed: pyproject.toml | $(BIN)/python
+	$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+demo: $(VENV)/.installed-demo
+	$(BIN)/python -m tests.demo
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# What the run said is kept and searched for the canary secret, whichever way the run ended.
+test: lint
+	rm -rf build/test-logs && mkdir -p build/test-logs
+	$(BIN)/python -m tests.run -n $(JOBS) --dist loadgroup
+
+bench: $(VENV)/.installed-dev $(BENCH)/.installed
+	$(BIN)/python -m tests.benchmarks --python $(BENCH)/bin/python
+
+matrix: $(VENV)/.installed-matrix
+	$(BIN)/python -m pytest tests/matrix
+
+package:
+	packaging/build $(PYTHON)
+
+test-system: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.system
+
+clean:
+	rm -rf $(VENV) build dist

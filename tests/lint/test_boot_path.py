@@ -1,0 +1,40 @@
+"""What the daemon imports before it is ready stays light: a worker waits for it."""
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = {
+    "asyncio",
+    "boto3",
+    "botocore",
+    "ctypes",
+    "dataclasses",
+    "google",
+    "http",
+    "inspect",
+    "logging",
+    "psutil",
+    "requests",
+    "ssl",
+    "structlog",
+    "subprocess",
+}
+
+BOOT_PATH = [
+    "credagent",
+    "credagent.secret",
+    "credagent.errors",
+    "credagent.log",
+    "credagent.credentials",
+    "credagent.bundle.letter",
+]
+
+
+@pytest.mark.parametrize("module", BOOT_PATH)
+def test_the_boot_path_loads_nothing_heavy(module: str) -> None:
+    # msgspec imports typing_extensions, and so inspect, only where some other package has brought it.
+    program = f"import sys; sys.modules['typing_extensions'] = None; import {module}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-I", "-c", program], capture_output=True, text=True, check=True)
+    assert HEAVY.isdisjoint(done.stdout.split())

@@ -1,0 +1,51 @@
+"""Imports point down, the worker's side stands alone, and pure rooms look at no clock."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "agent" / "credagent"
+WORKER = PACKAGE / "worker" / "credagent_worker.py"
+OLDEST_PYTHON_OF_A_WORKER = (3, 10)
+
+PURE = sorted([*PACKAGE.glob("rules/**/*.py"), PACKAGE / "credentials.py", PACKAGE / "bundle" / "letter.py"])
+CLOCKS = {"now", "utcnow", "today", "monotonic", "time_ns", "perf_counter"}
+
+
+def test_the_contracts_on_imports_are_kept() -> None:
+    command = [str(Path(sys.executable).with_name("lint-imports")), "--config", "pyproject.toml", "--no-cache"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-4000:]
+
+
+def test_the_workers_side_needs_the_standard_library_only() -> None:
+    imported = {name.partition(".")[0] for name in _imports(WORKER)}
+    assert imported <= sys.stdlib_module_names
+
+
+def test_the_workers_side_is_alone_in_its_folder() -> None:
+    assert [path.name for path in WORKER.parent.iterdir() if path.name != "__pycache__"] == [WORKER.name]
+
+
+def test_the_workers_side_is_read_by_the_oldest_python_that_dask_supports() -> None:
+    ast.parse(WORKER.read_text(), feature_version=OLDEST_PYTHON_OF_A_WORKER)
+
+
+@pytest.mark.parametrize("path", PURE, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_pure_rules_are_told_what_time_it_is(path: Path) -> None:
+    asked = [node.attr for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)]
+    assert CLOCKS.isdisjoint(asked)
+
+
+def _imports(path: Path) -> list[str]:
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            found.append(node.module or ".")
+    return found
