@@ -1,0 +1,90 @@
+"""The loopback cloud put together: state, faces, listeners, and what a child process needs to know of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Self
+
+from .admin import Admin
+from .cloud import Cloud
+from .controls import Controls
+from .imds import Imds
+from .s3 import S3
+from .server import Acceptor, Listener
+from .sts import Sts
+from .web import Face
+
+Address = tuple[str, int]
+
+
+class Simulator(Controls):
+    """`with Simulator() as sim:` serves every face on a loopback port of its own.
+
+    It starts with an account, a role `dask-node` that the EC2 instance has, and nothing else.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], float] = time.time,
+        bind: str = "127.0.0.1",
+        listen: Mapping[str, Address] | None = None,
+        check_request_time: bool | None = None,
+    ) -> None:
+        """`listen` names the address of single faces; the others get a free port of `bind`."""
+        cloud = Cloud(clock, check_request_time=check_request_time)
+        imds = Imds(cloud)
+        super().__init__(cloud, imds)
+        cloud.account.add_role("dask-node")
+        faces: tuple[Face, ...] = (Admin(self), Sts(cloud), imds, S3(cloud))
+        unknown = set(listen or ()) - {face.service for face in faces}
+        if unknown:
+            raise ValueError(f"no such face: {', '.join(sorted(unknown))}")
+        self._addresses = {face.service: (listen or {}).get(face.service, (bind, 0)) for face in faces}
+        self._faces = faces
+        self._listeners: dict[str, Listener] = {}
+        self._acceptor: Acceptor | None = None
+
+    def start(self) -> Self:
+        for face in self._faces:
+            self._listeners[face.service] = Listener(self.cloud, face, self._addresses[face.service])
+        self._acceptor = Acceptor(list(self._listeners.values()))
+        return self
+
+    def stop(self) -> None:
+        """Closes every connection, those that hang included."""
+        self.cloud.faults.clear()
+        self.cloud.stopping.set()
+        if self._acceptor is not None:
+            self._acceptor.stop()
+            self._acceptor = None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def addresses(self) -> dict[str, str]:
+        """The URL of every face, by its name."""
+        return {name: listener.url for name, listener in self._listeners.items()}
+
+    def environ(self) -> dict[str, str]:
+        """The variables that point a child process's AWS and Google SDKs here."""
+        return environ(self.addresses(), self.cloud.account.region)
+
+
+def environ(addresses: Mapping[str, str], region: str) -> dict[str, str]:
+    """Instance metadata are switched on here: a test configuration has them off by default."""
+    return {
+        "AWS_ENDPOINT_URL_STS": addresses["sts"],
+        "AWS_ENDPOINT_URL_S3": addresses["s3"],
+        "AWS_EC2_METADATA_SERVICE_ENDPOINT": addresses["imds"],
+        "AWS_EC2_METADATA_DISABLED": "false",
+        "AWS_REGION": region,
+        "AWS_DEFAULT_REGION": region,
+    }
