@@ -1,0 +1,269 @@
+"""A credential set in each wire form: a worker's environment, env files, and the documents of the vendors' protocols.
+
+Pure, and the only place with AWS's and Google's own spellings. Nothing here reads a clock, a file or the environment.
+"""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from shlex import quote
+from typing import Literal
+
+from msgspec import Struct
+
+from credagent.credentials import AwsCredentials, CredentialSet, Empty, GoogleToken, Held, SlotContent, Variables
+from credagent.rules import handovers
+from credagent.secret import Secret
+
+Environment = Mapping[str, Secret]
+
+WITHDRAWN = "credagent-withdrawn"  # refused by every service, and whoever sees it in an error knows why
+PAST = "1970-01-01T00:00:00Z"
+UNBOUNDED = "2099-12-31T23:59:59Z"  # a long-term key: the variable exists from the start, so that it can be replaced
+
+ENV_FILE_VALUE_BYTES = 60_000  # docker reads lines of at most 64 KiB
+
+
+class HandoverPlan(Struct, frozen=True, kw_only=True):
+    """How this machine hands over, and the addresses it does so at. Empty texts: unknown, or not needed.
+
+    `region` is the configured one and wins; `machine_region` is used where the credentials name none.
+    `metadata_host` is `HOST:PORT` without a scheme. `handed_out`: the custom variables that workers were given before.
+    """
+
+    aws: Literal["environment", "endpoint", "off"] = "environment"
+    google: Literal["metadata", "off"] = "metadata"
+    region: str = ""
+    machine_region: str = ""
+    endpoint_uri: str = ""
+    endpoint_token: Secret | None = None
+    endpoint_token_file: str = ""
+    metadata_host: str = ""
+    google_project: str = ""
+    google_required: bool = False
+    handed_out: frozenset[str] = frozenset()
+
+
+class WorkerView(Struct, frozen=True, kw_only=True):
+    """What a worker does with its environment.
+
+    `environment` is set (and added where missing); `overwrite` is set only where the variable exists; `scrub` is
+    removed only at the first application, before the first task. Order: scrub, environment, overwrite.
+    """
+
+    environment: Environment
+    overwrite: Environment
+    scrub: tuple[str, ...]
+
+
+def worker_environment(credential_set: CredentialSet, plan: HandoverPlan) -> WorkerView:
+    """Return the environment of a worker under `plan`."""
+    views = (_aws(credential_set.aws, plan), _google(credential_set.google, plan), _custom(credential_set, plan))
+    return WorkerView(
+        environment={name: value for view in views for name, value in sorted(view.environment.items())},
+        overwrite={name: value for view in views for name, value in sorted(view.overwrite.items())},
+        scrub=tuple(sorted({name for view in views for name in view.scrub})),
+    )
+
+
+def stamp(moment: datetime) -> str:
+    """Return `YYYY-MM-DDTHH:MM:SSZ`, the only form that every client reads; fractions are cut, never rounded up."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def container_json(held: Held) -> bytes | None:
+    """Return AWS's container credentials document (HTTP credential provider in the SDK reference guide).
+
+    None where the protocol cannot carry them: without a token botocore fails with a KeyError, and without an
+    expiry a client would keep a long-term key for ever.
+    """
+    aws = _aws_credentials(held)
+    if aws is None or aws.session_token is None:
+        return None
+    return _compact({**_aws_document(aws), "Token": aws.session_token.reveal(), "Expiration": _expiration(held)})
+
+
+def credential_process(held: Held) -> dict[str, object] | None:
+    """Return the document that the AWS SDKs expect of a `credential_process`, None for anything but AWS credentials."""
+    aws = _aws_credentials(held)
+    if aws is None:
+        return None
+    document: dict[str, object] = {"Version": 1, **_aws_document(aws)}
+    if aws.session_token is not None:
+        document["SessionToken"] = aws.session_token.reveal()
+    if held.expires_at or aws.expires_at:
+        document["Expiration"] = _expiration(held)
+    return document
+
+
+def google_token(token: GoogleToken, now: datetime) -> bytes:
+    """Return the metadata server's answer for an access token (Compute Engine, "Authenticate workloads")."""
+    remaining_s = max(0, int((token.expires_at - now).total_seconds()))
+    return _compact({"access_token": token.access_token.reveal(), "expires_in": remaining_s, "token_type": "Bearer"})
+
+
+def dotenv(environment: Environment) -> str:
+    """Return `NAME=value` lines; a value that needs quotes is in single ones, as python-dotenv reads them."""
+    return "".join(f"{name}={_dotenv_value(value.reveal())}\n" for name, value in environment.items())
+
+
+def shell(environment: Environment) -> str:
+    """Return `export` lines for a POSIX shell."""
+    return "".join(f"export {name}={quote(value.reveal())}\n" for name, value in environment.items())
+
+
+def as_json(environment: Environment) -> str:
+    """Return one JSON object, name to value."""
+    return json.dumps({name: value.reveal() for name, value in environment.items()}, indent=2) + "\n"
+
+
+def env_file(environment: Environment) -> tuple[bytes, tuple[str, ...]]:
+    """Return worker.env, and the names of those that such a file cannot carry and that were left out."""
+    kept = {name: value for name, value in environment.items() if survives_env_file(value)}
+    text = "".join(f"{name}={value.reveal()}\n" for name, value in kept.items())
+    return text.encode(), tuple(name for name in environment if name not in kept)
+
+
+def survives_env_file(value: Secret) -> bool:
+    """Say whether systemd's `EnvironmentFile=` and `docker --env-file` both give `value` back byte for byte.
+
+    systemd reads a backslash as an escape, a quote at the start as quoting, and cuts white space at both ends; docker
+    takes the line as it is. Both end it at a line break; neither takes other control characters or broken UTF-8.
+    """
+    text = value.reveal()
+    if text[:1] in {"'", '"'} or "\\" in text or text != text.strip() or not text.isprintable():
+        return False
+    return len(text.encode()) <= ENV_FILE_VALUE_BYTES
+
+
+def _aws(content: SlotContent, plan: HandoverPlan) -> WorkerView:
+    handover = handovers.AWS_HANDOVERS[plan.aws]
+    if plan.aws == "off" or (isinstance(content, Empty) and content.may_fall_back):
+        return _view()
+    aws = _aws_credentials(content)
+    region = _region(aws, plan)
+    if plan.aws == "endpoint":
+        return _view({**_endpoint(plan), **region}, _withdrawn_keys(content), handover.scrubs)
+    if aws is None:
+        scrubs = handover.scrubs.union(handovers.AWS_KEYS)
+        return _view({**handovers.AWS_CLOSED, **region}, _withdrawn_keys(content), scrubs)
+    keys, blank = _keys(aws, _expiration(content))
+    return _view({**keys, **region}, blank, handover.scrubs.union(blank))
+
+
+def _aws_credentials(content: SlotContent) -> AwsCredentials | None:
+    match content:
+        case Held(credentials=AwsCredentials() as aws):
+            return aws
+        case _:
+            return None
+
+
+def _keys(aws: AwsCredentials, expiration: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the key variables, and those that have to be blanked in a process that had a session before."""
+    keys = {
+        handovers.ACCESS_KEY_ID: aws.access_key_id,
+        handovers.SECRET_ACCESS_KEY: aws.secret_access_key.reveal(),
+        handovers.CREDENTIAL_EXPIRATION: expiration,
+    }
+    if aws.session_token is None:
+        return keys, {handovers.SESSION_TOKEN: ""}
+    return {**keys, handovers.SESSION_TOKEN: aws.session_token.reveal()}, {}
+
+
+def _withdrawn_keys(content: SlotContent) -> dict[str, str]:
+    if not isinstance(content, Empty) or not content.withdrawn:
+        return {}
+    # An expiration in the past makes botocore read again, and then fail without asking anybody.
+    return {**dict.fromkeys(handovers.AWS_KEYS, WITHDRAWN), handovers.CREDENTIAL_EXPIRATION: PAST}
+
+
+def _endpoint(plan: HandoverPlan) -> dict[str, str]:
+    # Some clients need the file, older pyarrow needs the token itself.
+    token = plan.endpoint_token.reveal() if plan.endpoint_token else ""
+    return {
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI": plan.endpoint_uri,
+        "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": plan.endpoint_token_file,
+        "AWS_CONTAINER_AUTHORIZATION_TOKEN": token,
+        **handovers.NO_CREDENTIAL_FILES,
+    }
+
+
+def _region(aws: AwsCredentials | None, plan: HandoverPlan) -> dict[str, str]:
+    region = plan.region or (aws.region if aws else "") or plan.machine_region
+    return dict.fromkeys(handovers.AWS_REGIONS, region) if region else {}
+
+
+def _google(content: SlotContent, plan: HandoverPlan) -> WorkerView:
+    if plan.google == "off" or (isinstance(content, Empty) and content.may_fall_back and not plan.google_required):
+        return _view()
+    scrubs = handovers.GOOGLE_METADATA.scrubs
+    redirect = _metadata(plan.metadata_host)
+    if isinstance(content, Held):
+        token = content.credentials
+        project = plan.google_project or (token.project if isinstance(token, GoogleToken) else "")
+        named = {"GOOGLE_CLOUD_PROJECT": project} if project else {}
+        # Where the process started while the slot was closed, Google libraries not yet imported may look again.
+        return _view({**redirect, **_ON_GOOGLE, **named}, dict.fromkeys(handovers.GOOGLE_CLOSED, "false"), scrubs)
+    if plan.google_required or content.withdrawn:
+        return _view({**redirect, **_ON_GOOGLE}, {}, scrubs)
+    # Closed: nobody is made to believe this is Google Cloud, and nobody reaches the machine's own metadata server.
+    return _view({**redirect, **handovers.GOOGLE_CLOSED}, {}, scrubs)
+
+
+_ON_GOOGLE = {"CPL_MACHINE_IS_GCE": "YES"}
+
+
+def _metadata(host: str) -> dict[str, str]:
+    return {
+        "GCE_METADATA_HOST": host,
+        "GCE_METADATA_IP": host,
+        "GCE_METADATA_ROOT": host,
+        "GCE_METADATA_MTLS_MODE": "none",
+        "CPL_GCE_CREDENTIALS_URL": f"http://{host}/computeMetadata/v1/instance/service-accounts/default/token",
+        # gcloud's credentials are looked for where no file can be.
+        "CLOUDSDK_CONFIG": "/dev/null",
+        "GOOGLE_GCLOUD_ADC_PATH_OVERRIDE": "/dev/null/none",
+    }
+
+
+def _custom(credential_set: CredentialSet, plan: HandoverPlan) -> WorkerView:
+    content = credential_set.environment
+    if isinstance(content, Held):
+        values = content.credentials.values if isinstance(content.credentials, Variables) else {}
+        return WorkerView(environment=values, overwrite={}, scrub=())
+    return _view({}, dict.fromkeys(plan.handed_out, WITHDRAWN) if content.withdrawn else {})
+
+
+def _view(
+    environment: Mapping[str, str] = {},
+    overwrite: Mapping[str, str] = {},
+    scrub: frozenset[str] = frozenset(),
+) -> WorkerView:
+    return WorkerView(
+        environment={name: Secret(value) for name, value in environment.items()},
+        overwrite={name: Secret(value) for name, value in overwrite.items()},
+        scrub=tuple(scrub),
+    )
+
+
+def _aws_document(aws: AwsCredentials) -> dict[str, object]:
+    return {"AccessKeyId": aws.access_key_id, "SecretAccessKey": aws.secret_access_key.reveal()}
+
+
+def _expiration(content: SlotContent) -> str:
+    """Return when the credentials end by themselves or by the bundle's bound, whichever comes first."""
+    aws = _aws_credentials(content)
+    ends = (content.expires_at if isinstance(content, Held) else None, aws.expires_at if aws else None)
+    known = [moment for moment in ends if moment is not None]
+    return stamp(min(known)) if known else UNBOUNDED
+
+
+def _dotenv_value(text: str) -> str:
+    if text and all(character.isalnum() or character in "_-+=/.:,@%" for character in text):
+        return text
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _compact(document: Mapping[str, object]) -> bytes:
+    return json.dumps(document, separators=(",", ":")).encode()
