@@ -120,7 +120,10 @@ def _check_name(name: str, what: str) -> None:
         # The text after the sign may be the secret itself, and the error is printed.
         hint = "the value is taken from the environment, so that it is not in the list of processes"
         raise UsageError(
-            "env-value", f"takes a name only; {name.split('=', maxsplit=1)[0]!r} came with a value", what=what, hint=hint
+            "env-value",
+            f"takes a name only; {name.split('=', maxsplit=1)[0]!r} came with a value",
+            what=what,
+            hint=hint,
         )
     if not _NAME.fullmatch(name):
         raise UsageError(
