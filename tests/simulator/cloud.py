@@ -10,6 +10,7 @@ from .accounts import Account
 from .faults import Faults
 from .ledger import Ledger
 from .objects import Buckets
+from .project import Project
 
 
 class Cloud:
@@ -26,7 +27,9 @@ class Cloud:
         self.ledger = Ledger()
         self.faults = Faults()
         self.account = Account()
+        self.project = Project()
         self.s3 = Buckets(self.now)
+        self.gcs = Buckets(self.now)
         self.lifetimes: dict[str, float] = {}
         self.stopping = threading.Event()
 

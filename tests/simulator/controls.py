@@ -12,9 +12,14 @@ from typing import Any
 from . import sessions
 from .accounts import DEFAULT_ROLE_SESSION_S, WebIdentity
 from .cloud import Cloud
+from .container import Container
 from .faults import Fault
+from .google_metadata import GoogleMetadata, with_attribute
 from .imds import Imds
+from .kms import Kms
 from .ledger import Issued
+from .objects import Buckets
+from .project import CLOUD_PLATFORM, TOKEN_LIFETIME_S, new_key
 
 Document = dict[str, Any]
 
@@ -22,9 +27,12 @@ Document = dict[str, Any]
 class Controls:
     """Every public method is callable by its name through the admin face."""
 
-    def __init__(self, cloud: Cloud, imds: Imds) -> None:
+    def __init__(self, cloud: Cloud) -> None:
         self.cloud = cloud
-        self._imds = imds
+        self._imds = Imds(cloud)
+        self._container = Container(cloud)
+        self._google_metadata = GoogleMetadata(cloud)
+        self._kms = Kms(cloud)
 
     # What happened
 
@@ -83,8 +91,9 @@ class Controls:
             self.cloud.lifetimes.pop(service, None)
         else:
             self.cloud.lifetimes[service] = seconds
-        if service == self._imds.service:
-            self._imds.rotate()
+        for holder in (self._imds, self._container, self._google_metadata):
+            if service == holder.service:
+                holder.rotate()
 
     def skew(self, seconds: float) -> None:
         """The clouds' clocks run this far ahead of the machine's."""
@@ -135,19 +144,95 @@ class Controls:
         """The next request to instance metadata gets new credentials."""
         self._imds.rotate()
 
+    def container(self, **fields: Any) -> None:
+        """Changes the task or pod (`container.Task` has the fields); it gets new credentials."""
+        self._container.change(replace(self._container.task, **fields))
+
+    # Google
+
+    def google_machine(self, **fields: Any) -> None:
+        """Changes the VM (`google_metadata.Machine` has the fields); it gets new tokens."""
+        self._google_metadata.change(replace(self._google_metadata.machine, **fields))
+
+    def rotate_google_machine(self) -> None:
+        """The next request to the metadata server gets a new token."""
+        self._google_metadata.rotate()
+
+    def set_attribute(self, name: str, value: str | None) -> None:
+        """An instance attribute; None removes it. Answers the requests that wait for a change."""
+        self._google_metadata.change(with_attribute(self._google_metadata.machine, name, value))
+
+    def create_service_account(self, name: str) -> str:
+        """Its address."""
+        email = self.cloud.project.email(name)
+        self.cloud.project.service_accounts.add(email)
+        return email
+
+    def create_service_account_key(self, name: str) -> Document:
+        """What a key file of it holds, but for `token_uri`, which is the oauth face's `/token`."""
+        email = self.create_service_account(name)
+        key_id, private_key_pem = new_key(self.cloud.project, email)
+        return {
+            "type": "service_account",
+            "project_id": self.cloud.project.project_id,
+            "private_key_id": key_id,
+            "private_key": private_key_pem,
+            "client_email": email,
+        }
+
+    def create_refresh_token(self, principal: str, scopes: Sequence[str] = (CLOUD_PLATFORM,)) -> Document:
+        """What application-default credentials of a person hold; `id` is the ledger's."""
+        issued = self.cloud.ledger.issue_bearer(
+            "refresh-token", principal, now=self.cloud.now(), lifetime_s=None, details={"scopes": list(scopes)}
+        )
+        return {
+            "id": issued.id,
+            "type": "authorized_user",
+            "client_id": self.cloud.project.client_id,
+            "client_secret": self.cloud.project.client_secret,
+            "refresh_token": issued.token,
+        }
+
+    def issue_google_token(
+        self, principal: str, lifetime_s: float = TOKEN_LIFETIME_S, scopes: Sequence[str] = (CLOUD_PLATFORM,)
+    ) -> Document:
+        """An access token of a person or an account, as a laptop would hold it."""
+        issued = self.cloud.ledger.issue_bearer(
+            "token", principal, now=self.cloud.now(), lifetime_s=lifetime_s, details={"scopes": list(scopes)}
+        )
+        return {**issued.public(), "access_token": issued.token}
+
+    def allow_impersonation(self, who: str, whom: str) -> None:
+        """Patterns of addresses: who may get tokens of whom."""
+        self.cloud.project.impersonators.append((who, whom))
+
+    def forbid_impersonation(self) -> None:
+        """From now on nobody may get tokens of anybody."""
+        self.cloud.project.impersonators.clear()
+
+    def create_kms_key(self, name: str, users: Sequence[str] = ("*",)) -> None:
+        """`projects/P/locations/L/keyRings/R/cryptoKeys/K`; `users`: patterns of the principals that may use it."""
+        self._kms.create(name, tuple(users))
+
+    def enable_kms_key(self, name: str, *, enabled: bool) -> None:
+        self._kms.keys[name].enabled = enabled
+
     # Objects
 
-    def create_bucket(self, name: str, readers: Sequence[str] = ("*",)) -> None:
-        """`readers`: patterns of the principals that may use it."""
-        self.cloud.s3.create(name, tuple(readers))
+    def create_bucket(self, name: str, readers: Sequence[str] = ("*",), store: str = "s3") -> None:
+        """`readers`: patterns of the principals that may use it; `store`: `s3` or `gcs`."""
+        self._store(store).create(name, tuple(readers))
 
-    def put_object(self, bucket: str, key: str, data: bytes | str) -> None:
+    def put_object(self, bucket: str, key: str, data: bytes | str, store: str = "s3") -> None:
         """Makes the bucket where it is missing."""
-        self.cloud.s3.put(bucket, key, data.encode() if isinstance(data, str) else data)
+        self._store(store).put(bucket, key, data.encode() if isinstance(data, str) else data)
 
-    def get_object(self, bucket: str, key: str) -> str | None:
-        stored = self.cloud.s3.get(bucket, key)
+    def get_object(self, bucket: str, key: str, store: str = "s3") -> str | None:
+        stored = self._store(store).get(bucket, key)
         return stored.data.decode("utf-8", "replace") if stored else None
+
+    def _store(self, name: str) -> Buckets:
+        return {"s3": self.cloud.s3, "gcs": self.cloud.gcs}[name]
 
 
 def _revealed(issued: Issued) -> Document:

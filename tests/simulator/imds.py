@@ -13,6 +13,7 @@ from typing import Literal
 
 from . import sessions, times
 from .cloud import Cloud
+from .held import Held
 from .ledger import Call, Issued
 from .web import Refused, Request, Response, json_response, text_response
 
@@ -44,21 +45,20 @@ class Imds:
         self._cloud = cloud
         self._lock = threading.Lock()
         self._tokens: dict[str, float] = {}
-        self._held: Issued | None = None
+        self._held = Held(cloud.now)
         self._mode_changed = threading.Event()
         self.instance = Instance()
 
     def change(self, instance: Instance) -> None:
         with self._lock:
             self.instance = instance
-            self._held = None
+            self._held.forget()
             self._mode_changed.set()
             self._mode_changed = threading.Event()
 
     def rotate(self) -> None:
         """The next request for credentials gets new ones."""
-        with self._lock:
-            self._held = None
+        self._held.forget()
 
     def operation(self, request: Request) -> str:
         path = request.path.rstrip("/")
@@ -146,18 +146,16 @@ class Imds:
         return replace(json_response(document), headers={"Content-Type": "text/plain"})
 
     def _credentials(self, role_name: str) -> Issued:
-        with self._lock:
-            lifetime_s = self._cloud.lifetime("imds", self.instance.lifetime_s)
-            role = self._cloud.account.roles.get(role_name)
-            if role is None:
-                raise Refused(404, "Not Found")
-            held, margin_s = self._held, min(self.instance.renew_before_s, lifetime_s / 2)
-            if held is None or held.revoked or (held.expires_at or 0) - self._cloud.now() < margin_s:
-                held = sessions.role_session(
-                    self._cloud, "imds", role, self.instance.instance_id, lifetime_s=lifetime_s
-                )
-                self._held = held
-            return held
+        role = self._cloud.account.roles.get(role_name)
+        if role is None:
+            raise Refused(404, "Not Found")
+
+        def issue() -> Issued:
+            lifetime_s = self._cloud.lifetime(self.service, self.instance.lifetime_s)
+            name = self.instance.instance_id
+            return sessions.role_session(self._cloud, self.service, role, name, lifetime_s=lifetime_s)
+
+        return self._held.get(role.name, issue, renew_before_s=self.instance.renew_before_s)
 
     def _document(self) -> dict[str, object]:
         return {

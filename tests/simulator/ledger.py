@@ -92,18 +92,17 @@ class Ledger:
             )
         )
 
-    def issue_bearer(self, kind: str, principal: str, *, now: float, lifetime_s: float, **more: Any) -> Issued:
-        """A Google access token."""
-        token = "ya29.c." + secrets.token_urlsafe(180)
-        expires_at = now + lifetime_s
+    def issue_bearer(self, kind: str, principal: str, *, now: float, lifetime_s: float | None, **more: Any) -> Issued:
+        """A Google access token, or without a lifetime a refresh token."""
+        prefix = "1//0" if lifetime_s is None else "ya29.c."
         return self._enter(
             Issued(
                 id=self._next_id(kind),
                 kind=kind,
                 principal=principal,
                 issued_at=now,
-                expires_at=expires_at,
-                token=token,
+                expires_at=None if lifetime_s is None else now + lifetime_s,
+                token=prefix + secrets.token_urlsafe(60 if lifetime_s is None else 180),
                 **more,
             )
         )

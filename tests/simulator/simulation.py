@@ -10,7 +10,9 @@ from typing import Self
 from .admin import Admin
 from .cloud import Cloud
 from .controls import Controls
-from .imds import Imds
+from .gcs import Gcs
+from .google_iam import GoogleIam
+from .oauth import OAuth
 from .s3 import S3
 from .server import Acceptor, Listener
 from .sts import Sts
@@ -22,7 +24,8 @@ Address = tuple[str, int]
 class Simulator(Controls):
     """`with Simulator() as sim:` serves every face on a loopback port of its own.
 
-    It starts with an account, a role `dask-node` that the EC2 instance has, and nothing else.
+    It starts with a role `dask-node` that the EC2 instance has, a service account `dask-data` that the Google VM has,
+    and no users, buckets or keys.
     """
 
     def __init__(
@@ -35,10 +38,10 @@ class Simulator(Controls):
     ) -> None:
         """`listen` names the address of single faces; the others get a free port of `bind`."""
         cloud = Cloud(clock, check_request_time=check_request_time)
-        imds = Imds(cloud)
-        super().__init__(cloud, imds)
+        super().__init__(cloud)
         cloud.account.add_role("dask-node")
-        faces: tuple[Face, ...] = (Admin(self), Sts(cloud), imds, S3(cloud))
+        self.create_service_account("dask-data")
+        faces = self._all_faces()
         unknown = set(listen or ()) - {face.service for face in faces}
         if unknown:
             raise ValueError(f"no such face: {', '.join(sorted(unknown))}")
@@ -46,6 +49,17 @@ class Simulator(Controls):
         self._faces = faces
         self._listeners: dict[str, Listener] = {}
         self._acceptor: Acceptor | None = None
+
+    def _all_faces(self) -> tuple[Face, ...]:
+        aws: tuple[Face, ...] = (Sts(self.cloud), self._imds, self._container, S3(self.cloud))
+        google: tuple[Face, ...] = (
+            self._google_metadata,
+            OAuth(self.cloud),
+            GoogleIam(self.cloud),
+            self._kms,
+            Gcs(self.cloud),
+        )
+        return (Admin(self), *aws, *google)
 
     def start(self) -> Self:
         for face in self._faces:
@@ -57,6 +71,7 @@ class Simulator(Controls):
         """Closes every connection, those that hang included."""
         self.cloud.faults.clear()
         self.cloud.stopping.set()
+        self._google_metadata.wake()
         if self._acceptor is not None:
             self._acceptor.stop()
             self._acceptor = None
@@ -79,7 +94,8 @@ class Simulator(Controls):
 
 
 def environ(addresses: Mapping[str, str], region: str) -> dict[str, str]:
-    """Instance metadata are switched on here: a test configuration has them off by default."""
+    """Both clouds' metadata are switched on here: a test configuration has them off by default."""
+    google = addresses["google-metadata"].removeprefix("http://")
     return {
         "AWS_ENDPOINT_URL_STS": addresses["sts"],
         "AWS_ENDPOINT_URL_S3": addresses["s3"],
@@ -87,4 +103,9 @@ def environ(addresses: Mapping[str, str], region: str) -> dict[str, str]:
         "AWS_EC2_METADATA_DISABLED": "false",
         "AWS_REGION": region,
         "AWS_DEFAULT_REGION": region,
+        "GCE_METADATA_HOST": google,
+        "GCE_METADATA_IP": google,
+        "GCE_METADATA_ROOT": google,
+        "GCE_METADATA_MTLS_MODE": "none",
+        "NO_GCE_CHECK": "false",
     }
