@@ -1,4 +1,7 @@
-"""The plaintext of a bundle as types: statements and grants. Decoding is in `decoding`, sealing in `sealing`."""
+"""The plaintext of a bundle as types: statements and grants. Decoding is in `decoding`, sealing in `sealing`.
+
+A field that is None or empty is absent from the JSON, and has no other form there (`canonical`).
+"""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -11,7 +14,7 @@ from credagent.secret import Secret
 VERSION = 1
 
 
-class AwsSessionGrant(Struct, frozen=True, kw_only=True):
+class AwsSessionGrant(Struct, frozen=True, kw_only=True, tag_field="kind", tag="aws-session"):
     """A temporary AWS session; `session_token` and `expires_at` are None only for a long-term key sent by name."""
 
     access_key_id: str
@@ -22,7 +25,7 @@ class AwsSessionGrant(Struct, frozen=True, kw_only=True):
     principal: str = ""
 
 
-class AwsAssumeRoleGrant(Struct, frozen=True, kw_only=True):
+class AwsAssumeRoleGrant(Struct, frozen=True, kw_only=True, tag_field="kind", tag="aws-assume-role"):
     """A role to assume. `session` None: with the machine's own identity; else from that forwarded session.
 
     `duration_s` is what is asked of STS (900 to 43200; from a session at most 3600: role chaining).
@@ -38,7 +41,7 @@ class AwsAssumeRoleGrant(Struct, frozen=True, kw_only=True):
     session: AwsSessionGrant | None = None
 
 
-class GoogleAccessTokenGrant(Struct, frozen=True, kw_only=True):
+class GoogleAccessTokenGrant(Struct, frozen=True, kw_only=True, tag_field="kind", tag="google-access-token"):
     """A Google access token, good until `expires_at`."""
 
     access_token: Secret
@@ -48,7 +51,7 @@ class GoogleAccessTokenGrant(Struct, frozen=True, kw_only=True):
     scopes: tuple[str, ...] = ()
 
 
-class GoogleAuthorizedUserGrant(Struct, frozen=True, kw_only=True):
+class GoogleAuthorizedUserGrant(Struct, frozen=True, kw_only=True, tag_field="kind", tag="google-authorized-user"):
     """A Google refresh token (long-term: admitted only where the configuration says so by name)."""
 
     client_id: str
@@ -59,7 +62,7 @@ class GoogleAuthorizedUserGrant(Struct, frozen=True, kw_only=True):
     scopes: tuple[str, ...] = ()
 
 
-class GoogleImpersonationGrant(Struct, frozen=True, kw_only=True):
+class GoogleImpersonationGrant(Struct, frozen=True, kw_only=True, tag_field="kind", tag="google-impersonation"):
     """A Google service account to impersonate; `token` None: with the machine's own identity."""
 
     target: str
@@ -69,7 +72,7 @@ class GoogleImpersonationGrant(Struct, frozen=True, kw_only=True):
     token: GoogleAccessTokenGrant | None = None
 
 
-class EnvironmentGrant(Struct, frozen=True, kw_only=True):
+class EnvironmentGrant(Struct, frozen=True, kw_only=True, tag_field="kind", tag="environment"):
     """Custom variables, name to value."""
 
     variables: Mapping[str, Secret]
@@ -79,16 +82,7 @@ AwsGrant = AwsSessionGrant | AwsAssumeRoleGrant
 GoogleGrant = GoogleAccessTokenGrant | GoogleAuthorizedUserGrant | GoogleImpersonationGrant
 Grant = AwsGrant | GoogleGrant | EnvironmentGrant
 
-KIND_OF_GRANT: Mapping[type, str] = {
-    AwsSessionGrant: "aws-session",
-    AwsAssumeRoleGrant: "aws-assume-role",
-    GoogleAccessTokenGrant: "google-access-token",
-    GoogleAuthorizedUserGrant: "google-authorized-user",
-    GoogleImpersonationGrant: "google-impersonation",
-    EnvironmentGrant: "environment",
-}
-
-SLOT_OF_GRANT: Mapping[type, Slot] = {
+SLOT_OF_GRANT: Mapping[type[Grant], Slot] = {
     AwsSessionGrant: Slot.AWS,
     AwsAssumeRoleGrant: Slot.AWS,
     GoogleAccessTokenGrant: Slot.GOOGLE,
@@ -96,6 +90,8 @@ SLOT_OF_GRANT: Mapping[type, Slot] = {
     GoogleImpersonationGrant: Slot.GOOGLE,
     EnvironmentGrant: Slot.ENVIRONMENT,
 }
+
+KIND_OF_GRANT: Mapping[type[Grant], str] = {kind: str(kind.__struct_config__.tag) for kind in SLOT_OF_GRANT}
 
 
 class Bundle(Struct, frozen=True, kw_only=True):

@@ -1,0 +1,64 @@
+"""Bundle to envelope: a content key for each, wrapped to its recipients, signed. What to seal is decided elsewhere."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from msgspec.structs import replace
+
+from credagent.bundle.decoding import canonical_form
+from credagent.bundle.envelope import MAX_RECIPIENTS, MAX_TEXT_BYTES, Envelope, Header, Stanza
+from credagent.bundle.failures import Failure, refusal
+from credagent.bundle.keys import SenderPrivateKey
+from credagent.bundle.letter import Bundle
+from credagent.bundle.opening import CONTENT_NONCE, SIGNATURE_DOMAIN, header_of, wrap_context
+from credagent.bundle.wrapping import KEY_BYTES, KeyWrapper
+from credagent.errors import UsageError
+
+
+def new_bundle_id() -> str:
+    """Return an id for one bundle: 16 bytes of the system's generator, in hex."""
+    return AESGCM.generate_key(bit_length=128).hex()
+
+
+def seal(bundle: Bundle, recipients: Sequence[KeyWrapper], sender_key: SenderPrivateKey) -> str:
+    """Return one envelope for all `recipients`, as text without a newline.
+
+    Raises Refused("bad-content") where the bundle is not sound, Refused("too-large"), UsageError where recipients are
+    none, too many or named twice, and what a KeyWrapper raises.
+    """
+    return _sealed(canonical_form(bundle), header_of(bundle, sender_key.public_key.raw), recipients, sender_key)
+
+
+def seal_each(bundle: Bundle, recipients: Iterable[KeyWrapper], sender_key: SenderPrivateKey) -> Iterator[str]:
+    """Yield an envelope of its own for each recipient: one for each of many machines. Raises as `seal` does."""
+    plaintext = canonical_form(bundle)
+    header = header_of(bundle, sender_key.public_key.raw)
+    for recipient in recipients:
+        yield _sealed(plaintext, header, (recipient,), sender_key)
+
+
+def _sealed(plaintext: bytes, header: Header, recipients: Sequence[KeyWrapper], sender_key: SenderPrivateKey) -> str:
+    content_key = AESGCM.generate_key(bit_length=8 * KEY_BYTES)
+    envelope = Envelope(header=header, stanzas=_stanzas(content_key, header, recipients), content=b"", signature=b"")
+    content = AESGCM(content_key).encrypt(CONTENT_NONCE, plaintext, envelope.sealed)
+    unsigned = replace(envelope, content=content)
+    text = replace(unsigned, signature=sender_key.sign(SIGNATURE_DOMAIN + unsigned.signed)).text
+    if len(text) > MAX_TEXT_BYTES:
+        raise refusal(Failure.TOO_LARGE, f"sealed it has {len(text)} bytes; {MAX_TEXT_BYTES} are possible")
+    return text
+
+
+def _stanzas(content_key: bytes, header: Header, recipients: Sequence[KeyWrapper]) -> tuple[Stanza, ...]:
+    ids = {recipient.recipient_id for recipient in recipients}
+    if not 1 <= len(recipients) <= MAX_RECIPIENTS or len(ids) != len(recipients):
+        why = f"1 to {MAX_RECIPIENTS} different recipients are possible, not {len(recipients)} ({len(ids)} different)"
+        raise UsageError("wrong-recipients", why, what="cannot seal", hint="make an envelope for each machine instead")
+    ordered = sorted(recipients, key=lambda recipient: (recipient.kind, recipient.recipient_id))
+    return tuple(
+        Stanza(
+            recipient.kind,
+            recipient.recipient_id,
+            recipient.wrap(content_key, wrap_context(header, recipient.kind, recipient.recipient_id)),
+        )
+        for recipient in ordered
+    )
