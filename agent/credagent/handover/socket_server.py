@@ -1,0 +1,278 @@
+"""Serves agent.sock: admits callers, reads and writes lines, keeps subscribers supplied. Answers come from elsewhere.
+
+Every connection is bounded: in number, in bytes, in the time it may take to say what it wants, and in what is kept for
+it while it does not read.
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from credagent import log
+from credagent.errors import CredagentError, InternalError, Refused, Unavailable
+from credagent.handover.callers import Admission, Caller, caller_of
+from credagent.handover.socket_answers import Agent, Document, answer, unwelcome
+from credagent.handover.socket_protocol import (
+    ANSWER_BYTES,
+    REQUEST_BYTES,
+    Applied,
+    Request,
+    Role,
+    Subscribe,
+    decode_request,
+    encode,
+    encode_refusal,
+)
+
+MOST_CONNECTIONS = 1_024
+KEPT_FOR_PRIVILEGED = 16  # so that root can still ask for the status when workers have taken all the rest
+PATIENCE_S = 10.0  # for a request to arrive whole
+
+HttpFactory = Callable[[], asyncio.Protocol]
+
+
+class Subscriber(Struct, frozen=True, kw_only=True):
+    """A process that is kept supplied. `generation` None: nothing was applied yet."""
+
+    pid: int
+    uid: int
+    role: Role
+    generation: int | None
+    since: datetime
+
+
+def set_line(agent: Agent) -> bytes:
+    """Return the present set as a line."""
+    return encode({"ok": True, **agent.worker_document()})
+
+
+class SocketServer:
+    """The connections of one agent. `admission` may be replaced; those already connected stay."""
+
+    def __init__(self, agent: Agent, admission: Admission, http_factory: HttpFactory | None = None) -> None:
+        """Serve `agent`; a connection that begins like HTTP goes to a protocol of `http_factory`."""
+        self.agent = agent
+        self.admission = admission
+        self.http_factory = http_factory
+        self.connections: set[Connection] = set()
+        self._listener: asyncio.Server | None = None
+
+    async def start(self, sock: socket.socket) -> None:
+        """Begin to accept connections on a socket that is bound."""
+        loop = asyncio.get_running_loop()
+        self._listener = await loop.create_unix_server(lambda: Connection(self), sock=sock, backlog=MOST_CONNECTIONS)
+
+    def publish(self) -> None:
+        """Send the present set to every subscriber; one that has not read the last is sent the newest when it has."""
+        waiting = [connection for connection in self.connections if connection.subscriber is not None]
+        if waiting:
+            line = set_line(self.agent)
+            for connection in waiting:
+                connection.supply(line)
+
+    def subscribers(self) -> tuple[Subscriber, ...]:
+        """Return who is kept supplied, in the order of their process numbers."""
+        found = (connection.subscriber for connection in self.connections)
+        return tuple(sorted((one for one in found if one is not None), key=lambda one: one.pid))
+
+    def has_room_for(self, caller: Caller) -> bool:
+        """Say whether one more connection of `caller` may be open."""
+        kept = 0 if self.admission.is_privileged(caller) else KEPT_FOR_PRIVILEGED
+        return len(self.connections) < MOST_CONNECTIONS - kept
+
+    def close(self) -> None:
+        """Stop accepting, and end every connection. The file belongs to whoever bound it."""
+        if self._listener is not None:
+            self._listener.close()
+        for connection in list(self.connections):
+            connection.end()
+
+
+class Connection(asyncio.Protocol):
+    """One caller. Requests are answered in order, one at a time."""
+
+    transport: asyncio.Transport
+    caller: Caller
+
+    def __init__(self, server: SocketServer) -> None:
+        """Wait for the caller."""
+        self._server = server
+        self._received = bytearray()
+        self._writable = True
+        self._missed = False  # a set was published while the caller did not read
+        self._ended = False  # the caller has said all it will say
+        self._task: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._http: asyncio.Protocol | None = None
+        self.subscriber: Subscriber | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Judge the caller before a byte is read. Who may do nothing holds no place."""
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101  what asyncio gives a stream protocol
+        self.transport = transport
+        transport.set_write_buffer_limits(high=ANSWER_BYTES)
+        try:
+            self.caller = caller_of(transport.get_extra_info("socket"))
+        except OSError:  # gone already
+            transport.abort()
+            return
+        refusal = self._unwelcome()
+        if refusal is not None:
+            self._refuse(refusal)
+            return
+        self._server.connections.add(self)
+        self._be_patient()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the caller. What it asked for is done all the same: a delivered bundle is delivered."""
+        self._server.connections.discard(self)
+        self._stop_timer()
+        if self._http is not None:
+            self._http.connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes: of lines, or of HTTP if the very first is an upper-case letter."""
+        if self._http is not None:
+            self._http.data_received(data)
+        elif not self._received and self.subscriber is None and data[:1].isupper() and self._server.http_factory:
+            self._stop_timer()
+            self._http = self._server.http_factory()
+            self._http.connection_made(self.transport)
+            self._http.data_received(data)
+        else:
+            self._received += data
+            self._answer_next()
+
+    def eof_received(self) -> bool:
+        """Answer what was asked before the caller stopped sending, then close."""
+        if self._http is not None:
+            return bool(self._http.eof_received())
+        self._ended = True
+        return self._task is not None
+
+    def pause_writing(self) -> None:
+        """Answer nothing more until the caller reads."""
+        self._writable = False
+        if self._http is not None:
+            self._http.pause_writing()
+        else:
+            self.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """Send the newest set if one was missed, and go on."""
+        self._writable = True
+        if self._http is not None:
+            self._http.resume_writing()
+            return
+        if self._missed:
+            self._missed = False
+            self._send(set_line(self._server.agent))
+        self._go_on()
+
+    def supply(self, line: bytes) -> None:
+        """Send a set, or note that there is one to come."""
+        if self._writable:
+            self._send(line)
+        else:
+            self._missed = True
+
+    def end(self) -> None:
+        """End the connection, without waiting for anybody."""
+        if self._task is not None:
+            self._task.cancel()
+        self.transport.abort()
+
+    def _unwelcome(self) -> CredagentError | None:
+        refusal = unwelcome(self._server.admission, self.caller)
+        if refusal is not None:
+            log.warning("caller_refused", pid=self.caller.pid, uid=self.caller.uid, socket="agent")
+            return refusal
+        if not self._server.has_room_for(self.caller):
+            return Unavailable("busy", "too many connections", hint="try again in a moment")
+        return None
+
+    def _answer_next(self) -> None:
+        while self._writable and self._task is None and not self.transport.is_closing():
+            length = self._received.find(b"\n")
+            if max(length, len(self._received) if length < 0 else 0) > REQUEST_BYTES:
+                self._refuse(Refused("too-large", f"a request has at most {REQUEST_BYTES} bytes"))
+                return
+            if length < 0:
+                return
+            line = bytes(self._received[:length])
+            del self._received[: length + 1]
+            try:
+                self._answer(decode_request(line))
+            except CredagentError as error:
+                self._send(encode_refusal(error))
+            self._be_patient()
+        if self._task is not None or not self._writable:
+            self.transport.pause_reading()
+
+    def _answer(self, request: Request) -> None:
+        if isinstance(request, Applied):
+            self._note(request.generation)
+            return
+        if isinstance(request, Subscribe) and self.subscriber is not None:
+            raise Refused("bad-request", "this connection is subscribed already")
+        document = answer(self._server.agent, self._server.admission, self.caller, request)
+        if isinstance(document, Coroutine):
+            self._stop_timer()
+            self._task = asyncio.get_running_loop().create_task(self._finish(document))
+            return
+        self._send(encode({"ok": True, **document}))
+        if isinstance(request, Subscribe):
+            self.subscriber = Subscriber(
+                pid=self.caller.pid, uid=self.caller.uid, role=request.role, generation=None, since=datetime.now(UTC)
+            )
+
+    def _note(self, generation: int) -> None:
+        if self.subscriber is None:
+            raise Refused("bad-request", "only a subscriber reports what it has applied")
+        self.subscriber = msgspec.structs.replace(self.subscriber, generation=generation)
+
+    async def _finish(self, work: Coroutine[Any, Any, Document]) -> None:
+        try:
+            line = encode({"ok": True, **await work})
+        except CredagentError as error:
+            line = encode_refusal(error)
+        except Exception as error:  # noqa: BLE001  a defect in answering one caller must not end the agent
+            log.error("request_failed", kind=type(error).__name__)
+            line = encode_refusal(InternalError("internal", "the agent failed to answer", hint="see the agent's log"))
+        self._task = None
+        self._send(line)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        self._be_patient()
+        self._answer_next()
+        if self._task is not None or self.transport.is_closing():
+            return
+        if self._ended:
+            self.transport.close()
+        elif self._writable:
+            self.transport.resume_reading()
+
+    def _send(self, line: bytes) -> None:
+        if not self.transport.is_closing():
+            self.transport.write(line)
+
+    def _refuse(self, error: CredagentError) -> None:
+        self._send(encode_refusal(error))
+        self.transport.close()
+
+    def _be_patient(self) -> None:
+        """Wait a while for the next request; a subscriber has said what it wants, and may be silent for days."""
+        self._stop_timer()
+        if self.subscriber is None and self._task is None and not self.transport.is_closing():
+            self._timer = asyncio.get_running_loop().call_later(PATIENCE_S, self.transport.abort)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
