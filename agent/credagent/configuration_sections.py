@@ -1,0 +1,125 @@
+"""The configuration as values: one struct for each section, with the defaults of a machine that has no configuration.
+
+Durations are whole seconds (`*_s`). Keys stay plain texts here: the service opens them. Reading belongs to `config`.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from msgspec import Struct
+
+from credagent.configuration_channels import DEFAULT_RUNTIME_DIR, SOCKET_NAME, Channel, FileChannel, SocketChannel
+
+DEFAULT_STATE_DIR = "/var/lib/credagent"
+
+Expect = Literal["optional", "required"]
+Fallback = Literal["absent", "expired", "never"]
+AwsHandover = Literal["environment", "endpoint", "off"]
+GoogleHandover = Literal["metadata", "off"]
+LogFormat = Literal["auto", "json", "console"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+
+class Address(Struct, frozen=True):
+    """A loopback address and a TCP port; port 0 means any free one."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        """Write it as the configuration does."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class Agent(Struct, frozen=True, kw_only=True):
+    """The agent itself. An empty `audience` accepts any, and then only with the recipient key `state`."""
+
+    audience: str = ""
+    runtime_dir: str = DEFAULT_RUNTIME_DIR
+    state_dir: str = DEFAULT_STATE_DIR
+    settle_s: int = 10
+    min_validity_s: int = 10
+
+
+class Bundle(Struct, frozen=True, kw_only=True):
+    """Where bundles arrive, who may send them, and what opens them."""
+
+    channels: tuple[Channel, ...] = (
+        FileChannel(f"{DEFAULT_RUNTIME_DIR}/inbox/bundle"),
+        SocketChannel(f"{DEFAULT_RUNTIME_DIR}/{SOCKET_NAME}"),
+    )
+    recipient_keys: tuple[str, ...] = ("state",)
+    trusted_senders: tuple[str, ...] = ()
+    expect: Expect = "optional"
+    max_age_s: int = 86_400
+    deliver_users: tuple[str, ...] = ()
+
+
+class Aws(Struct, frozen=True, kw_only=True):
+    """The slot `aws`."""
+
+    handover: AwsHandover = "environment"
+    fallback: Fallback = "absent"
+    required: bool = False
+    region: str = ""
+    assumable_roles: tuple[str, ...] = ()
+    admit_long_term: bool = False
+
+
+class Google(Struct, frozen=True, kw_only=True):
+    """The slot `google`."""
+
+    handover: GoogleHandover = "metadata"
+    fallback: Fallback = "absent"
+    required: bool = False
+    project: str = ""
+    scopes: tuple[str, ...] = ("https://www.googleapis.com/auth/cloud-platform",)
+    impersonable: tuple[str, ...] = ()
+    admit_refresh_token: bool = False
+
+
+class Environment(Struct, frozen=True, kw_only=True):
+    """The slot `environment`: exceptions to the deny list for custom variables."""
+
+    allow: tuple[str, ...] = ()
+
+
+class Workers(Struct, frozen=True, kw_only=True):
+    """Who gets credentials on this machine. An empty `env_file` writes none."""
+
+    env_file: str = f"{DEFAULT_RUNTIME_DIR}/worker.env"
+    users: tuple[str, ...] = ("dask",)
+    groups: tuple[str, ...] = ("dask",)
+
+
+class Endpoint(Struct, frozen=True, kw_only=True):
+    """The loopback listeners; `metrics` None: only on the socket."""
+
+    listen: tuple[Address, ...] = (Address("127.0.0.1", 9817), Address("::1", 9817))
+    metrics: Address | None = None
+
+
+class Log(Struct, frozen=True, kw_only=True):
+    """How the agent speaks."""
+
+    format: LogFormat = "auto"
+    level: LogLevel = "info"
+
+
+class Config(Struct, frozen=True, kw_only=True):
+    """The whole configuration.
+
+    `path` is the file it came from ("" for none); `origins` says for each `section.key` that was given where it came
+    from: `file`, `environment`, `flag`, or the key that decides it. A key that is not there has its default.
+    """
+
+    agent: Agent = Agent()
+    bundle: Bundle = Bundle()
+    aws: Aws = Aws()
+    google: Google = Google()
+    environment: Environment = Environment()
+    workers: Workers = Workers()
+    endpoint: Endpoint = Endpoint()
+    log: Log = Log()
+    path: str = ""
+    origins: Mapping[str, str] = {}
