@@ -1,0 +1,48 @@
+"""The helper: one request from stdin, one reply to stdout, and nothing that outlives it. Started by `caller` alone.
+
+Non-dumpable before a secret arrives. An SDK is imported by the one job that needs it.
+"""
+
+import os
+import signal
+import sys
+
+from credagent.clouds import hardening
+
+MAX_ERRAND_BYTES = 64 * 1024
+
+
+def main() -> int:
+    """Run one errand. The exit status says nothing that the reply does not."""
+    hardening.die_with_parent()
+    hardening.make_non_dumpable()
+    line = sys.stdin.buffer.read(MAX_ERRAND_BYTES + 1)
+    answer = _private_answer_pipe()
+
+    from credagent.clouds.requests import decode_errand, encode_reply
+
+    errand = decode_errand(line)
+    # The caller kills at the deadline; should it be dead itself, the kernel's alarm does. The default action of
+    # SIGALRM needs no interpreter, so that a name server that hangs in C does not hold it up.
+    signal.setitimer(signal.ITIMER_REAL, errand.deadline_s + 1)
+
+    from credagent.clouds.dispatch import run
+
+    reply = encode_reply(run(errand))
+    with os.fdopen(answer, "wb") as pipe:
+        pipe.write(reply)
+    os._exit(0)  # a thread that still hangs on the network is not waited for
+
+
+def _private_answer_pipe() -> int:
+    """Keep the answer's pipe from the SDKs and from what they start, and give them empty standard streams."""
+    answer = os.dup(1)  # not inheritable
+    empty = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1, 2):
+        os.dup2(empty, standard)
+    os.close(empty)
+    return answer
+
+
+if __name__ == "__main__":
+    sys.exit(main())

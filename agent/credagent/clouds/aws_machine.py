@@ -1,0 +1,58 @@
+"""The machine's own AWS identity: web identity, else container credentials, else instance metadata.
+
+What is configured and fails is a failure. Going on to the next, as some SDKs do, would hand workers a role that nobody
+chose for them.
+"""
+
+import os
+
+from msgspec import structs
+
+from credagent.clouds.failures import CloudFailure
+from credagent.clouds.requests import AwsMachineIdentity, AwsMachineSource, AwsObtained, Notice
+
+CONTAINER_VARIABLES = ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI")
+
+
+def answer(request: AwsMachineIdentity) -> AwsObtained:
+    """Return credentials and, where STS says so in time, their principal. Raises CloudFailure."""
+    obtained = obtain(request)
+    return with_principal(obtained) if request.ask_principal and not obtained.principal else obtained
+
+
+def obtain(request: AwsMachineIdentity) -> AwsObtained:
+    """Return credentials from the first source that is configured. Raises CloudFailure."""
+    which = _configured() if request.which == "any" else request.which
+    region = request.region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or ""
+    if which == "web-identity":
+        from credagent.clouds import aws_web_identity
+
+        return aws_web_identity.obtain(region)
+    if which == "container":
+        from credagent.clouds import aws_container
+
+        return aws_container.obtain(region)
+    from credagent.clouds import aws_metadata
+
+    return aws_metadata.obtain(region)
+
+
+def with_principal(obtained: AwsObtained) -> AwsObtained:
+    """Return the same with its principal, if STS answers soon and says who this is."""
+    from credagent.clouds.aws_identity import caller_if_told
+    from credagent.clouds.aws_service import FALLBACK_REGION
+
+    told = caller_if_told(obtained.credentials, obtained.credentials.region or FALLBACK_REGION)
+    if isinstance(told, CloudFailure):
+        unknown = Notice(code="principal-unknown", why=f"STS did not say whose credentials these are: {told.code}")
+        return structs.replace(obtained, notices=(*obtained.notices, unknown))
+    skew_s = told.skew_s if obtained.skew_s is None else obtained.skew_s
+    return structs.replace(obtained, principal=told.arn, account=told.account, skew_s=skew_s)
+
+
+def _configured() -> AwsMachineSource:
+    if os.environ.get("AWS_WEB_IDENTITY_TOKEN_FILE") and os.environ.get("AWS_ROLE_ARN"):
+        return "web-identity"
+    if any(os.environ.get(name) for name in CONTAINER_VARIABLES):
+        return "container"
+    return "aws-metadata"

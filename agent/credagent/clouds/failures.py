@@ -1,0 +1,158 @@
+"""Every failure that leaves the helper: its code, why in our words, what to do, and whether to ask again soon.
+
+The SDKs' own texts stop here: they quote requests and answers, and those hold secrets.
+"""
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from credagent.clouds.requests import Failed
+
+SKEW_WORTH_SAYING_S = 120.0
+"""AWS refuses signatures that are 5 minutes off (15 for S3); beyond 2 minutes the clock explains a refusal."""
+
+
+class Kind(Struct, frozen=True):
+    """A class of failure. `retry` False: asking again soon cannot help."""
+
+    why: str
+    hint: str = ""
+    retry: bool = True
+
+
+ROLE_HINT = "attach an instance profile whose role may read the data, or forward credentials"
+
+KINDS: Mapping[str, Kind] = {
+    # The machine has no identity on this cloud: information, not an error.
+    "no-identity": Kind("this machine has no identity on this cloud", retry=False),
+    "no-role": Kind("the instance has no role", ROLE_HINT, retry=False),
+    "no-service-account": Kind(
+        "the machine runs without a service account", "attach the data-access service account to the VM", retry=False
+    ),
+    # Metadata services.
+    "metadata-disabled": Kind(
+        "the instance metadata service is switched off",
+        "aws ec2 modify-instance-metadata-options --http-endpoint enabled",
+        retry=False,
+    ),
+    "hop-limit": Kind(
+        "the metadata service is there, but its session token does not arrive: the hop limit is too low",
+        "aws ec2 modify-instance-metadata-options --http-put-response-hop-limit 2 (or run with host networking)",
+        retry=False,
+    ),
+    "metadata-unreachable": Kind("the metadata service does not answer", "is 169.254.169.254 filtered or routed away?"),
+    "metadata-refused": Kind("the metadata service refused the request", "does something stand in front of it?"),
+    "metadata-malformed": Kind("the metadata service's answer cannot be understood"),
+    "role-unusable": Kind(
+        "the metadata service cannot assume the instance's role",
+        "does the role's trust policy name ec2.amazonaws.com, and does the role still exist?",
+        retry=False,
+    ),
+    "expiry-past": Kind("the credentials that were answered have expired already", "is this machine's clock right?"),
+    "expiry-malformed": Kind("the expiry that was answered cannot be understood"),
+    "bad-endpoint": Kind("the configured endpoint is not an address", "look at the SDK's variables", retry=False),
+    "bad-token-file": Kind(
+        "the identity token file cannot be read or holds no token",
+        "look at AWS_WEB_IDENTITY_TOKEN_FILE or AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+    ),
+    # Any cloud service.
+    "access-denied": Kind("the service denied access", "does the policy allow this principal to do it?", retry=False),
+    "throttled": Kind("the service asks for fewer requests"),
+    "expired-token": Kind("the credentials used for the request have expired", retry=False),
+    "key-unknown": Kind("the service does not know the access key", "was it deleted, or is it cut?", retry=False),
+    "key-mismatch": Kind("secret key and access key do not belong together", retry=False),
+    "clock-skew": Kind(
+        "this machine's clock is wrong, so the service refuses its requests",
+        "set the clock (chrony, systemd-timesyncd)",
+    ),
+    "region-disabled": Kind(
+        "STS is not active in this region for the account", "activate it, or set a region", retry=False
+    ),
+    "no-region": Kind("no region is known", "set [aws] region, or AWS_DEFAULT_REGION", retry=False),
+    "request-refused": Kind("the service refused the request as it was made", retry=False),
+    "identity-token-refused": Kind("the service refused the identity token", "does the role trust its issuer?"),
+    "service-error": Kind("the service failed"),
+    "malformed-answer": Kind("the service's answer cannot be understood"),
+    "unreachable": Kind("the service cannot be reached", "look at network, name servers and HTTPS_PROXY"),
+    "tls-failed": Kind(
+        "the connection cannot be trusted", "look at AWS_CA_BUNDLE or REQUESTS_CA_BUNDLE, and the clock"
+    ),
+    # Google.
+    "invalid-grant": Kind(
+        "Google no longer accepts the refresh token",
+        "gcloud auth application-default login, then send again",
+        retry=False,
+    ),
+    "insufficient-scope": Kind(
+        "the token's scopes do not allow this", "give the VM the cloud-platform scope", retry=False
+    ),
+    # Keys held elsewhere.
+    "key-not-found": Kind("the key does not exist, or not in this region or project", retry=False),
+    "key-disabled": Kind("the key is disabled or waits for its deletion", retry=False),
+    "not-opened": Kind("the key service could not open it: other key, other context, or altered", retry=False),
+    # The sending side's own identity.
+    "no-local-identity": Kind(
+        "no local credentials were found", "aws configure, aws sso login, or set AWS_PROFILE", retry=False
+    ),
+    "no-profile": Kind("the profile does not exist", "aws configure list-profiles", retry=False),
+    "partial-credentials": Kind(
+        "the local credentials are incomplete", "look at the variables and the profile", retry=False
+    ),
+    "session-token-missing": Kind(
+        "the key belongs to a session, but its session token is missing", "set AWS_SESSION_TOKEN as well", retry=False
+    ),
+    "sso-expired": Kind("the SSO login has expired", "aws sso login", retry=False),
+    "login-expired": Kind("the console login has expired", "aws login", retry=False),
+    "mfa-needed": Kind(
+        "the profile asks for a one-time code, and nobody can be asked",
+        "eval $(aws configure export-credentials --format env), then try again",
+        retry=False,
+    ),
+    "credential-process-failed": Kind(
+        "the profile's credential_process gave no credentials", "run it by hand", retry=False
+    ),
+    "aws-configuration": Kind("the AWS configuration files cannot be understood", "aws configure list", retry=False),
+    "google-configuration": Kind(
+        "the application-default credentials cannot be understood", "gcloud auth application-default login", retry=False
+    ),
+    "not-refreshable": Kind("the application-default credentials hold no refresh token", retry=False),
+    # Channels.
+    "channel-too-large": Kind("what the channel holds is larger than a bundle may be", retry=False),
+    "channel-address": Kind("the channel's address cannot be understood", retry=False),
+    # The helper itself.
+    "helper-defect": Kind(
+        "the helper met something it does not know", "please report it, with the versions of the SDKs"
+    ),
+}
+
+ABSENT_CODES = frozenset({"no-identity", "no-role", "no-service-account"})
+"""There is nothing to be had here, and nothing is broken."""
+
+
+class CloudFailure(Exception):
+    """A failure on its way out of the helper. `detail` is ours too: a status, a count of seconds, a class's name."""
+
+    def __init__(self, code: str, detail: str = "") -> None:
+        """Take a code from the table."""
+        super().__init__(code)
+        self.code = code
+        self.detail = detail
+
+    def reply(self, what: str) -> Failed:
+        """Return what the caller is told."""
+        kind = KINDS[self.code]
+        why = f"{kind.why} ({self.detail})" if self.detail else kind.why
+        return Failed(code=self.code, what=what, why=why, hint=kind.hint, retry=kind.retry)
+
+
+def clock_failure(skew_s: float | None) -> CloudFailure | None:
+    """Return the failure that a refusal really is, where the clock is so wrong that it explains it."""
+    if skew_s is None or abs(skew_s) < SKEW_WORTH_SAYING_S:
+        return None
+    return CloudFailure("clock-skew", skew_text(skew_s))
+
+
+def skew_text(skew_s: float) -> str:
+    """Say how wrong the clock is, from the service's point of view."""
+    return f"it is {abs(skew_s):.0f} s {'behind' if skew_s > 0 else 'ahead of'} the service's"

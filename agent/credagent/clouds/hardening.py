@@ -1,0 +1,34 @@
+"""Keeps other processes of the same user, and core dumps, away from this one's memory. Called before a secret arrives.
+
+`execve` undoes it, so every program calls it for itself. It does not help against root, nor against swap.
+"""
+
+import ctypes
+import resource
+import signal
+import sys
+
+PR_SET_PDEATHSIG = 1  # prctl(2)
+PR_SET_DUMPABLE = 4
+
+
+def make_non_dumpable() -> bool:
+    """Forbid core dumps, ptrace and reading /proc/PID/mem and environ; return whether the kernel agreed.
+
+    Without prctl (macOS) only core dumps are forbidden, and the answer is False.
+    """
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    return _prctl(PR_SET_DUMPABLE, 0)
+
+
+def die_with_parent() -> bool:
+    """Have the kernel kill this process when the thread that started it ends. Linux only."""
+    return _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _prctl(option: int, argument: int) -> bool:
+    if sys.platform != "linux":
+        return False
+    libc = ctypes.CDLL(None, use_errno=True)
+    zero = ctypes.c_ulong(0)
+    return bool(libc.prctl(option, ctypes.c_ulong(argument), zero, zero, zero) == 0)

@@ -1,0 +1,327 @@
+"""What may be asked of the helper process, what it answers, and how both cross the pipe. No SDK and no I/O here.
+
+Each request names its answer: a caller that sends `AwsAssumeRole` gets `AwsObtained`, or a failure. Secrets are written
+in clear to one place only, the pipe between the agent and its helper.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Generic, Literal, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from credagent.credentials import AwsCredentials, GoogleToken, Held, Origin
+from credagent.secret import Secret
+
+A = TypeVar("A")
+
+AwsMachineSource = Literal["any", "web-identity", "container", "aws-metadata"]
+WhoseIdentity = Literal["machine", "local"]
+"""`machine`: the cloud's word for this machine, never a file of its user. `local`: what boto3 and gcloud would use."""
+
+
+class Asking(Struct, Generic[A], frozen=True):
+    """A request whose answer is an `A`."""
+
+
+class Notice(Struct, frozen=True, kw_only=True):
+    """Something a person should know about credentials that were nevertheless obtained."""
+
+    code: str
+    why: str
+
+
+# ---- answers
+
+
+class AwsObtained(Struct, frozen=True, kw_only=True, tag="aws-obtained"):
+    """AWS credentials and whose they are. `principal` is empty where the cloud did not say.
+
+    `method` is where a local identity was found, in botocore's words (`sso`, `env`, …). `expiry_known` False: the
+    expiry is our cautious guess. `skew_s` is the service's clock minus ours, None where no service gave its time.
+    """
+
+    credentials: AwsCredentials
+    origin: Origin
+    principal: str = ""
+    account: str = ""
+    method: str = ""
+    expiry_known: bool = True
+    notices: tuple[Notice, ...] = ()
+    skew_s: float | None = None
+
+    def held(self, obtained_at: datetime) -> Held:
+        """Return this as the content of a slot."""
+        return Held(
+            credentials=self.credentials,
+            origin=self.origin,
+            principal=self.principal,
+            obtained_at=obtained_at,
+            expires_at=self.credentials.expires_at,
+        )
+
+
+class GoogleObtained(Struct, frozen=True, kw_only=True, tag="google-obtained"):
+    """A Google access token and whose it is; the fields are those of `AwsObtained`."""
+
+    token: GoogleToken
+    origin: Origin
+    principal: str = ""
+    method: str = ""
+    notices: tuple[Notice, ...] = ()
+    skew_s: float | None = None
+
+    def held(self, obtained_at: datetime) -> Held:
+        """Return this as the content of a slot."""
+        return Held(
+            credentials=self.token,
+            origin=self.origin,
+            principal=self.principal,
+            obtained_at=obtained_at,
+            expires_at=self.token.expires_at,
+        )
+
+
+class AwsCaller(Struct, frozen=True, kw_only=True, tag="aws-caller"):
+    """Who AWS says that credentials belong to."""
+
+    arn: str
+    account: str
+    skew_s: float | None = None
+
+
+class GoogleRefreshToken(Struct, frozen=True, kw_only=True, tag="google-refresh-token"):
+    """The long-term Google credential of a local user; asked for only where both sides said so by name."""
+
+    client_id: str
+    client_secret: Secret
+    refresh_token: Secret
+    token_uri: str
+    project: str = ""
+    principal: str = ""
+
+
+class Plaintext(Struct, frozen=True, kw_only=True, tag="plaintext"):
+    """What a key service opened: standard base64, as a secret."""
+
+    plaintext_base64: Secret
+
+
+class Ciphertext(Struct, frozen=True, kw_only=True, tag="ciphertext"):
+    """What a key service closed. Not a secret."""
+
+    ciphertext: bytes
+
+
+class Content(Struct, frozen=True, kw_only=True, tag="content"):
+    """The present content of a pull channel. `data` None: there is none. `version`: its ETag or generation."""
+
+    data: bytes | None = None
+    version: str = ""
+    unchanged: bool = False
+
+
+class Failed(Struct, frozen=True, kw_only=True, tag="failed"):
+    """Why there is no answer: a stable code and texts of our own writing."""
+
+    code: str
+    what: str
+    why: str
+    hint: str = ""
+    retry: bool = True
+
+
+Answer = AwsObtained | GoogleObtained | AwsCaller | GoogleRefreshToken | Plaintext | Ciphertext | Content
+Reply = Answer | Failed
+
+
+# ---- requests: AWS
+
+
+class AwsMachineIdentity(Asking[AwsObtained], frozen=True, kw_only=True, tag="aws-machine-identity"):
+    """The machine's own AWS identity: web identity, else container credentials, else instance metadata.
+
+    One that is configured and fails is a failure; the next one is not tried in its place. `ask_principal` False saves
+    the question to STS where the answer is known.
+    """
+
+    which: AwsMachineSource = "any"
+    region: str = ""
+    ask_principal: bool = True
+
+
+class AwsAssumeRole(Asking[AwsObtained], frozen=True, kw_only=True, tag="aws-assume-role"):
+    """A role, assumed from `session`, or from the machine's own identity where that is None."""
+
+    role_arn: str
+    session_name: str = ""
+    external_id: str = ""
+    duration_s: int = 3600
+    policy: str = ""
+    tags: Mapping[str, str] = {}
+    region: str = ""
+    session: AwsCredentials | None = None
+
+
+class AwsCallerIdentity(Asking[AwsCaller], frozen=True, kw_only=True, tag="aws-caller-identity"):
+    """Whose credentials these are."""
+
+    credentials: AwsCredentials
+    region: str = ""
+
+
+class AwsLocalIdentity(Asking[AwsObtained], frozen=True, kw_only=True, tag="aws-local-identity"):
+    """The identity that boto3 would use here, made into a session. `profile` empty: its default chain.
+
+    `duration_s` is asked of STS for a session made from a long-term key, and is a person's word on how long a session
+    lives that came without an expiry. `allow_long_term` takes a long-term key as it is.
+    """
+
+    profile: str = ""
+    duration_s: int | None = None
+    allow_long_term: bool = False
+
+
+# ---- requests: Google
+
+
+class GoogleMachineToken(Asking[GoogleObtained], frozen=True, kw_only=True, tag="google-machine-token"):
+    """A token of the service account that this machine runs as."""
+
+    scopes: tuple[str, ...] = ()
+    project: str = ""
+
+
+class GoogleAuthorizedUserToken(Asking[GoogleObtained], frozen=True, kw_only=True, tag="google-authorized-user-token"):
+    """A token for a refresh token."""
+
+    client_id: str
+    client_secret: Secret
+    refresh_token: Secret
+    token_uri: str
+    project: str = ""
+    scopes: tuple[str, ...] = ()
+
+
+class GoogleImpersonate(Asking[GoogleObtained], frozen=True, kw_only=True, tag="google-impersonate"):
+    """A token of the service account `target`, by `token`, or by the machine's own identity where that is None."""
+
+    target: str
+    lifetime_s: int = 3600
+    project: str = ""
+    scopes: tuple[str, ...] = ()
+    token: GoogleToken | None = None
+
+
+class GoogleLocalToken(Asking[GoogleObtained], frozen=True, kw_only=True, tag="google-local-token"):
+    """An access token of the application-default credentials."""
+
+    scopes: tuple[str, ...] = ()
+
+
+class GoogleLocalRefreshToken(Asking[GoogleRefreshToken], frozen=True, kw_only=True, tag="google-local-refresh-token"):
+    """The refresh token of the application-default credentials."""
+
+
+# ---- requests: keys held elsewhere
+
+
+class KmsDecrypt(Asking[Plaintext], frozen=True, kw_only=True, tag="kms-decrypt"):
+    """Open what `KmsEncrypt` closed under the same key and context. `key` is `aws-kms:ARN` or `gcp-kms:NAME`."""
+
+    key: str
+    ciphertext: bytes
+    context: Mapping[str, str]
+    identity: WhoseIdentity = "machine"
+
+
+class KmsEncrypt(Asking[Ciphertext], frozen=True, kw_only=True, tag="kms-encrypt"):
+    """Close `plaintext_base64` under a key that does not leave its service, bound to `context`."""
+
+    key: str
+    plaintext_base64: Secret
+    context: Mapping[str, str]
+    identity: WhoseIdentity = "local"
+
+
+# ---- requests: channels
+
+
+class ChannelGet(Asking[Content], frozen=True, kw_only=True, tag="channel-get"):
+    """The present content of a pull channel, at most `max_bytes` of it.
+
+    `address` is as configured: `s3://…`, `gs://…`, `https://…`, `aws-ssm:NAME`, `ec2-user-data`, `gce-attribute:NAME`.
+    `version` is that of the content the caller has; the answer may then be `unchanged`.
+    """
+
+    address: str
+    max_bytes: int
+    version: str = ""
+    region: str = ""
+    identity: WhoseIdentity = "machine"
+
+
+Request = (
+    AwsMachineIdentity
+    | AwsAssumeRole
+    | AwsCallerIdentity
+    | AwsLocalIdentity
+    | GoogleMachineToken
+    | GoogleAuthorizedUserToken
+    | GoogleImpersonate
+    | GoogleLocalToken
+    | GoogleLocalRefreshToken
+    | KmsDecrypt
+    | KmsEncrypt
+    | ChannelGet
+)
+
+LOCAL_REQUESTS = (AwsLocalIdentity, GoogleLocalToken, GoogleLocalRefreshToken)
+"""Requests about the user's own identity: these, and only these, see the user's files and variables."""
+
+
+class Errand(Struct, frozen=True, kw_only=True):
+    """A request and the time the helper has for it, counted from its start."""
+
+    request: Request
+    deadline_s: float
+
+
+def is_local(request: Asking[A]) -> bool:
+    """Tell whether the answer comes from the user's own identity rather than the machine's."""
+    return isinstance(request, LOCAL_REQUESTS) or getattr(request, "identity", "machine") == "local"
+
+
+def encode_errand(request: Asking[A], deadline_s: float) -> bytes:
+    """Return what is written to the helper's stdin."""
+    document = {"request": request, "deadline_s": deadline_s}
+    return msgspec.json.encode(document, enc_hook=_revealed)
+
+
+def decode_errand(line: bytes) -> Errand:
+    """Return what was asked. Raises msgspec.MsgspecError, whose text holds no value."""
+    return msgspec.json.decode(line, type=Errand, dec_hook=_wrapped)
+
+
+def encode_reply(reply: Reply) -> bytes:
+    """Return what is written to the helper's stdout."""
+    return msgspec.json.encode(reply, enc_hook=_revealed)
+
+
+def decode_reply(document: bytes) -> Reply:
+    """Return what was answered. Raises msgspec.MsgspecError, whose text holds no value."""
+    reply: Reply = msgspec.json.decode(document, type=Reply, dec_hook=_wrapped)
+    return reply
+
+
+def _revealed(value: object) -> str:
+    if isinstance(value, Secret):
+        return value.reveal()
+    raise TypeError(f"{type(value).__name__} does not cross the pipe")
+
+
+def _wrapped(wanted: type, value: object) -> Secret:
+    if wanted is Secret and isinstance(value, str):
+        return Secret(value)
+    raise TypeError(f"{wanted.__name__} does not cross the pipe")
