@@ -6,14 +6,13 @@ import re
 import sys
 from collections.abc import Mapping
 
+from credagent.configuration_values import duration_s
 from credagent.credentials import Slot
 from credagent.errors import ConfigurationError, UsageError
 from credagent.secret import Secret
 from credagent.sender.options import VALID_FOR_S, Options, check
 
 ENV_FILE_BYTES = 128 * 1024  # no bundle can hold more
-_DURATION = re.compile(r"([1-9]\d{0,8})([smhd])")
-_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -39,10 +38,10 @@ def add_identity_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--allow-refresh-token", action="store_true", help="send your Google refresh token")
     group.add_argument(
-        "--duration", type=duration_s, metavar="D", help="how long sessions made for this last, 12h for example"
+        "--duration", type=duration, metavar="D", help="how long sessions made for this last, 12h for example"
     )
     group.add_argument(
-        "--valid-for", type=duration_s, default=VALID_FOR_S, metavar="D", help="the bundle's last day (30d)"
+        "--valid-for", type=duration, default=VALID_FOR_S, metavar="D", help="the bundle's last day (30d)"
     )
 
 
@@ -67,12 +66,12 @@ def add_sealing_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", default="-", metavar="FILE", help="where the bundle goes (default: standard output)")
 
 
-def duration_s(text: str) -> int:
+def duration(text: str) -> int:
     """Return the seconds of a duration such as 90s, 15m, 12h, 30d."""
-    matched = _DURATION.fullmatch(text)
-    if matched is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a duration: INT(s|m|h|d), 12h for example")
-    return int(matched[1]) * _SECONDS[matched[2]]
+    try:
+        return duration_s(text)
+    except ConfigurationError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: {error.hint}") from error
 
 
 def identity_options(

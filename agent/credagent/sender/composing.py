@@ -19,6 +19,7 @@ from credagent.bundle.letter import (
     GoogleImpersonationGrant,
     Grant,
 )
+from credagent.bundle.soundness import last_end
 from credagent.credentials import Slot, Statement
 from credagent.sender.options import Options
 
@@ -48,17 +49,10 @@ def compose(options: Options, local: LocalIdentity, *, now: datetime, sequence: 
         sequence=sequence,
         audience=options.audience,
         issued_at=now,
-        not_after=not_after(grants, now + timedelta(seconds=options.valid_for_s)),
+        not_after=last_end(grants) or now + timedelta(seconds=options.valid_for_s),
         slots={slot: _statement(slot, options, local, granted) for slot in Slot},
         grants=grants,
     )
-
-
-def not_after(grants: tuple[Grant, ...], limit: datetime) -> datetime:
-    """Return the last expiry inside, or `limit` if something renews itself, has no expiry, or nothing is granted."""
-    expiries = [expiry(grant) for grant in grants]
-    known = [moment for moment in expiries if moment is not None]
-    return max(known) if known and len(known) == len(expiries) else limit
 
 
 def expiry(grant: Grant) -> datetime | None:
@@ -125,12 +119,14 @@ def _google(options: Options, local: LocalIdentity) -> GoogleGrant | None:
     if not options.impersonate:
         return local.google
     if not options.wants_local_google:
-        return GoogleImpersonationGrant(target=options.impersonate, lifetime_s=options.duration_s or ROLE_S)
+        return GoogleImpersonationGrant(
+            target=options.impersonate, lifetime_s=min(options.duration_s or ROLE_S, LONGEST_ROLE_S)
+        )
     if not isinstance(local.google, GoogleAccessTokenGrant):
         return None
     return GoogleImpersonationGrant(
         target=options.impersonate,
-        lifetime_s=options.duration_s or ROLE_S,
+        lifetime_s=min(options.duration_s or ROLE_S, LONGEST_ROLE_S),
         project=local.google.project,
         token=replace(local.google, project=""),
     )

@@ -35,7 +35,7 @@ TOKEN = GoogleAccessTokenGrant(access_token=Secret("ya29"), expires_at=NOW + HOU
 
 
 def composed(local: LocalIdentity = NOTHING, **options: Any) -> Bundle:
-    return compose(Options(audience="c", **options), local, now=NOW, sequence=7, bundle_id="b")
+    return compose(Options(audience="c", **options), local, now=NOW, sequence=7, bundle_id="0" * 32)
 
 
 def test_a_session_alone_ends_the_bundle_with_itself() -> None:

@@ -1,0 +1,148 @@
+"""`credagent inspect`: what a sealed bundle says, and with the key, what is inside; never a value."""
+
+import argparse
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from credagent.errors import ConfigurationError, Exit, Refused, UsageError
+
+if TYPE_CHECKING:
+    from credagent.bundle.envelope import Envelope
+    from credagent.bundle.letter import Bundle, Grant
+
+SUMMARY = "show what a sealed bundle says; with the recipient's key, what is inside (never values)"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what `inspect` takes."""
+    parser.add_argument("bundle", metavar="BUNDLE", help="the sealed bundle's file, - for standard input")
+    parser.add_argument("--recipient-key", metavar="KEY", help="the recipient's private key, to look inside")
+    parser.add_argument("--json", action="store_true", help="print a stable document")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Show it; exit 65 where its signature is not its sender's, after showing what it claims."""
+    from credagent.bundle import envelope
+
+    parsed = envelope.parse(_read(arguments.bundle))
+    facts = _envelope_facts(parsed)
+    sound = facts["signature"] == "valid"
+    if arguments.recipient_key and sound:
+        facts["inside"] = _inside(_open(parsed, arguments.recipient_key))
+    if arguments.json:
+        import msgspec
+
+        print(msgspec.json.format(msgspec.json.encode(facts), indent=2).decode())
+    else:
+        _show(facts)
+    return Exit.DONE if sound else Exit.REFUSED
+
+
+def _read(path: str) -> bytes:
+    from credagent import files
+    from credagent.bundle.envelope import MAX_TEXT_BYTES
+
+    if path == "-":
+        return sys.stdin.buffer.read(MAX_TEXT_BYTES + 2)
+    data = files.read_bounded(path, MAX_TEXT_BYTES + 1)
+    if data is None:
+        raise ConfigurationError("file-missing", "there is no such file", what=path, hint="check the path")
+    return data
+
+
+def _envelope_facts(parsed: "Envelope") -> dict[str, object]:
+    from credagent.bundle.keys import SenderPublicKey
+    from credagent.bundle.opening import verify_signature
+    from credagent.bundle.times import text_of
+
+    header = parsed.header
+    try:
+        verify_signature(parsed)
+        signature = "valid"
+    except Refused:
+        signature = "INVALID"
+    return {
+        "version": 1,
+        "signature": signature,
+        "sender": header.sender_id,
+        "sender_key": SenderPublicKey(header.sender).line,
+        "audience": header.audience,
+        "bundle_id": header.bundle_id,
+        "sequence": header.sequence,
+        "issued_at": text_of(header.issued_at),
+        "not_after": text_of(header.not_after),
+        "recipients": [
+            f"{stanza.kind.name.lower().replace('_', '-')}:{stanza.recipient_id.hex()}" for stanza in parsed.stanzas
+        ],
+        "bytes": len(parsed.text),
+    }
+
+
+def _open(parsed: "Envelope", path: str) -> "Bundle":
+    from credagent import files
+    from credagent.bundle.keys import RecipientPrivateKey
+    from credagent.bundle.opening import open_envelope
+    from credagent.secret import Secret
+
+    try:
+        text = files.read_private(path, 4_096).decode("ascii").strip()
+    except UnicodeDecodeError:
+        raise UsageError("wrong-key", "is not a key file", what=path, hint="name a recipient.key") from None
+    return open_envelope(parsed, [RecipientPrivateKey.parse(Secret(text))])
+
+
+def _inside(bundle: "Bundle") -> dict[str, object]:
+    return {
+        "slots": {slot.value: statement.value for slot, statement in bundle.slots.items()},
+        "grants": [_grant(grant) for grant in bundle.grants],
+    }
+
+
+def _grant(grant: "Grant") -> dict[str, object]:
+    """Return what may be shown of a grant: everything that is not a Secret, and of a Secret that it is there."""
+    from datetime import datetime
+
+    import msgspec
+
+    from credagent.bundle.times import text_of
+    from credagent.secret import Secret
+
+    def shown(value: object) -> object:
+        match value:
+            case Secret():
+                return "***"
+            case datetime():
+                return text_of(value)
+            case msgspec.Struct():
+                return _grant(value)  # type: ignore[arg-type]  # a session inside a role's grant
+            case Mapping():
+                return {name: shown(item) for name, item in value.items()}
+            case tuple():
+                return list(value)
+            case _:
+                return value
+
+    facts = {name: shown(getattr(grant, name)) for name in grant.__struct_fields__}
+    return {
+        "kind": grant.__struct_config__.tag,
+        **{name: value for name, value in facts.items() if value not in ("", [], {}, None)},
+    }
+
+
+def _show(facts: Mapping[str, object], indent: str = "") -> None:
+    for name, value in facts.items():
+        label = f"{indent}{name}:"
+        match value:
+            case Mapping():
+                print(label)
+                _show(value, f"{indent}  ")
+            case list() if value and isinstance(value[0], Mapping):
+                print(label)
+                for item in value:
+                    _show(item, f"{indent}  ")
+                    print()
+            case list():
+                print(f"{label:<16}{', '.join(map(str, value)) or 'none'}")
+            case _:
+                print(f"{label:<16}{value}")
