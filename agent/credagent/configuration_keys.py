@@ -8,6 +8,7 @@ from credagent.configuration_values import (
     address,
     address_or_none,
     as_it_is,
+    audience,
     channel,
     choice,
     duration,
@@ -24,10 +25,7 @@ _ACCOUNTS = Kind(
 )
 
 KEYS: Mapping[str, Kind] = {
-    "agent.audience": Kind(
-        "text",
-        matching(r"[^\x00-\x20\x7f\ud800-\udfff]{0,255}", "not a name", "at most 255 characters, without blanks"),
-    ),
+    "agent.audience": Kind("text", audience),
     "agent.runtime_dir": Kind("text", folder),
     "agent.state_dir": Kind("text", folder),
     "agent.settle": _DURATION,
@@ -36,7 +34,7 @@ KEYS: Mapping[str, Kind] = {
     "bundle.recipient_keys": Kind(
         "list",
         placed(
-            rf"state|file:/[^\x00-\x1f]+|credential:{CREDENTIAL}|aws-kms:arn:\S+|gcp-kms:projects/\S+",
+            rf"state|file:/[^\x00-\x1f]+|credential:{CREDENTIAL}|(?:aws|gcp)-kms:[!-~]{1, 2040}",
             "not a recipient key",
             'write "state", "file:/PATH", "credential:NAME", "aws-kms:ARN" or "gcp-kms:projects/…"',
         ),

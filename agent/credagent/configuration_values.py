@@ -18,6 +18,7 @@ from credagent.errors import ConfigurationError
 LONGEST_DURATION_S = 3_650 * 86_400  # ten years: more is a slip of the pen, and dates overflow beyond
 LONGEST_SOCKET_PATH_BYTES = 107  # sun_path of unix(7), less its final zero
 LAST_PORT = 65_535
+LONGEST_AUDIENCE_BYTES = 255
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
@@ -150,6 +151,14 @@ def duration(text: str, _folders: Folders) -> int:
 
 def as_it_is(text: str, _folders: Folders) -> str:
     """Read a text that needs no reading."""
+    return text
+
+
+def audience(text: str, _folders: Folders) -> str:
+    """Read an audience: any text that can stand in an envelope's header, and on a terminal."""
+    short = len(text.encode("utf-8", "replace")) <= LONGEST_AUDIENCE_BYTES
+    if not short or re.search(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]", text):
+        raise _wrong("not a name", f"write at most {LONGEST_AUDIENCE_BYTES} bytes, without control characters")
     return text
 
 

@@ -65,7 +65,7 @@ def test_every_key_of_the_documentation_is_read(tmp_path: Path) -> None:
     min_validity = "90s"
     [bundle]
     channels = ["file:{runtime_dir}/b", "env", "env:BUNDLE", "socket", "socket:{state_dir}/x.sock"]
-    recipient_keys = ["state", "file:{state_dir}/k", "credential:key", "aws-kms:arn:aws:kms:x:1:key/x", "gcp-kms:projects/p"]
+    recipient_keys = ["state", "file:{state_dir}/k", "credential:key", "aws-kms:arn:aws:kms:x:1:key/x"]
     trusted_senders = ["credagent-sender:ed25519:AAAA", "file:/etc/credagent/senders"]
     expect = "required"
     max_age = "2d"

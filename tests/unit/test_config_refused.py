@@ -66,7 +66,8 @@ def test_an_unknown_key_names_the_nearest(text: str, near: str, tmp_path: Path) 
 
 
 WRONG = [
-    ("agent", "audience", f'"{SECRET_BY_MISTAKE} x"', "not a name"),
+    ("agent", "audience", f'"{SECRET_BY_MISTAKE}\\u0007"', "not a name"),
+    ("agent", "audience", f'"{"ä" * 128}"', "not a name"),
     ("agent", "audience", "7", "an integer"),
     ("agent", "runtime_dir", '"run"', "not an absolute path"),
     ("agent", "runtime_dir", '"/"', "not an absolute path"),

@@ -1,0 +1,48 @@
+"""The deny list for custom variables, as the contract has it."""
+
+import pytest
+
+from credagent.rules.handovers import HANDOVER_VARIABLES
+from credagent.rules.variables import DENY_LIST, denied, malformed
+
+
+@pytest.mark.parametrize("name", ["DB_TOKEN", "_x", "a1", "A"])
+def test_names_of_variables(name: str) -> None:
+    assert malformed([name]) == []
+
+
+@pytest.mark.parametrize("name", ["", "1A", "A-B", "A B", "A=B", "Ä", "A\n", "A\0", "\u0661", "A.B", "BASH_FUNC_x%%"])
+def test_what_is_no_name_of_a_variable(name: str) -> None:
+    assert malformed([name]) == [name]
+
+
+@pytest.mark.parametrize("entry", DENY_LIST)
+def test_every_entry_denies_in_any_case_and_can_be_allowed_unless_a_handover_uses_it(entry: str) -> None:
+    name = entry.replace("*", "SOMETHING")
+    assert denied([name, name.lower(), name.title()], []) == [name, name.lower(), name.title()]
+    if name not in HANDOVER_VARIABLES:
+        assert denied([name, name.lower()], [name.title()]) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["LD_PRELOAD", "https_proxy", "PYTHONPATH", "BASH_ENV", "PATH", "RUNTIME_DIRECTORY", "UV_INDEX_URL", "KUBECONFIG"],
+)
+def test_the_usual_ways_in_are_denied(name: str) -> None:
+    assert denied([name], []) == [name]
+
+
+@pytest.mark.parametrize(
+    "name", ["DB_TOKEN", "MY_PATH", "GDAL_CACHEMAX", "OMP_NUM_THREADS", "HF_TOKEN", "PATHS", "USERS"]
+)
+def test_ordinary_variables_pass(name: str) -> None:
+    assert denied([name], []) == []
+
+
+@pytest.mark.parametrize("name", sorted(HANDOVER_VARIABLES))
+def test_what_a_handover_uses_is_denied_whatever_is_allowed(name: str) -> None:
+    assert denied([name, name.lower()], [name, name.lower()]) == [name, name.lower()]
+
+
+def test_the_order_given_is_kept_and_allowing_one_allows_only_that_one() -> None:
+    assert denied(["GIT_DIR", "A", "GIT_SSH_COMMAND", "LESS"], ["git_dir"]) == ["GIT_SSH_COMMAND", "LESS"]
