@@ -72,7 +72,7 @@ class Envelope(Struct, frozen=True, kw_only=True):
     @property
     def signed(self) -> bytes:
         """Return every byte that precedes the signature."""
-        return self.sealed + len(self.content).to_bytes(4, "big") + self.content
+        return signed_bytes(self.sealed, self.content)
 
     @property
     def digest(self) -> str:
@@ -82,7 +82,7 @@ class Envelope(Struct, frozen=True, kw_only=True):
     @property
     def text(self) -> str:
         """Return the one text of this envelope, without a newline."""
-        return f"{TEXT_PREFIX}{FORMAT_VERSION}:{base64url.encode(self.signed + self.signature)}"
+        return text_of(self.signed, self.signature)
 
 
 def header_bytes(header: Header, stanzas: tuple[Stanza, ...]) -> bytes:
@@ -102,6 +102,16 @@ def header_bytes(header: Header, stanzas: tuple[Stanza, ...]) -> bytes:
     for stanza in stanzas:
         parts += (bytes((stanza.kind,)), stanza.recipient_id, len(stanza.body).to_bytes(2, "big"), stanza.body)
     return b"".join(parts)
+
+
+def signed_bytes(sealed: bytes, content: bytes) -> bytes:
+    """Return every byte that a signature covers, of what precedes the content's length and the encrypted content."""
+    return sealed + len(content).to_bytes(4, "big") + content
+
+
+def text_of(signed: bytes, signature: bytes) -> str:
+    """Return the one text of an envelope, without a newline."""
+    return f"{TEXT_PREFIX}{FORMAT_VERSION}:{base64url.encode(signed + signature)}"
 
 
 def parse(text: str | bytes) -> Envelope:

@@ -3,10 +3,17 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from msgspec.structs import replace
 
 from credagent.bundle.decoding import canonical_form
-from credagent.bundle.envelope import MAX_RECIPIENTS, MAX_TEXT_BYTES, Envelope, Header, Stanza
+from credagent.bundle.envelope import (
+    MAX_RECIPIENTS,
+    MAX_TEXT_BYTES,
+    Header,
+    Stanza,
+    header_bytes,
+    signed_bytes,
+    text_of,
+)
 from credagent.bundle.failures import Failure, refusal
 from credagent.bundle.keys import SenderPrivateKey
 from credagent.bundle.letter import Bundle
@@ -39,10 +46,10 @@ def seal_each(bundle: Bundle, recipients: Iterable[KeyWrapper], sender_key: Send
 
 def _sealed(plaintext: bytes, header: Header, recipients: Sequence[KeyWrapper], sender_key: SenderPrivateKey) -> str:
     content_key = AESGCM.generate_key(bit_length=8 * KEY_BYTES)
-    envelope = Envelope(header=header, stanzas=_stanzas(content_key, header, recipients), content=b"", signature=b"")
-    content = AESGCM(content_key).encrypt(CONTENT_NONCE, plaintext, envelope.sealed)
-    unsigned = replace(envelope, content=content)
-    text = replace(unsigned, signature=sender_key.sign(SIGNATURE_DOMAIN + unsigned.signed)).text
+    sealed = header_bytes(header, _stanzas(content_key, header, recipients))
+    content = AESGCM(content_key).encrypt(CONTENT_NONCE, plaintext, sealed)
+    signed = signed_bytes(sealed, content)
+    text = text_of(signed, sender_key.sign(SIGNATURE_DOMAIN + signed))
     if len(text) > MAX_TEXT_BYTES:
         raise refusal(Failure.TOO_LARGE, f"sealed it has {len(text)} bytes; {MAX_TEXT_BYTES} are possible")
     return text
