@@ -167,7 +167,7 @@ class S3:
         return Response(200, headers={"ETag": stored.etag})
 
     def _copy(self, request: Request, call: Call) -> Response:
-        source = unquote(request.header("x-amz-copy-source")).lstrip("/").partition("?")[0]
+        source = unquote(request.header("x-amz-copy-source").partition("?")[0]).lstrip("/")
         original = self._cloud.s3.get(*source.split("/", 1)) if "/" in source else None
         if original is None:
             raise Refused(*NO_KEY)

@@ -88,24 +88,30 @@ class Simulator(Controls):
         """The URL of every face, by its name."""
         return {name: listener.url for name, listener in self._listeners.items()}
 
-    def environ(self) -> dict[str, str]:
-        """The variables that point a child process's AWS and Google SDKs here."""
-        return environ(self.addresses(), self.cloud.account.region)
+    def environ(self, *, aws_machine: bool = True, google_machine: bool = True) -> dict[str, str]:
+        """The variables that point a child process's AWS and Google SDKs here.
+
+        A machine is of one cloud: without the other's flag that cloud's metadata are switched off for the child.
+        """
+        return environ(self.addresses(), self.cloud.account.region, aws=aws_machine, google=google_machine)
 
 
-def environ(addresses: Mapping[str, str], region: str) -> dict[str, str]:
-    """Both clouds' metadata are switched on here: a test configuration has them off by default."""
-    google = addresses["google-metadata"].removeprefix("http://")
+def environ(addresses: Mapping[str, str], region: str, *, aws: bool = True, google: bool = True) -> dict[str, str]:
+    """As `Simulator.environ`, for whoever has the addresses only."""
+    host = addresses["google-metadata"].removeprefix("http://")
+    on_google = {
+        "GCE_METADATA_HOST": host,
+        "GCE_METADATA_IP": host,
+        "GCE_METADATA_ROOT": host,
+        "GCE_METADATA_MTLS_MODE": "none",
+    }
     return {
         "AWS_ENDPOINT_URL_STS": addresses["sts"],
         "AWS_ENDPOINT_URL_S3": addresses["s3"],
         "AWS_EC2_METADATA_SERVICE_ENDPOINT": addresses["imds"],
-        "AWS_EC2_METADATA_DISABLED": "false",
+        "AWS_EC2_METADATA_DISABLED": str(not aws).lower(),
         "AWS_REGION": region,
         "AWS_DEFAULT_REGION": region,
-        "GCE_METADATA_HOST": google,
-        "GCE_METADATA_IP": google,
-        "GCE_METADATA_ROOT": google,
-        "GCE_METADATA_MTLS_MODE": "none",
-        "NO_GCE_CHECK": "false",
+        "NO_GCE_CHECK": str(not google).lower(),
+        **(on_google if google else {}),
     }
