@@ -34,7 +34,7 @@ KEYS: Mapping[str, Kind] = {
     "bundle.recipient_keys": Kind(
         "list",
         placed(
-            rf"state|file:/[^\x00-\x1f]+|credential:{CREDENTIAL}|(?:aws|gcp)-kms:[!-~]{1, 2040}",
+            rf"state|file:/[^\x00-\x1f]+|credential:{CREDENTIAL}|(?:aws|gcp)-kms:[!-~]+",
             "not a recipient key",
             'write "state", "file:/PATH", "credential:NAME", "aws-kms:ARN" or "gcp-kms:projects/…"',
         ),
