@@ -1,0 +1,247 @@
+"""Serves requests over TCP to callers that may ask: limits, deadlines, order. What is answered belongs to the faces.
+
+asyncio and llhttp without a framework (ADR-01-http-server.md). One buffer serves all connections, because what was
+read is parsed before anything else runs.
+"""
+
+import asyncio
+import socket
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol, cast
+
+from credagent import log
+from credagent.errors import PermissionRefused
+from credagent.handover.binding import BACKLOG
+from credagent.handover.connections import Callers
+from credagent.handover.http_answer import Answer, refusal
+from credagent.handover.http_request import Malformed, Request, RequestReader, forwarded
+
+HEAD_DEADLINE_S = 5.0  # from a request's first byte to its last; a slow writer holds a connection no longer
+IDLE_DEADLINE_S = 75.0  # longer than the keep-alive of any SDK's pool
+DRAIN_DEADLINE_S = 1.0  # a refused caller may still be writing: closing on it would eat the answer it should read
+DRAIN_LIMIT_BYTES = 256 * 1024
+READ_BYTES = 16 * 1024
+SAY_AGAIN_S = 60.0
+SAID_USERS = 64
+REFUSED_CONNECTIONS = 64  # waiting to be told so; more than that are dropped without a word
+
+NOT_ALLOWED = refusal(403, "not-allowed", "this user may not ask: see [workers] in the agent's configuration")
+FORWARDED_REQUEST = refusal(403, "forwarded", "forwarded requests are not answered")
+WRONG_HOST = refusal(403, "wrong-host", "the Host header names another server")
+WRONG_METHOD = refusal(405, "method", "only GET is answered", headers={"Allow": "GET"})
+TOO_SLOW = refusal(408, "too-slow", "the request did not arrive in time")
+TOO_MANY = refusal(503, "too-many-connections", "too many connections at once")
+DEFECT = refusal(500, "internal", "the agent could not answer: see its log")
+
+
+class Face(Protocol):
+    """What stands behind a listener."""
+
+    def answer(self, request: Request) -> Answer:
+        """Answer from memory, at once. Must not raise for anything a caller can send."""
+        ...
+
+
+class Site:
+    """One listener's face, who may see it, and its connections. `count` is told each outcome."""
+
+    def __init__(
+        self,
+        face: Face,
+        *,
+        hosts: frozenset[bytes] | None,
+        admits: Callable[[int], bool] | None,
+        callers: Callers | None,
+        count: Callable[[str], None],
+        connections: int,
+    ) -> None:
+        """`admits` None: whoever can connect may ask. `hosts` None: whatever name it was called by (a Unix socket)."""
+        self.buffer = memoryview(bytearray(READ_BYTES))
+        self.count = count
+        self.open: set[Connection] = set()
+        self.refused: set[Connection] = set()
+        self._face, self._hosts, self._admits, self._callers = face, hosts, admits, callers
+        self._connections = connections
+        self._said: dict[int, float] = {}
+
+    def turn_away(self, transport: asyncio.Transport) -> Answer | None:
+        """Return why this connection is not served, None where it is. Asked once, before its first byte is read."""
+        if len(self.open) >= self._connections:
+            return TOO_MANY
+        if self._admits is None or self._callers is None:
+            return None
+        ours, theirs = transport.get_extra_info("sockname"), transport.get_extra_info("peername")
+        try:
+            if ours is not None and theirs is not None:
+                uid = self._callers.uid(ours[:2], theirs[:2])
+                if self._admits(uid):
+                    return None
+                self._say_once(uid)
+        except PermissionRefused as error:
+            log.debug("caller_unknown", why=error.why)
+        return NOT_ALLOWED
+
+    def answer(self, request: Request) -> Answer:
+        """Answer one request; what the face has answered, it has counted."""
+        refused = self._refused(request)
+        if refused is None:
+            try:
+                return self._face.answer(request)
+            except Exception as error:  # noqa: BLE001  a defect in one answer must not end the agent, nor show its text
+                log.error("answer_failed", path=request.path, kind=type(error).__name__)
+                refused = DEFECT
+        self.count(refused.outcome)
+        return refused
+
+    def _refused(self, request: Request) -> Answer | None:
+        if forwarded(request.headers):
+            return FORWARDED_REQUEST
+        if self._hosts is not None and request.headers.get(b"host", b"").lower() not in self._hosts:
+            return WRONG_HOST  # a page in somebody's browser, whose name was made to point here
+        if request.method not in (b"GET", b"POST"):
+            return WRONG_METHOD
+        return None
+
+    def _say_once(self, uid: int) -> None:
+        """Name each refused user now and then: a caller who hammers at the door must not fill the log."""
+        now = time.monotonic()
+        if self._said.get(uid, 0.0) <= now:
+            if len(self._said) >= SAID_USERS:
+                self._said.clear()
+            self._said[uid] = now + SAY_AGAIN_S
+            log.warning("caller_refused", uid=uid)
+
+    def end(self) -> None:
+        """End all connections at once."""
+        for connection in (*self.open, *self.refused):
+            connection.abort()
+
+
+class Connection(asyncio.BufferedProtocol):
+    """One TCP connection: reads requests, answers in order, and ends when it is refused, slow, or idle."""
+
+    def __init__(self, site: Site, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin before the connection is made."""
+        self._site, self._loop = site, loop
+        self._reader = RequestReader()
+        self._transport: asyncio.Transport
+        self._refusal: Answer | None = None
+        self._draining = 0
+        self._stalled = False
+        self._slow = True  # until the first request is whole, its deadline applies
+        self._deadline = loop.time() + HEAD_DEADLINE_S
+        self._timer = loop.call_at(self._deadline, self._look)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Find out who calls; whoever may not ask is told so after he has spoken, if he is quick."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._refusal = self._site.turn_away(self._transport)
+        if self._refusal is None:
+            self._site.open.add(self)
+            return
+        self._site.count(self._refusal.outcome)
+        if len(self._site.refused) >= REFUSED_CONNECTIONS:
+            self._transport.abort()
+            return
+        self._site.refused.add(self)
+        self._set_deadline(DRAIN_DEADLINE_S)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  how it ended changes nothing
+        """Forget the connection."""
+        self._timer.cancel()
+        self._site.open.discard(self)
+        self._site.refused.discard(self)
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002  the limit is ours
+        """Lend the buffer that all connections share."""
+        return self._site.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Take what was read into the shared buffer."""
+        self.data_received(self._site.buffer[:nbytes])
+
+    def data_received(self, data: bytes | memoryview) -> None:
+        """Answer the requests that are whole now. The agent's Unix socket passes its HTTP on by this name."""
+        if self._draining:
+            self._drain(len(data))
+            return
+        if self._refusal is not None:
+            self._end(self._refusal.payload)
+            return
+        reader = self._reader
+        reader.feed(data)
+        payloads = []
+        for request in reader.requests:
+            payloads.append(self._site.answer(request).payload)
+            if request.last:
+                self._end(b"".join(payloads))
+                return
+        reader.requests.clear()
+        if reader.malformed is not None:
+            payloads.append(self._malformed(reader.malformed))
+            self._end(b"".join(payloads))
+            return
+        if payloads:
+            self._transport.write(payloads[0] if len(payloads) == 1 else b"".join(payloads))
+        self._renew_deadline(unfinished=reader.unfinished)
+
+    def pause_writing(self) -> None:
+        """Stop reading from a caller who does not read: his answers would fill the memory."""
+        self._stalled = True
+        self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """Go on where the caller reads again."""
+        self._stalled = False
+        self._transport.resume_reading()
+
+    def abort(self) -> None:
+        """End without another word."""
+        self._transport.abort()
+
+    def _malformed(self, why: Malformed) -> bytes:
+        self._site.count(why.code)
+        return refusal(why.status, why.code, why.message, headers={"Connection": "close"}).payload
+
+    def _end(self, payload: bytes) -> None:
+        """Answer for the last time, and listen on for a moment: a close with unread bytes would be a reset."""
+        self._draining = DRAIN_LIMIT_BYTES
+        self._reader.requests.clear()
+        self._transport.write(payload)
+        self._transport.write_eof()
+        self._set_deadline(DRAIN_DEADLINE_S)
+
+    def _drain(self, nbytes: int) -> None:
+        self._draining -= nbytes
+        if self._draining <= 0:
+            self._transport.abort()
+
+    def _renew_deadline(self, *, unfinished: bool) -> None:
+        if not unfinished:
+            self._slow = False
+            self._deadline = self._loop.time() + IDLE_DEADLINE_S  # the timer finds out when it fires
+        elif not self._slow:
+            self._slow = True
+            self._set_deadline(HEAD_DEADLINE_S)
+
+    def _set_deadline(self, seconds: float) -> None:
+        self._timer.cancel()
+        self._deadline = self._loop.time() + seconds
+        self._timer = self._loop.call_at(self._deadline, self._look)
+
+    def _look(self) -> None:
+        """End the connection where its deadline has passed, else look again when it does."""
+        if self._loop.time() < self._deadline:
+            self._timer = self._loop.call_at(self._deadline, self._look)
+        elif self._reader.unfinished and not self._draining:
+            self._site.count(TOO_SLOW.outcome)
+            self._end(TOO_SLOW.payload)
+        else:
+            self._transport.abort()
+
+
+async def serve(sockets: Sequence[socket.socket], site: Site) -> list[asyncio.Server]:
+    """Serve `site` on sockets that listen already; they belong to the servers from now on."""
+    loop = asyncio.get_running_loop()
+    return [await loop.create_server(lambda: Connection(site, loop), sock=ready, backlog=BACKLOG) for ready in sockets]

@@ -1,0 +1,144 @@
+"""A Google metadata server over loopback, as far as client libraries ask it for credentials and identity.
+
+Follows "View and query VM metadata" of Compute Engine. Answers from memory; who may connect is the server's business.
+Attributes, instance names and identity tokens are not here: a worker that needs those asks the machine's own.
+"""
+
+import json
+from collections.abc import Callable
+from datetime import datetime
+from urllib.parse import parse_qs, unquote
+
+from msgspec import structs
+
+from credagent.credentials import CredentialSet, Empty, GoogleToken, Held
+from credagent.handover.expiry import ends_at
+from credagent.handover.http_answer import Answer, document, refusal, text
+from credagent.handover.http_request import Request
+from credagent.rules.rendering import google_token
+
+ROOT = "/computeMetadata/v1"
+ACCOUNTS = f"{ROOT}/instance/service-accounts"
+DEFAULT = "default"
+
+FLAVOR = {"Metadata-Flavor": "Google"}
+METHODS = refusal(405, "method", "only GET is answered", headers=FLAVOR | {"Allow": "GET"})
+TOKEN_METHODS = refusal(405, "method", "only GET and POST are answered", headers=FLAVOR | {"Allow": "GET, POST"})
+NO_FLAVOR = refusal(403, "no-metadata-flavor", "the header Metadata-Flavor: Google is missing", headers=FLAVOR)
+UNKNOWN = refusal(404, "not-found", "this metadata server has credentials and identity only", headers=FLAVOR)
+WITHDRAWN = refusal(404, "withdrawn", "the Google credentials of this machine were withdrawn", headers=FLAVOR)
+NOTHING = refusal(404, "no-credentials", "this machine has no Google credentials", headers=FLAVOR)
+NOT_YET = refusal(503, "no-credentials", "the Google credentials are not to be had at the moment", headers=FLAVOR)
+EXPIRED = refusal(503, "expired", "the Google access token expired and could not be renewed", headers=FLAVOR)
+ALIVE = text("computeMetadata/\n", headers=FLAVOR, content_type="application/text")
+
+LISTINGS = {
+    "/computeMetadata": "v1/\n",
+    ROOT: "instance/\nproject/\nuniverse/\n",
+    f"{ROOT}/instance": "service-accounts/\n",
+    f"{ROOT}/project": "project-id\n",
+    f"{ROOT}/universe": "universe-domain\n",
+}
+ACCOUNT_ENTRIES = "aliases\nemail\nscopes\ntoken\n"
+CLOUD_PLATFORM = "https://www.googleapis.com/auth/cloud-platform"
+
+
+class Metadata:
+    """Answers Google's client libraries. Never a token that has expired, nor one that is incomplete."""
+
+    def __init__(self, source: Callable[[], CredentialSet], now: Callable[[], datetime], *, project: str = "") -> None:
+        """`source` gives the set in force, `now` the wall clock; `project` is the configured one, and wins."""
+        self._source, self._now, self._project = source, now, project
+
+    def answer(self, request: Request) -> Answer:
+        """Answer one request, whatever slashes it ends with (the real server redirects, and clients follow)."""
+        path = unquote(request.path).rstrip("/")
+        if path == "":
+            return ALIVE if request.method == b"GET" else METHODS  # how libraries find out that they are on Google
+        asks_token = path.startswith(ACCOUNTS) and path.endswith("/token")
+        if request.method != b"GET" and not asks_token:
+            return METHODS
+        if request.headers.get(b"metadata-flavor", b"").lower() != b"google":
+            return NO_FLAVOR
+        if path in LISTINGS:
+            return _text(LISTINGS[path])
+        held = self._valid()
+        if isinstance(held, Answer):
+            return held
+        if path.startswith(f"{ACCOUNTS}/") or path == ACCOUNTS:
+            return self._account(held, path[len(ACCOUNTS) + 1 :], request)
+        return self._identity(held, path)
+
+    def _valid(self) -> GoogleToken | Answer:
+        """Return the token in force, bounded by what bounds it, else the answer that says why there is none."""
+        content = self._source().google
+        match content:
+            case Empty(withdrawn=True):
+                return WITHDRAWN
+            case Empty(may_fall_back=True):
+                return NOTHING
+            case Held(credentials=GoogleToken() as token) if token.access_token:
+                end = ends_at(content) or token.expires_at
+                return EXPIRED if self._now() >= end else structs.replace(token, expires_at=end)
+            case _:
+                return NOT_YET
+
+    def _account(self, token: GoogleToken, path: str, request: Request) -> Answer:
+        account, _, entry = path.partition("/")
+        recursive = parse_qs(request.query).get("recursive", [""])[-1].lower() == "true"
+        if account == "":
+            return _listing(token, recursive=recursive)
+        if account not in (DEFAULT, _email(token)):
+            return UNKNOWN
+        match entry:
+            case "token":
+                # `?scopes=` is not looked at: the token has the scopes it was made with, and no request fetches one.
+                return document(google_token(token, self._now()), headers=FLAVOR)
+            case "":
+                return _json(_described(token)) if recursive else _text(ACCOUNT_ENTRIES)
+            case "email":
+                return _text(_email(token))
+            case "scopes":
+                return _text("".join(f"{scope}\n" for scope in _scopes(token)))
+            case "aliases":
+                return _text(f"{DEFAULT}\n")
+            case _:
+                return UNKNOWN
+
+    def _identity(self, token: GoogleToken, path: str) -> Answer:
+        match path.removeprefix(f"{ROOT}/"):
+            case "project/project-id":
+                project = self._project or token.project
+                return _text(project) if project else UNKNOWN
+            case "universe/universe-domain" | "universe/universe_domain":
+                return _text(token.universe_domain)
+            case _:
+                return UNKNOWN  # numeric-project-id among them: a forwarded token does not know it
+
+
+def _email(token: GoogleToken) -> str:
+    """Return the account's name; a token whose account nobody knows is named by the alias, which works as well."""
+    return token.email or DEFAULT
+
+
+def _scopes(token: GoogleToken) -> tuple[str, ...]:
+    return token.scopes or (CLOUD_PLATFORM,)
+
+
+def _listing(token: GoogleToken, *, recursive: bool) -> Answer:
+    names = dict.fromkeys((DEFAULT, _email(token)))  # one name where the account is unknown
+    if recursive:
+        return _json(dict.fromkeys(names, _described(token)))
+    return _text("".join(f"{name}/\n" for name in names))
+
+
+def _described(token: GoogleToken) -> dict[str, object]:
+    return {"aliases": [DEFAULT], "email": _email(token), "scopes": list(_scopes(token))}
+
+
+def _json(content: dict[str, object]) -> Answer:
+    return document(json.dumps(content).encode(), headers=FLAVOR)
+
+
+def _text(content: str) -> Answer:
+    return text(content, headers=FLAVOR, content_type="application/text")
