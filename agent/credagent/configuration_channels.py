@@ -189,6 +189,6 @@ def _not_a_channel(scheme: str) -> ConfigurationError:
         )
     from difflib import get_close_matches  # noqa: PLC0415  only for those who mistyped
 
-    near = get_close_matches(scheme, forms, 1)
+    near = get_close_matches(scheme.lower(), forms, 1)
     hint = f"did you mean {forms[near[0]]}?" if near else f"one of {GRAMMAR}"
     return ConfigurationError("wrong-channel", "not a channel", hint=hint)

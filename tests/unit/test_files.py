@@ -1,9 +1,7 @@
 """Files: what is read is bounded and nobody else's; what is written is private, whole or not at all."""
 
 import os
-import resource
 import socket
-import stat
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from credagent import files
-from credagent.errors import ConfigurationError, CredagentError, Exit, OutputError, PermissionRefused, Refused
+from credagent.errors import ConfigurationError, CredagentError, Exit, PermissionRefused, Refused
 
 SOMEBODY = 65_533  # a user that owns nothing else
 LIMIT = 1_000
@@ -156,180 +154,3 @@ def test_an_ordinary_user_is_told_that_a_file_is_closed_to_him() -> None:
         os.unlink(path)
     assert "PermissionRefused" in result.stderr
     assert "permission denied" in result.stderr
-
-
-@as_root
-def test_an_ordinary_user_who_may_not_write_gets_an_output_error(tmp_path: Path) -> None:
-    result = as_somebody("files.write_private('/etc/credagent-test', b'x')")
-    assert "OutputError: /etc/credagent-test: permission denied" in result.stderr
-    assert not os.path.exists("/etc/credagent-test")
-
-
-def test_a_file_is_written_private_whatever_the_umask(tmp_path: Path) -> None:
-    before = os.umask(0)
-    try:
-        files.write_private(str(tmp_path / "f"), b"one")
-    finally:
-        os.umask(before)
-    assert stat.S_IMODE((tmp_path / "f").stat().st_mode) == 0o600
-
-
-def test_the_mode_asked_for_is_the_mode_given(tmp_path: Path) -> None:
-    before = os.umask(0o077)
-    try:
-        files.write_private(str(tmp_path / "f"), b"one", 0o644)
-    finally:
-        os.umask(before)
-    assert stat.S_IMODE((tmp_path / "f").stat().st_mode) == 0o644
-
-
-def test_replacing_leaves_the_new_content_and_nothing_else(tmp_path: Path) -> None:
-    path = written(tmp_path / "f", b"earlier", 0o666)
-    files.write_private(path, b"later")
-    assert [entry.name for entry in tmp_path.iterdir()] == ["f"]
-    assert (tmp_path / "f").read_bytes() == b"later"
-    assert stat.S_IMODE((tmp_path / "f").stat().st_mode) == 0o600
-
-
-def test_a_link_in_the_way_is_replaced_and_its_target_left_alone(tmp_path: Path) -> None:
-    target = written(tmp_path / "target", b"mine")
-    (tmp_path / "f").symlink_to(target)
-    files.write_private(str(tmp_path / "f"), b"secret")
-    assert (tmp_path / "target").read_bytes() == b"mine"
-    assert not (tmp_path / "f").is_symlink()
-
-
-def test_a_full_disk_is_one_clear_error_and_the_earlier_content_stays(tmp_path: Path) -> None:
-    path = written(tmp_path / "f", b"earlier")
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
-    try:
-        with pytest.raises(OutputError) as caught:
-            files.write_private(path, b"x" * 10_000)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert caught.value.exit_code == Exit.OUTPUT
-    assert (tmp_path / "f").read_bytes() == b"earlier"
-    assert [entry.name for entry in tmp_path.iterdir()] == ["f"]
-
-
-@as_root
-def test_no_space_left_says_so(tmp_path: Path) -> None:
-    small = tmp_path / "small"
-    small.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(small)], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip("may not mount here")
-    try:
-        files.write_private(str(small / "f"), b"earlier")
-        with pytest.raises(OutputError, match="no space left") as caught:
-            files.write_private(str(small / "f"), b"x" * 100_000)
-        assert "free some space" in caught.value.hint
-        assert (small / "f").read_bytes() == b"earlier"
-        assert [entry.name for entry in small.iterdir()] == ["f"]
-    finally:
-        subprocess.run(["umount", str(small)], check=True)
-
-
-@pytest.mark.parametrize("write", [files.write_private, files.create_new_private])
-def test_a_missing_folder_and_a_file_for_a_folder_are_output_errors(
-    write: Callable[[str, bytes], None], tmp_path: Path
-) -> None:
-    for path in (str(tmp_path / "absent" / "f"), written(tmp_path / "file") + "/f"):
-        with pytest.raises(OutputError) as caught:
-            write(path, b"x")
-        assert caught.value.hint
-
-
-def test_a_folder_in_the_way_is_an_output_error_and_leaves_no_trace(tmp_path: Path) -> None:
-    (tmp_path / "f").mkdir()
-    with pytest.raises(OutputError):
-        files.write_private(str(tmp_path / "f"), b"x")
-    assert [entry.name for entry in tmp_path.iterdir()] == ["f"]
-
-
-def test_a_new_file_never_overwrites(tmp_path: Path) -> None:
-    path = str(tmp_path / "f")
-    files.create_new_private(path, b"first")
-    with pytest.raises(OutputError) as caught:
-        files.create_new_private(path, b"second")
-    assert caught.value.code == "exists"
-    assert (tmp_path / "f").read_bytes() == b"first"
-    assert [entry.name for entry in tmp_path.iterdir()] == ["f"]
-    assert (tmp_path / "f").stat().st_nlink == 1
-
-
-def test_a_private_folder_is_made_with_its_parents_and_exact_mode(tmp_path: Path) -> None:
-    before = os.umask(0o077)
-    try:
-        files.private_folder(str(tmp_path / "a" / "b") + "/", 0o751)
-    finally:
-        os.umask(before)
-    assert stat.S_IMODE((tmp_path / "a" / "b").stat().st_mode) == 0o751
-    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o751
-
-
-def test_a_folder_that_exists_keeps_its_mode(tmp_path: Path) -> None:
-    (tmp_path / "a").mkdir(mode=0o755)
-    files.private_folder(str(tmp_path / "a"), 0o700)
-    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o755
-
-
-@pytest.mark.parametrize("mode", [0o770, 0o777, 0o1777, 0o702])
-def test_a_folder_that_others_can_write_is_refused(mode: int, tmp_path: Path) -> None:
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a").chmod(mode)
-    with pytest.raises(PermissionRefused) as caught:
-        files.private_folder(str(tmp_path / "a"))
-    assert caught.value.exit_code == Exit.PERMISSION
-
-
-@pytest.mark.parametrize("slash", ["", "/"])
-def test_a_folder_that_is_a_link_is_refused(slash: str, tmp_path: Path) -> None:
-    (tmp_path / "real").mkdir(mode=0o700)
-    (tmp_path / "a").symlink_to("real")
-    with pytest.raises(PermissionRefused, match="link"):
-        files.private_folder(str(tmp_path / "a") + slash)
-
-
-def test_a_link_that_leads_nowhere_is_refused_too(tmp_path: Path) -> None:
-    (tmp_path / "a").symlink_to("nowhere")
-    with pytest.raises(PermissionRefused, match="link"):
-        files.private_folder(str(tmp_path / "a"))
-    with pytest.raises(PermissionRefused, match="link"):
-        files.private_folder(str(tmp_path / "a" / "b"))
-
-
-def test_a_file_where_a_folder_should_be_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(PermissionRefused):
-        files.private_folder(written(tmp_path / "a"))
-
-
-@as_root
-def test_a_folder_of_somebody_else_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "a").mkdir(mode=0o700)
-    os.chown(tmp_path / "a", SOMEBODY, SOMEBODY)
-    with pytest.raises(PermissionRefused, match=str(SOMEBODY)):
-        files.private_folder(str(tmp_path / "a"))
-
-
-def test_a_lock_is_held_by_one_and_free_again_afterwards(tmp_path: Path) -> None:
-    path = str(tmp_path / "lock")
-    first = files.lock(path)
-    assert first is not None
-    assert files.lock(path) is None
-    first.release()
-    first.release()
-    with files.lock(path) or pytest.fail("it was released") as second:
-        assert second is not None
-        assert files.lock(path) is None
-
-
-def test_a_lock_that_cannot_be_made_is_an_output_error(tmp_path: Path) -> None:
-    with pytest.raises(OutputError):
-        files.lock(str(tmp_path / "absent" / "lock"))
-    (tmp_path / "link").symlink_to("elsewhere")
-    with pytest.raises(OutputError):
-        files.lock(str(tmp_path / "link"))
