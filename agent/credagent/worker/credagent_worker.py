@@ -1,0 +1,299 @@
+"""The worker's side: keeps the environment of a Dask worker or scheduler supplied by the agent on its machine.
+
+Loaded as a Dask preload, or carried by value in a WorkerPlugin. Standard library only, Python 3.9 and later, one file:
+nothing has to be installed where it runs, so nothing of credagent may be imported here. Names are logged, never values.
+"""
+# ruff: noqa: INP001  alone in its folder, which is no package, since the folder is put on PYTHONPATH
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import random
+import socket
+import sys
+import threading
+import time
+import types
+from typing import Any, Mapping  # noqa: UP035  evaluated by the oldest Python that Dask supports
+
+logger = logging.getLogger("distributed.credagent")
+
+ANSWER_BYTES = 1024 * 1024  # what the agent keeps to
+ANSWER_S = 10.0  # answers come from memory; who asks for what does not (a renewal) says how long it waits
+SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0  # between attempts to connect
+REFUSED_PAUSE_S = 60.0  # somebody has to change the agent's configuration first
+
+EXPIRATION = "AWS_CREDENTIAL_EXPIRATION"
+KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+NEAR_S = 14 * 60  # botocore reads again where less than 15 minutes remain
+TURNS, TURN_S = 10, 0.005
+
+
+class AgentAbsent(Exception):
+    """No agent answered. The text names paths and reasons only."""
+
+
+class AgentRefused(Exception):
+    """The agent answered that it will not. `code` is stable, `hint` may be empty."""
+
+    def __init__(self, code: str, message: str, hint: str = "") -> None:
+        """Keep the parts apart."""
+        super().__init__(message)
+        self.code, self.hint = code, hint
+
+
+def socket_paths(environ: Mapping[str, str] = os.environ) -> list[str]:
+    """Return where an agent may listen: only where CREDAGENT_SOCKET says, else the machine's, else the user's own."""
+    named, own = environ.get("CREDAGENT_SOCKET"), environ.get("XDG_RUNTIME_DIR")
+    return [named] if named else [f"{folder}/credagent/agent.sock" for folder in ("/run", own) if folder]
+
+
+class AgentConnection:
+    """A connection to the agent: lines of JSON, blocking. Whoever made it closes `sock`."""
+
+    def __init__(self, path: str | None = None) -> None:
+        """Connect to `path`, or to the first of `socket_paths` where somebody listens. Raises AgentAbsent."""
+        self._received = bytearray()
+        reasons = []
+        for candidate in [path] if path else socket_paths():
+            self.sock = socket.socket(socket.AF_UNIX)
+            self.sock.settimeout(ANSWER_S)
+            try:
+                self.sock.connect(candidate)
+            except OSError as error:
+                self.sock.close()
+                reasons.append(f"{candidate}: {(error.strerror or 'does not answer').lower()}")
+            else:
+                return
+        raise AgentAbsent("; ".join(reasons))
+
+    def send(self, request: Mapping[str, object]) -> None:
+        """Send one request."""
+        with contextlib.suppress(OSError):  # `receive` will find out, and often the agent's reason too
+            self.sock.sendall(json.dumps(request).encode() + b"\n")
+
+    def receive(self, timeout: float | None = ANSWER_S) -> dict[str, Any]:
+        """Return one answer; None waits for ever. Raises AgentAbsent, or AgentRefused where it says no."""
+        while b"\n" not in self._received:
+            try:
+                self.sock.settimeout(timeout)
+                some = self.sock.recv(65536)
+            except OSError as error:
+                raise AgentAbsent(error.strerror or "does not answer in time") from None
+            if not some or len(self._received) > ANSWER_BYTES:
+                raise AgentAbsent("answers more than it may" if some else "closed the connection")
+            self._received += some
+        line, _, self._received = self._received.partition(b"\n")
+        try:
+            answer: dict[str, Any] = json.loads(line)
+            if answer["ok"]:
+                return answer
+        except (ValueError, TypeError, KeyError):
+            raise AgentAbsent("what answers is not an agent") from None
+        raise AgentRefused(str(answer.get("code")), str(answer.get("message")), str(answer.get("hint") or ""))
+
+
+def ask(request: Mapping[str, object], path: str | None = None, timeout: float = ANSWER_S) -> dict[str, Any]:
+    """Return the answer to one request. Raises AgentAbsent or AgentRefused."""
+    connection = AgentConnection(path)
+    with connection.sock:
+        connection.send(request)
+        return connection.receive(timeout)
+
+
+def _process() -> Any:  # noqa: ANN401  a module made up on the spot
+    """Return what all copies of this module in a process share: a preload and a plugin are two of them."""
+    shared: Any = sys.modules.setdefault("_credagent_process", types.ModuleType("_credagent_process"))
+    if getattr(shared, "pid", None) != os.getpid():  # new, or a fork's: threads do not survive a fork
+        shared.pid, shared.session, shared.is_sender, shared.lock = os.getpid(), None, False, threading.Lock()
+    return shared
+
+
+def mark_sender() -> None:
+    """Say that this process is itself a sender: its environment is the user's own and is never changed."""
+    _process().is_sender = True
+
+
+def start(role: str) -> Session | None:
+    """Begin to supply this process, once; return its session, None in a sender's process. Does not wait."""
+    process = _process()
+    with process.lock:
+        if process.is_sender:
+            return None
+        process.session = session = process.session or Session(role)
+        session.users += 1
+    return session
+
+
+class Session:
+    """The subscription of this process, followed by a thread of its own until the last user calls `stop`."""
+
+    def __init__(self, role: str) -> None:
+        """Start the thread. Nothing is put into place before `wait`."""
+        self.role, self.users = role, 0
+        self.generation: int | None = None
+        self.standing = "no agent answered"  # what is wrong, for people; empty where nothing is
+        self._document: dict[str, Any] | None = None
+        self._connection: Any = None  # the AgentConnection, once there was one
+        self._complete = self._begun = False
+        self._pause_s = 0.0
+        self._lock = threading.Lock()
+        self._decided, self._stopped = threading.Event(), threading.Event()
+        # Or the agent would take a child that outlives this process for this process.
+        os.register_at_fork(after_in_child=lambda: self._connection and self._connection.sock.close())
+        threading.Thread(target=self._run, name="credagent", daemon=True).start()
+
+    def wait(self, wait_s: float | None = None) -> bool:
+        """Wait for a complete set, then put into place what there is, before the first task. Say whether it was.
+
+        Complete: every slot was tried once and, in a worker, the required ones are filled (a scheduler has to run
+        first, for Dask itself may deliver). An agent that refuses this user is not waited for.
+        """
+        self._decided.wait(_configured_wait_s() if wait_s is None else wait_s)
+        with self._lock:
+            if not self._begun and self._document and self._connection:
+                self._apply(self._document, first=True)
+                self._connection.send({"op": "applied", "generation": self.generation})
+            self._begun = True
+        return self._complete
+
+    def stop(self) -> None:
+        """End the subscription; what is in place stays."""
+        self.users -= 1
+        if self.users > 0:
+            return
+        self._stopped.set()
+        _process().session = None
+        with contextlib.suppress(AttributeError, OSError):  # there was none yet, or it is closed
+            self._connection.sock.shutdown(socket.SHUT_RDWR)
+
+    def _run(self) -> None:
+        # Jitter, so that a node's 64 processes do not come back in one instant.
+        while not self._stopped.wait(self._pause_s * random.uniform(0.5, 1.5)):  # noqa: S311
+            self._pause_s = min(max(SHORTEST_PAUSE_S, 2 * self._pause_s), LONGEST_PAUSE_S)
+            try:
+                self._follow()
+            except AgentRefused as refusal:
+                self._say(logging.WARNING, f"the agent refuses this process: {refusal}. {refusal.hint}")
+                if refusal.code == "not-allowed":
+                    self._pause_s = REFUSED_PAUSE_S
+                    self._decided.set()
+            except AgentAbsent as absence:
+                self._say(logging.INFO, f"no agent: {absence}")
+            except (KeyError, TypeError, AttributeError) as error:
+                self._say(logging.ERROR, f"the agent's answer is not what it should be ({type(error).__name__})")
+
+    def _follow(self) -> None:
+        connection = self._connection = AgentConnection()
+        with connection.sock:
+            connection.send({"op": "subscribe", "role": self.role})
+            while not self._stopped.is_set():
+                self._take(connection.receive(None), connection)
+                self._pause_s = SHORTEST_PAUSE_S  # when it goes now, it restarts
+
+    def _say(self, level: int, text: str) -> None:
+        """Log what is new: an agent that is away for a day is one line."""
+        if text != self.standing and not self._stopped.is_set():
+            logger.log(level, "%s", text)
+        self.standing = text
+
+    def _take(self, document: dict[str, Any], connection: AgentConnection) -> None:
+        empty = [name for name, slot in document["slots"].items() if slot["required"] and not slot["filled"]]
+        with self._lock:
+            self._document = document
+            if document["settled"] and (not empty or self.role != "worker"):
+                self._complete, self.standing = True, ""
+                self._decided.set()
+            else:
+                self.standing = f"required but empty: {', '.join(empty) or 'not every slot was tried yet'}"
+            if not self._begun or not document["settled"]:
+                return  # an agent that has not tried every slot yet knows less than this process has
+            real = self._apply(document, first=False)
+        connection.send({"op": "applied", "generation": self.generation})
+        if real is not None:
+            for _ in range(TURNS):  # each lets those pass that wait for the GIL
+                time.sleep(TURN_S)
+            _set({EXPIRATION: real})
+
+    def _apply(self, document: dict[str, Any], *, first: bool) -> str | None:
+        """Put `document` into the environment; return the expiration that is still to be set."""
+        values = dict(document["environment"])
+        for name in set(document["scrub"]).difference(values) if first else ():
+            os.environ.pop(name, None)
+        values.update({name: value for name, value in document["overwrite"].items() if name in os.environ})
+        changes = {name: value for name, value in values.items() if os.environ.get(name) != value}
+        self.generation = document["generation"]
+        logger.info("generation %s is in place: %s", self.generation, ", ".join(changes) or "nothing changed")
+        if first or EXPIRATION not in values or changes.keys().isdisjoint(KEYS):
+            _set(changes)
+            return None
+        return _replace_keys(changes, values[EXPIRATION])
+
+
+def _replace_keys(changes: Mapping[str, str], real: str) -> str | None:
+    """Replace keys under running readers; return the expiration to set once all of them have passed.
+
+    botocore reads key, secret and token one after the other, and the expiration last. A reader that this burst
+    interrupts between two of them holds a mixed set. The next that it reads is an expiration so near that it reads
+    again at its next request; the real one follows when such a reader has long passed. Otherwise it would keep the
+    mixed set until shortly before the real expiration, and every request until then would be refused.
+    """
+    near = min(real, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + NEAR_S)))
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1.0)  # nobody takes the GIL in the middle of the burst
+    try:
+        _set({EXPIRATION: near, **{name: value for name, value in changes.items() if name != EXPIRATION}})
+    finally:
+        sys.setswitchinterval(interval)
+    return real if real != near else None
+
+
+def _set(values: Mapping[str, str]) -> None:
+    # Replacing a value does not move glibc's environment array; adding one may, under a C thread that reads it.
+    for name, value in values.items():
+        try:
+            os.environ[name] = value
+        except ValueError:
+            logger.warning("%s cannot be an environment variable here and is left out", name)
+
+
+def _configured_wait_s() -> float:
+    text = os.environ.get("CREDAGENT_WORKER_WAIT", "30s")
+    unit_s = {"s": 1, "m": 60, "h": 3600, "d": 86400}.get(text[-1:])
+    if unit_s and text[:-1].isdecimal():
+        return float(int(text[:-1]) * unit_s)
+    logger.warning("CREDAGENT_WORKER_WAIT is no duration such as 30s, and is not used")
+    return 30.0
+
+
+def _role(server: object) -> str | None:
+    """Return the role of a Dask server, None for one whose process is not ours to change."""
+    names = {kind.__name__ for kind in type(server).__mro__}
+    if str(getattr(server, "address", "")).startswith("inproc:"):
+        return None  # LocalCluster(processes=False): the user's own process
+    return "worker" if "Worker" in names else "scheduler" if "Scheduler" in names else None
+
+
+async def dask_setup(server: object) -> None:
+    """Supply this process before its first task. Raises SystemExit where CREDAGENT_WORKER_MISSING says `exit`."""
+    role = _role(server)
+    session = start(role) if role else None
+    if session is None:
+        return
+    import asyncio  # noqa: PLC0415  Dask has it; the command line, which uses this file as a client, does not need it
+
+    if await asyncio.get_running_loop().run_in_executor(None, session.wait):
+        return
+    logger.warning("this process has not got what it should from the agent: %s", session.standing)
+    if os.environ.get("CREDAGENT_WORKER_MISSING") == "exit":
+        raise SystemExit(69)  # EX_UNAVAILABLE of sysexits.h
+
+
+def dask_teardown(server: object) -> None:
+    """End what `dask_setup` began for this server."""
+    session = _process().session
+    if session is not None and _role(server):
+        session.stop()
