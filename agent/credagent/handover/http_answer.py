@@ -34,9 +34,16 @@ class Answer(Struct, frozen=True):
         return f"Answer({self.status} {self.outcome})"
 
 
-def text(body: str, *, headers: Mapping[str, str] | None = None, content_type: str = "text/plain") -> Answer:
-    """Return a 200 with `body`."""
-    return _answer(200, OK, body.encode(), content_type, headers or {})
+def text(
+    body: str,
+    *,
+    status: int = 200,
+    outcome: str = OK,
+    headers: Mapping[str, str] | None = None,
+    content_type: str = "text/plain",
+) -> Answer:
+    """Return a text; a 200 unless told otherwise."""
+    return _answer(status, outcome, body.encode(), content_type, headers or {})
 
 
 def document(body: bytes, *, headers: Mapping[str, str] | None = None) -> Answer:

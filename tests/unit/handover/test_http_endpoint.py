@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from credagent.credentials import CredentialSet, Empty
+from credagent.credentials import CredentialSet, Empty, SlotContent
 from credagent.handover.endpoint import PATH, Endpoint
 from credagent.handover.http_answer import Answer
 from credagent.secret import Secret
@@ -56,8 +56,8 @@ def test_only_get_is_answered(method: str) -> None:
         (google(), 503, "long-term"),
     ],
 )
-def test_what_is_not_complete_and_valid_is_an_error(content: object, status: int, outcome: str) -> None:
-    answer = ask(CredentialSet(generation=1, aws=content))  # type: ignore[arg-type]  one case is absurd on purpose
+def test_what_is_not_complete_and_valid_is_an_error(content: SlotContent, status: int, outcome: str) -> None:
+    answer = ask(CredentialSet(generation=1, aws=content))
     assert (answer.status, answer.outcome) == (status, outcome)
     assert set(decoded(answer)) == {"code", "message", "error", "error_description"}
 

@@ -1,0 +1,43 @@
+"""The face for machines that watch: GET /metrics, /healthz and /readyz. Nothing secret is behind it."""
+
+from collections.abc import Callable
+
+from credagent.handover.http_answer import Answer, refusal, text
+from credagent.handover.http_request import Request
+from credagent.operations.health import is_ready, not_ready_because
+from credagent.operations.metrics import CONTENT_TYPE, Counters, render
+from credagent.operations.status import Snapshot
+
+ALIVE = text("alive\n")
+READY = text("ready\n")
+WRONG_METHOD = refusal(405, "method", "only GET is answered", headers={"Allow": "GET"})
+NOT_FOUND = refusal(404, "not-found", "there are /metrics, /healthz and /readyz")
+
+
+class Observability:
+    """Answers from a snapshot that is made for each request."""
+
+    def __init__(self, snapshot: Callable[[], Snapshot], counters: Counters) -> None:
+        """`snapshot` is called at each request that needs one."""
+        self._snapshot, self._counters = snapshot, counters
+
+    def answer(self, request: Request) -> Answer:
+        """Answer one request."""
+        if request.method != b"GET":
+            return WRONG_METHOD
+        match request.path:
+            case "/metrics":
+                return text(render(self._snapshot(), self._counters), content_type=CONTENT_TYPE)
+            case "/healthz":
+                return ALIVE  # an event loop that answers is all that a restart could give
+            case "/readyz":
+                return _readiness(self._snapshot())
+            case _:
+                return NOT_FOUND
+
+
+def _readiness(snapshot: Snapshot) -> Answer:
+    if is_ready(snapshot):
+        return READY
+    reasons = "".join(f"{reason}\n" for reason in not_ready_because(snapshot))
+    return text(f"not ready\n{reasons}", status=503, outcome="not-ready")
