@@ -8,7 +8,7 @@ from enum import IntEnum
 
 
 class Exit(IntEnum):
-    """Process exit codes (sysexits.h where it has one)."""
+    """Process exit codes (sysexits.h where it has one; the shell's for a program that cannot be started)."""
 
     DONE = 0
     CHECK_FAILED = 1
@@ -19,6 +19,8 @@ class Exit(IntEnum):
     OUTPUT = 73
     PERMISSION = 77
     CONFIGURATION = 78
+    NOT_EXECUTABLE = 126
+    NOT_FOUND = 127
 
 
 class CredagentError(Exception):

@@ -1,0 +1,159 @@
+"""Starts a program with credentials in its environment, as itself or as another user. `launching_watch` watches it.
+
+Exit statuses follow the shell's: 127 for a program that is not there, 126 for one that cannot be started.
+"""
+
+import contextlib
+import errno
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from typing import NoReturn
+
+from msgspec import Struct
+
+from credagent.errors import CredagentError, Exit, PermissionRefused, UsageError
+
+LONGEST_FAILURE = 16  # bytes: an errno in decimal
+
+CHANGED_BY_US = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTTOU, signal.SIGTTIN)
+"""Python ignores the first two for itself; a program that inherited that would not die of a closed pipe.
+
+What whoever started us has ignored (nohup) stays ignored.
+"""
+
+
+class CannotStart(CredagentError):
+    """The program is not there (127) or cannot be started (126)."""
+
+    def __init__(self, program: str, number: int) -> None:
+        """Translate the errno that execve left."""
+        found = number not in (errno.ENOENT, errno.ENOTDIR)
+        super().__init__(
+            "not-executable" if found else "not-found",
+            os.strerror(number),
+            what=program,
+            hint="check the command after --, and PATH",
+        )
+        self.exit_code = Exit.NOT_EXECUTABLE if found else Exit.NOT_FOUND
+
+
+class Account(Struct, frozen=True, kw_only=True):
+    """A user to become, with all of its groups."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+    name: str
+    home: str
+
+
+class Launch(Struct, frozen=True, kw_only=True):
+    """What to start. `environment` is the whole of it and holds secrets in clear."""
+
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+    account: Account | None = None
+
+    def __repr__(self) -> str:
+        """Name the program only: arguments and variables may be secret."""
+        return f"Launch({self.command[0]!r})"
+
+
+def account_named(user: str, *, effective_uid: int) -> Account | None:
+    """Return the account to drop to, None where the process is it already. Raises PermissionRefused, UsageError."""
+    import pwd  # noqa: PLC0415  only where somebody else is to be
+
+    try:
+        found = pwd.getpwuid(int(user)) if user.isdigit() else pwd.getpwnam(user)
+    except KeyError:
+        raise UsageError("unknown-user", "there is no such user", what=f"--user {user}") from None
+    if found.pw_uid == effective_uid:
+        return None
+    if effective_uid != 0:
+        raise PermissionRefused("not-root", "only root may become another user", what=f"--user {user}")
+    groups = tuple(os.getgrouplist(found.pw_name, found.pw_gid))
+    return Account(uid=found.pw_uid, gid=found.pw_gid, groups=groups, name=found.pw_name, home=found.pw_dir)
+
+
+def start(launch: Launch) -> int:
+    """Start the program in a process group of its own, in the foreground where this process is; return its pid.
+
+    A group of its own gets the terminal's signals once, and not again through its supervisor. Raises CannotStart.
+    """
+    outcome, failure = os.pipe()  # closed by execve, so that silence means success
+    foreground = in_foreground()
+    pid = os.fork()
+    if pid == 0:
+        _become(launch, failure, foreground=foreground)
+    os.close(failure)
+    with contextlib.suppress(PermissionError, ProcessLookupError):
+        os.setpgid(pid, pid)  # both sides do it: whichever is first, nobody can ask in between
+    number = os.read(outcome, LONGEST_FAILURE)
+    os.close(outcome)
+    if number:
+        os.waitpid(pid, 0)
+        raise CannotStart(launch.command[0], int(number))
+    return pid
+
+
+def replace(launch: Launch) -> NoReturn:
+    """Become the program, with this pid, this terminal and these signals. Raises CannotStart."""
+    try:
+        _execute(launch)
+    except OSError as error:
+        raise CannotStart(launch.command[0], error.errno or errno.EIO) from error
+
+
+def in_foreground() -> bool:
+    """Tell whether the terminal's keys reach this process group."""
+    try:
+        return os.tcgetpgrp(0) == os.getpgrp()
+    except OSError:
+        return False  # no terminal
+
+
+def take_foreground(group: int) -> None:
+    """Give the terminal to `group`. The caller ignores SIGTTOU, or it would be stopped for asking."""
+    with contextlib.suppress(OSError):  # the terminal is gone, or the group is
+        os.tcsetpgrp(0, group)
+
+
+def _become(launch: Launch, failure: int, *, foreground: bool) -> NoReturn:
+    """Run in the child, between fork and execve: whatever goes wrong is an errno for the parent."""
+    try:
+        os.setpgid(0, 0)
+        if foreground:
+            signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+            take_foreground(os.getpid())
+        _execute(launch)
+    except OSError as error:
+        os.write(failure, str(error.errno or errno.EIO).encode())
+    finally:
+        os._exit(Exit.NOT_EXECUTABLE)
+
+
+def _execute(launch: Launch) -> NoReturn:
+    """Set the dispositions that a program expects from its parent, drop rights, execute."""
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        if number in CHANGED_BY_US or callable(signal.getsignal(number)):
+            signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    if launch.account is not None:
+        _drop_to(launch.account)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    environment = dict(launch.environment) | (_home(launch.account) if launch.account else {})
+    os.execvpe(launch.command[0], list(launch.command), environment)  # noqa: S606  the very purpose
+
+
+def _home(account: Account) -> dict[str, str]:
+    return {"HOME": account.home, "USER": account.name, "LOGNAME": account.name}
+
+
+def _drop_to(account: Account) -> None:
+    """Become `account` for good: groups first, since only root may set them, and the uid last."""
+    os.setgroups(account.groups)
+    os.setresgid(account.gid, account.gid, account.gid)
+    os.setresuid(account.uid, account.uid, account.uid)

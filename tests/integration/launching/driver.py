@@ -1,0 +1,45 @@
+"""Runs a program under the watch of `exec`, without an agent: `driver.py ON_RENEWAL FIFO -- CMD …`.
+
+A byte in FIFO stands for a renewal: the program's environment gets another value of RENEWED.
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+
+from credagent.errors import CredagentError
+from credagent.handover import launching_kernel
+from credagent.handover.launching import Launch
+from credagent.handover.launching_renewal import parse_on_renewal
+from credagent.handover.launching_watch import Watch
+
+
+class RenewalsByFifo:
+    def __init__(self, path: str) -> None:
+        self._reader = os.open(path, os.O_RDWR)
+        self._count = 0
+
+    def fileno(self) -> int:
+        return self._reader
+
+    def read(self) -> Mapping[str, str] | None:
+        self._count += len(os.read(self._reader, 64))
+        return {**os.environ, "RENEWED": str(self._count)}
+
+    def revive(self) -> float | None:
+        return None
+
+
+def main(on_renewal: str, fifo: str, command: list[str]) -> int:
+    launching_kernel.adopt_orphans()
+    launch = Launch(command=tuple(command), environment=dict(os.environ))
+    chosen = parse_on_renewal(on_renewal, grace_s=0.5, spread_s=0.1)
+    try:
+        return Watch(launch, on_renewal=chosen, renewals=RenewalsByFifo(fifo), companion=None).run()
+    except CredagentError as error:
+        sys.stderr.write(f"credagent: {error}\n")
+        return error.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], sys.argv[2], sys.argv[4:]))

@@ -1,0 +1,162 @@
+"""A program under `exec`: signals, orphans, exit statuses, terminal, restarts. Real processes, no agent."""
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+DRIVER = str(Path(__file__).with_name("driver.py"))
+
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def renewals(tmp_path: Path) -> Path:
+    os.mkfifo(tmp_path / "renewals")
+    return tmp_path / "renewals"
+
+
+@pytest.fixture
+def start(renewals: Path) -> Iterator[Start]:
+    started: list[subprocess.Popen[str]] = []
+
+    def _start(*command: str, on_renewal: str = "none", **options: object) -> "subprocess.Popen[str]":
+        arguments = [sys.executable, DRIVER, on_renewal, str(renewals), "--", *command]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
+        started.append(subprocess.Popen(arguments, text=True, **pipes))  # type: ignore[call-overload]
+        return started[-1]
+
+    yield _start
+    for process in started:
+        if process.poll() is None:
+            for one in [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]:
+                one.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize(
+    ("script", "status"),
+    [("exit 0", 0), ("exit 3", 3), ("kill -9 $$", 137), ("kill -TERM $$", 143), ("exit 255", 255)],
+)
+def test_it_ends_as_its_program_ends(start: Start, script: str, status: int) -> None:
+    assert start("sh", "-c", script).wait(10) == status
+
+
+def test_a_missing_program_is_127_and_one_that_is_no_program_126(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("no program")
+    missing, data = start("no-such-program-here"), start(str(tmp_path / "data"))
+    assert (missing.wait(10), data.wait(10)) == (127, 126)
+    assert "no-such-program-here: No such file" in missing.communicate()[1]
+
+
+def test_sigterm_reaches_the_program_within_50_ms(start: Start) -> None:
+    process = start(sys.executable, "-c", _TIMED_TERM)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    sent = time.monotonic()
+    process.terminate()
+    received = float(process.stdout.readline())
+    assert received - sent < 0.05
+    assert process.wait(10) == 7
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGWINCH, signal.SIGRTMIN + 3])
+def test_signals_that_make_sense_are_passed_on(start: Start, number: int) -> None:
+    process = start(sys.executable, "-c", _NOTING.format(number=int(number)))
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(number)
+    assert process.stdout.readline() == f"got {int(number)}\n"
+
+
+def test_orphans_leave_no_zombies(start: Start) -> None:
+    process = start("sh", "-c", "for i in 1 2 3 4 5; do (sleep 0.05 &) ; done; sleep 1; echo done; sleep 5")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "done\n"
+    children = psutil.Process(process.pid).children(recursive=True)
+    assert [child for child in children if child.status() == psutil.STATUS_ZOMBIE] == []
+    process.terminate()
+
+
+def test_stdin_is_the_programs(start: Start) -> None:
+    assert start("cat").communicate("through\n", timeout=10)[0] == "through\n"
+
+
+def test_a_closed_pipe_ends_a_program_as_it_would_anywhere(start: Start) -> None:
+    process = start("sh", "-c", "yes | head -1; trap - PIPE; kill -PIPE $$")
+    assert process.wait(10) == 128 + signal.SIGPIPE
+
+
+def test_ctrl_c_reaches_the_program_once(tmp_path: Path, renewals: Path) -> None:
+    reached = tmp_path / "reached"
+    caught = f"echo hit >>{reached}; [ $(wc -l <{reached}) -ge 2 ] && exit 9"
+    script = f"trap '{caught}' INT; echo ready; while :; do sleep 0.1; done"
+    pid, terminal = pty.fork()
+    if pid == 0:
+        arguments = [sys.executable, DRIVER, "none", str(renewals), "--", "sh", "-c", script]
+        os.execv(sys.executable, arguments)  # noqa: S606  on the terminal's other end
+    seen = b""
+    while b"ready" not in seen:
+        seen += os.read(terminal, 1024)
+    os.write(terminal, b"\x03")
+    time.sleep(0.5)
+    assert reached.read_text() == "hit\n"
+    os.write(terminal, b"\x03")
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 9
+    os.close(terminal)
+
+
+def test_a_renewal_can_be_a_signal(start: Start, renewals: Path) -> None:
+    process = start(sys.executable, "-c", _NOTING.format(number=int(signal.SIGUSR1)), on_renewal="signal:USR1")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    renewals.write_text(".")
+    assert process.stdout.readline() == f"got {int(signal.SIGUSR1)}\n"
+
+
+def test_a_renewal_can_be_a_restart_that_ends_the_whole_tree(start: Start, renewals: Path) -> None:
+    script = "sleep 1000 & (setsid sleep 1000 &) ; trap '' TERM; echo started $RENEWED; wait; wait; sleep 1000"
+    process = start("sh", "-c", script, on_renewal="restart")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "started\n"
+    time.sleep(0.3)
+    before = psutil.Process(process.pid).children(recursive=True)
+    renewals.write_text(".")
+    assert process.stdout.readline() == "started 1\n"
+    assert [child for child in before if child.is_running()] == []
+
+
+def test_no_restart_follows_an_end_that_was_asked_for(start: Start, renewals: Path) -> None:
+    script = "trap 'sleep 0.3; exit 5' TERM; echo started; while :; do sleep 0.1; done"
+    process = start("sh", "-c", script, on_renewal="restart")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "started\n"
+    renewals.write_text(".")
+    time.sleep(0.05)
+    process.terminate()
+    assert process.wait(10) == 5
+
+
+_TIMED_TERM = """
+import signal, sys, time
+def ended(*_):
+    print(time.monotonic(), flush=True)
+    sys.exit(7)
+signal.signal(signal.SIGTERM, ended)
+print("ready", flush=True)
+time.sleep(60)
+"""
+
+_NOTING = """
+import signal, time
+signal.signal({number}, lambda number, _: print("got", int(number), flush=True))
+print("ready", flush=True)
+time.sleep(60)
+"""
