@@ -11,9 +11,16 @@ from . import s3_documents as documents
 from .cloud import Cloud
 from .gcs_content import content_response
 from .ledger import Call
+from .part_uploads import PartUploads
 from .web import Refused, Request, Response, xml_response
 
 NAMES = {"GET": "objects.read", "HEAD": "objects.get", "PUT": "objects.insert", "DELETE": "objects.delete"}
+PART_UPLOAD_NAMES = {
+    ("POST", "uploads"): "CreateMultipartUpload",
+    ("PUT", "uploadId"): "UploadPart",
+    ("POST", "uploadId"): "CompleteMultipartUpload",
+    ("DELETE", "uploadId"): "AbortMultipartUpload",
+}
 MAX_KEYS = 1000
 
 
@@ -26,10 +33,14 @@ class GcsXml:
             "objects.get": self._get,
             "objects.insert": self._put,
             "objects.delete": self._delete,
+            **PartUploads(cloud.gcs).operations(),
         }
 
     def operation(self, request: Request) -> str:
         where = split(request)
+        for (method, parameter), name in PART_UPLOAD_NAMES.items():
+            if request.method == method and parameter in request.query:
+                return name
         if where["key"]:
             return NAMES.get(request.method, "Unknown")
         return "objects.list" if where["bucket"] and request.method == "GET" else "Unknown"

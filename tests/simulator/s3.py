@@ -15,6 +15,7 @@ from .aws_chunked import content
 from .cloud import Cloud
 from .ledger import Call, Issued
 from .objects import Bucket, StoredObject, byte_range
+from .part_uploads import PartUploads
 from .sigv4 import Wording, verify
 from .web import Refused, Request, Response, xml_response
 
@@ -56,7 +57,7 @@ class S3:
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
-        self._uploads: dict[str, dict[int, bytes]] = {}
+        self._part_uploads = PartUploads(cloud.s3).operations()
         self._operations: dict[str, Callable[[Request, Call], Response]] = {
             "ListBuckets": self._list_buckets,
             "GetBucketLocation": self._location,
@@ -70,10 +71,6 @@ class S3:
             "CopyObject": self._copy,
             "DeleteObject": self._delete,
             "DeleteObjects": self._delete_many,
-            "CreateMultipartUpload": self._start_upload,
-            "UploadPart": self._upload_part,
-            "CompleteMultipartUpload": self._complete_upload,
-            "AbortMultipartUpload": self._abort_upload,
         }
 
     def operation(self, request: Request) -> str:
@@ -92,6 +89,8 @@ class S3:
         call.details.update({name: value for name, value in (("bucket", bucket), ("key", key)) if value})
         caller = verify(request, self._cloud, WORDING, service="s3", call=call)
         self._authorise(caller, bucket, call.operation)
+        if call.operation in self._part_uploads:
+            return self._part_uploads[call.operation](request, bucket, key)
         operation = self._operations.get(call.operation)
         if operation is None:
             raise Refused(501, "NotImplemented", "A header or query you provided implies functionality not implemented")
@@ -184,38 +183,6 @@ class S3:
         for key in keys:
             self._cloud.s3.delete(_split(request)[0], key)
         return xml_response(documents.deleted(keys))
-
-    def _start_upload(self, request: Request, call: Call) -> Response:
-        upload = secrets.token_hex(16)
-        self._uploads[upload] = {}
-        return xml_response(documents.upload_started(*_split(request), upload))
-
-    def _parts(self, request: Request) -> dict[int, bytes]:
-        parts = self._uploads.get(request.query.get("uploadId", ""))
-        if parts is None:
-            raise Refused(404, "NoSuchUpload", "The specified multipart upload does not exist.")
-        return parts
-
-    def _upload_part(self, request: Request, call: Call) -> Response:
-        data = content(request)
-        self._parts(request)[int(request.query["partNumber"])] = data
-        part = StoredObject("", data, self._cloud.now())
-        return Response(200, headers={"ETag": part.etag})
-
-    def _complete_upload(self, request: Request, call: Call) -> Response:
-        parts = self._parts(request)
-        wanted = [int(number) for number in documents.texts(content(request), "PartNumber")]
-        if not set(wanted) <= set(parts):
-            raise Refused(400, "InvalidPart", "One or more of the specified parts could not be found.")
-        bucket, key = _split(request)
-        stored = self._cloud.s3.put(bucket, key, b"".join(parts[number] for number in wanted))
-        del self._uploads[request.query["uploadId"]]
-        return xml_response(documents.upload_completed(bucket, stored))
-
-    def _abort_upload(self, request: Request, call: Call) -> Response:
-        self._parts(request)
-        del self._uploads[request.query["uploadId"]]
-        return Response(204)
 
 
 def _split(request: Request) -> tuple[str, str]:
