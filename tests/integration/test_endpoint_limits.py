@@ -1,0 +1,171 @@
+"""What a caller who may ask can still not do: be slow, be large, be many, be forged, or not read."""
+
+import contextlib
+import os
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from credagent.handover import http_server, listeners
+from tests.integration.listening import PATH, TOKEN_PATH, Listening, listening
+
+OWN = frozenset({os.geteuid()})
+
+
+@pytest.fixture
+def house() -> Iterator[Listening]:
+    with listening(admitted=OWN) as found:
+        yield found
+
+
+def connect(house: Listening) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", house.port), timeout=10)
+
+
+def all_of(connection: socket.socket) -> bytes:
+    received = b""
+    while piece := connection.recv(1 << 16):
+        received += piece
+    return received
+
+
+def answer(house: Listening, request: bytes) -> bytes:
+    with connect(house) as connection:
+        connection.sendall(request)
+        received = connection.recv(1 << 16)
+        connection.sendall(house.request("/last", Connection="close"))  # ends a connection that is still open
+        return received + all_of(connection)
+
+
+def status(house: Listening, request: bytes) -> int:
+    return int(answer(house, request).split(b" ")[1])
+
+
+def test_names_it_is_bound_to_are_answered(house: Listening) -> None:
+    for host in ("127.0.0.1", "[::1]", "localhost", "LOCALHOST"):
+        assert status(house, house.request(host=f"{host}:{house.port}")) == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["evil.example", "127.0.0.1", "localhost:1", "127.0.0.1:{port}.evil.example", "127.0.0.2:{port}", "0:{port}"],
+)
+def test_a_forged_host_is_refused(house: Listening, host: str) -> None:
+    for path in (PATH, TOKEN_PATH, "/"):
+        assert b"wrong-host" in answer(house, house.request(path, host=host.format(port=house.port)))
+
+
+def test_a_request_without_a_host_is_refused(house: Listening) -> None:
+    assert status(house, f"GET {PATH} HTTP/1.0\r\nAuthorization: x\r\n\r\n".encode()) == 403
+
+
+@pytest.mark.parametrize("name", ["X_Forwarded_For", "Forwarded", "Via", "x_forwarded_host"])
+def test_a_forwarded_request_is_refused(house: Listening, name: str) -> None:
+    assert b"forwarded" in answer(house, house.request(**{name: "for=10.0.0.1"}))
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "TRACE"])
+def test_other_methods_are_refused(house: Listening, method: str) -> None:
+    assert status(house, house.request(method=method, Content_Length="0")) == 405
+
+
+def test_a_token_may_be_posted_for_with_a_small_body_only(house: Listening) -> None:
+    assert status(house, house.request(TOKEN_PATH, method="POST", Content_Length="2") + b"{}") == 200
+    assert status(house, house.request(TOKEN_PATH, method="POST", Content_Length="5000") + b"x" * 5000) == 413
+
+
+def test_an_oversized_head_is_refused(house: Listening) -> None:
+    assert status(house, house.request(X_Large="x" * 9_000)) == 431
+    assert status(house, house.request("/" + "x" * 100_000)) == 431
+
+
+def test_garbage_is_refused(house: Listening) -> None:
+    assert status(house, b"\x16\x03\x01 this is TLS\r\n\r\n") == 400
+
+
+def test_a_connection_is_kept_and_pipelined_requests_are_answered_in_order(house: Listening) -> None:
+    paths = [PATH, TOKEN_PATH, "/nowhere", "/", PATH] * 40
+    with connect(house) as connection:
+        connection.sendall(b"".join(house.request(path) for path in paths))
+        connection.sendall(house.request("/last", Connection="close"))
+        received = all_of(connection)
+    statuses = [int(part[:3]) for part in received.split(b"HTTP/1.1 ")[1:]]
+    assert statuses == [200, 200, 404, 200, 200] * 40 + [404]
+
+
+def test_nothing_after_a_last_request_is_answered(house: Listening) -> None:
+    with connect(house) as connection:
+        connection.sendall(house.request(Connection="close") + house.request())
+        received = all_of(connection)
+    assert received.count(b"HTTP/1.1 ") == 1
+
+
+def test_a_slow_head_ends_at_its_deadline(house: Listening, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_server, "HEAD_DEADLINE_S", 0.3)
+    for before in (b"", house.request()):
+        with connect(house) as connection:
+            connection.sendall(before)
+            began = time.monotonic()
+            received = b""
+            connection.settimeout(0)
+            try:
+                for byte in house.request() * 3:
+                    connection.send(bytes([byte]))
+                    time.sleep(0.01)
+            except OSError:
+                pass
+            connection.settimeout(10)
+            with contextlib.suppress(ConnectionResetError):
+                received = all_of(connection)
+            assert time.monotonic() - began < 5
+            assert received.count(b"HTTP/1.1 200") == bool(before)
+    assert house.outcomes["http too-slow"] == 2
+
+
+def test_an_idle_connection_ends(house: Listening, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_server, "HEAD_DEADLINE_S", 0.2)
+    monkeypatch.setattr(http_server, "IDLE_DEADLINE_S", 0.4)
+    with connect(house) as silent, connect(house) as idle:
+        idle.sendall(house.request())
+        assert idle.recv(1 << 16).startswith(b"HTTP/1.1 200")
+        for connection in (silent, idle):
+            with contextlib.suppress(ConnectionResetError):
+                assert connection.recv(1) == b""
+
+
+def test_surplus_connections_are_refused_and_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listeners, "CONNECTIONS", 3)
+    with listening(admitted=OWN) as house:
+        crowd = [connect(house) for _ in range(3)]
+        for one in crowd:
+            one.sendall(house.request())
+            assert one.recv(1 << 16).startswith(b"HTTP/1.1 200")
+        assert b"too-many-connections" in answer(house, house.request())
+        crowd.pop().close()
+        deadline = time.monotonic() + 5
+        while (found := status(house, house.request())) != 200 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert found == 200
+        for one in crowd:
+            one.close()
+
+
+def test_a_caller_who_does_not_read_is_not_read_from(house: Listening, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_server, "HEAD_DEADLINE_S", 0.5)  # the first look at an idle connection
+    monkeypatch.setattr(http_server, "IDLE_DEADLINE_S", 1.0)
+    with connect(house) as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        deaf.settimeout(5)
+        with pytest.raises(OSError):  # full buffers on both sides, then a reset when his time is over
+            deaf.sendall(house.request() * 500_000)
+    assert status(house, house.request()) == 200
+    assert house.outcomes["endpoint ok"] < 100_000
+
+
+def test_a_defect_in_a_face_is_an_error_without_its_text(house: Listening, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(house, "current", None)
+    received = answer(house, house.request())
+    assert received.startswith(b"HTTP/1.1 500 ")
+    assert b"NoneType" not in received
