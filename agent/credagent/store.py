@@ -1,4 +1,4 @@
-"""The credential set in force: one value, replaced whole. Who may see it and in which form is the handover's business."""
+"""The credential set in force: one value, replaced whole. Who sees it, and in which form, is decided in handover."""
 
 from collections.abc import Callable, Mapping
 

@@ -37,10 +37,8 @@ def renew_at(obtained_at: datetime, expires_at: datetime, lead: timedelta, jitte
 
 def retry_wait_s(failures: int, jitter: float, *, permanent: bool) -> float:
     """Return the pause after the `failures`-th failure in a row (1 or more): doubling, capped, moved by `jitter`."""
-    if permanent:
-        base = REFUSED_RETRY_S
-    else:
-        base = min(FIRST_RETRY_S * 2 ** min(failures - 1, 16), LONGEST_RETRY_S)
+    backed_off = min(FIRST_RETRY_S * 2 ** min(failures - 1, 16), LONGEST_RETRY_S)
+    base = REFUSED_RETRY_S if permanent else backed_off
     return float(base * (1 + JITTER_SHARE * jitter))
 
 

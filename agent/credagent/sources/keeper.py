@@ -79,10 +79,10 @@ class Keeper:
             self._machine_track = self._machine_track.without_expired(now)
         self.decision = decide(self._situation(now))
         self.track = self._track_in_use()
-        self.tried = not self.order.handed_over or self.track is None or self.track.tried
+        before, self.tried = self.tried, not self.order.handed_over or self.track is None or self.track.tried
         self._warn_of_the_end(now)
         content = self._content(now)
-        if content != self.content:
+        if content != self.content or before != self.tried:
             self.content = content
             self._on_change()
 
@@ -93,8 +93,9 @@ class Keeper:
         self._wake = asyncio.Event()
         while True:
             self.look()
-            if self._due():
-                await self._attempt_now()
+            track = self._due_track()
+            if track is not None:
+                await self._attempt_now(track)
                 continue
             await self._clock.wait(self._wake, self._wait_s())
             self._wake.clear()
@@ -103,7 +104,15 @@ class Keeper:
         """Try the source in use now; return `renewed`, `unchanged` or `failed: CODE`."""
         if self.track is None or not self.track.fetched:
             return "unchanged"
-        return await self._attempt_now()
+        return await self._attempt_now(self.track)
+
+    @property
+    def failure(self) -> Failure | None:
+        """Why the slot does not hold what it should: of the source in use, else of the grant that was lost."""
+        for track in (self.track, self._grant_track):
+            if track is not None and track.failure is not None:
+                return track.failure
+        return None
 
     def _situation(self, now: datetime) -> Situation:
         order, track = self.order, self._grant_track
@@ -141,8 +150,6 @@ class Keeper:
         untried = track is not None and not track.tried
         if untried and isinstance(self.content, Held) and valid_at(self.content, now):
             return self.content  # a new source takes over when its first attempt is over, not before
-        if untried and not isinstance(self.content, Held):
-            return self.content
         falls_back = self.decision.use is Use.MACHINE or not self.order.handed_over
         return Empty(may_fall_back=falls_back, withdrawn=self.order.statement is Statement.WITHDRAWN)
 
@@ -156,9 +163,11 @@ class Keeper:
             return None
         return min(tracks, key=lambda track: track.seconds_until_due(now, monotonic), default=None)
 
-    def _due(self) -> bool:
+    def _due_track(self) -> Track | None:
         track = self._attempted_track()
-        return track is not None and track.due(self._clock.now(), self._clock.monotonic())
+        if track is None or track.seconds_until_due(self._clock.now(), self._clock.monotonic()) > 0:
+            return None
+        return track
 
     def _wait_s(self) -> float:
         track = self._attempted_track()
@@ -168,14 +177,11 @@ class Keeper:
             until = min(until, (self.content.expires_at - now).total_seconds())
         return renewal.look_wait_s(until)
 
-    async def _attempt_now(self) -> str:
+    async def _attempt_now(self, track: Track) -> str:
         """Join the attempt under way, or make one; a caller that gives up does not end it for the others."""
         import asyncio  # noqa: PLC0415  the daemon answers before it loads the loop
 
         if self._attempt is None or self._attempt.done():
-            track = self._attempted_track()
-            if track is None:
-                return "unchanged"
             self._attempt = asyncio.create_task(self._attempt_on(track))
         return await asyncio.shield(self._attempt)
 
@@ -206,9 +212,9 @@ class Keeper:
         else:
             return
         if after.failure is not None:
-            say = log.info if after.failure.code in QUIET_CODES else log.warning
-            failure = after.failure
-            say("renewal_failed", slot=self.slot.value, code=failure.code, why=failure.message, failures=failure.failures)
+            say = log.info if after.failure.quiet else log.warning
+            code, why, failures = after.failure.code, after.failure.message, after.failure.failures
+            say("renewal_failed", slot=self.slot.value, code=code, why=why, failures=failures)
         self.look()
 
     def _warn_of_the_end(self, now: datetime) -> None:
@@ -220,10 +226,6 @@ class Keeper:
             self._warned_share = share
             left_s = int((track.held.expires_at - now).total_seconds())
             log.warning("session_not_renewed", slot=self.slot.value, life_passed=share, expires_in_s=left_s)
-
-
-QUIET_CODES = frozenset({"no-identity", "no-role"})
-"""Absence, not failure: no AWS identity on a Google machine, or on a laptop, is information."""
 
 
 def valid_at(held: Held, now: datetime) -> bool:

@@ -24,6 +24,8 @@ class MachineSource(Struct, frozen=True, kw_only=True):
 
 Source = GrantSource | MachineSource
 
+ABSENCE_CODES = frozenset({"no-identity", "no-role"})
+
 
 class Failure(Struct, frozen=True, kw_only=True):
     """Why a source gave nothing: a stable code, a text of ours, since when and how often in a row."""
@@ -34,6 +36,11 @@ class Failure(Struct, frozen=True, kw_only=True):
     at: datetime
     failures: int = 1
     permanent: bool = False
+
+    @property
+    def quiet(self) -> bool:
+        """Whether this is absence, not failure: no AWS identity on a Google machine, or on a laptop."""
+        return self.code in ABSENCE_CODES
 
 
 class Track(Struct, frozen=True, kw_only=True):
@@ -53,12 +60,8 @@ class Track(Struct, frozen=True, kw_only=True):
             self.source.grant, AwsSessionGrant | GoogleAccessTokenGrant | EnvironmentGrant
         )
 
-    def due(self, now: datetime, monotonic: float) -> bool:
-        """Whether an attempt is to be made now."""
-        return self.seconds_until_due(now, monotonic) <= 0
-
     def seconds_until_due(self, now: datetime, monotonic: float) -> float:
-        """Return the wait until the next attempt; infinite for what is never fetched and for a bundle that has ended."""
+        """Return the wait until the next attempt; infinite for what is never fetched, and after the bundle's end."""
         if not self.fetched or self._ended(now):
             return float("inf")
         if self.retry_at is not None:

@@ -1,0 +1,32 @@
+"""What a pull channel is: a place with a present content. What a content means is decided by `intake`."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from credagent.errors import CredagentError
+
+ENVELOPE_LIMIT_BYTES = 128 * 1024 + 1  # the longest envelope and its newline
+
+Content = bytes | CredagentError | None
+"""What a channel holds now: bytes, nothing, or why it cannot be read (that refuses the content)."""
+
+Arrived = Callable[[Content], None]
+
+
+class PullChannel(Protocol):
+    """A place where sealed bundles are put.
+
+    `name` is the channel's name in status and log. On a `shared` channel an envelope that is sealed to other
+    recipients only means absent; elsewhere it is refused.
+    """
+
+    name: str
+    shared: bool
+
+    def present(self) -> Content:
+        """Return the present content without waiting; None too where it can only be had by waiting."""
+        ...
+
+    async def follow(self, arrived: Arrived) -> None:
+        """Call `arrived` with the content at the start and at each change, until cancelled."""
+        ...

@@ -1,0 +1,65 @@
+"""The `file:` channel: a path into which somebody renames (or writes) a sealed bundle. Seen by inotify, never polled.
+
+A file system that is changed from another machine (NFS) gives no events: there, a reload reads it again.
+"""
+
+import os
+from typing import TYPE_CHECKING
+
+from credagent import files
+from credagent.channels.channel import ENVELOPE_LIMIT_BYTES, Arrived, Content
+from credagent.errors import CredagentError
+
+if TYPE_CHECKING:
+    from asyncinotify import Inotify, Mask
+
+
+class FileChannel:
+    """A bundle at a path. A file that vanishes changes nothing; an empty one is refused."""
+
+    name = "file"
+    shared = False
+
+    def __init__(self, path: str) -> None:
+        """Follow `path`, which may not exist yet, and whose folders may not either."""
+        self._path = os.path.abspath(path)
+
+    def present(self) -> Content:
+        """Read the file, bounded; a fifo, a device or a file that is too large refuses the content."""
+        try:
+            return files.read_bounded(self._path, ENVELOPE_LIMIT_BYTES)
+        except CredagentError as error:
+            return error
+
+    async def follow(self, arrived: Arrived) -> None:
+        """Read at once and whenever something changes in the folder (a Kubernetes mount replaces a link there)."""
+        from asyncinotify import Inotify, Mask  # noqa: PLC0415  the daemon answers before it loads the loop
+
+        while True:
+            with Inotify() as inotify:
+                complete = self._watch(inotify, Mask)
+                arrived(self.present())
+                async for event in inotify:
+                    if not complete or event.mask & (Mask.IGNORED | Mask.MOVE_SELF | Mask.Q_OVERFLOW):
+                        break
+                    arrived(self.present())
+
+    def _watch(self, inotify: "Inotify", mask: "type[Mask]") -> bool:
+        """Watch the file's folder, or the nearest folder that exists (False: watch again after its next event)."""
+        wanted = mask.CREATE | mask.MOVED_TO | mask.CLOSE_WRITE | mask.ATTRIB | mask.MOVE_SELF | mask.ONLYDIR
+        folder = os.path.dirname(self._path)
+        complete = True
+        while True:
+            try:
+                inotify.add_watch(folder, wanted)
+            except (FileNotFoundError, NotADirectoryError):
+                folder, complete = os.path.dirname(folder), False
+            else:
+                # A folder made between the failure and the watch would be missed: look again.
+                return complete or (self._watch(inotify, mask) if self._nearer_exists(folder) else False)
+
+    def _nearer_exists(self, watched: str) -> bool:
+        parent = os.path.dirname(self._path)
+        while os.path.dirname(parent) != watched and parent != watched:
+            parent = os.path.dirname(parent)
+        return parent != watched and os.path.isdir(parent)

@@ -1,0 +1,167 @@
+"""The one way in: text becomes an envelope, is opened, admitted, kept, and then in force. Nothing is used before that.
+
+Each step raises and changes nothing. What a slot makes of the bundle in force is decided in rules/precedence.
+"""
+
+from collections.abc import Callable, Mapping
+
+from msgspec import Struct, structs
+
+from credagent import log
+from credagent.bundle import envelope as grammar
+from credagent.bundle import opening
+from credagent.bundle.failures import Failure
+from credagent.bundle.letter import Bundle
+from credagent.channels.archive import Kept
+from credagent.channels.keyring import Keyring
+from credagent.clock import Clock
+from credagent.credentials import Slot, Statement
+from credagent.errors import CredagentError, Refused, Unavailable
+from credagent.rules import admission
+from credagent.rules.admission import Admission, InForce, Mark, Policy, Standing
+
+
+class Admitted(Struct, frozen=True, kw_only=True):
+    """A bundle in force, with the envelope it came in and the channel that brought it."""
+
+    bundle: Bundle
+    text: str
+    sender_id: str
+    in_force: InForce
+    channel: str
+
+
+class Intake:
+    """Admits bundles. `in_force` and `earlier` are what the slots live on.
+
+    `withheld` says why the kept bundle is not used; `revoked` is that bundle where its sender is no longer trusted.
+    """
+
+    def __init__(
+        self, *, policy: Policy, keyring: Keyring, clock: Clock, load: Callable[[], Kept], save: Callable[[Kept], None]
+    ) -> None:
+        """Remember what `load` returns; nothing is opened before `restore`."""
+        self.policy, self.keyring = policy, keyring
+        self.in_force: Admitted | None = None
+        self.earlier: Mapping[Slot, Admitted] = {}
+        self.withheld: CredagentError | None = None
+        self.revoked: Bundle | None = None
+        self._clock, self._save = clock, save
+        self._kept = load()
+
+    def restore(self) -> None:
+        """Re-admit what was in force before the start, or before the configuration changed."""
+        self.in_force, self.earlier, self.withheld, self.revoked = None, {}, None, None
+        if self._kept.bundle is None:
+            return
+        try:
+            self.in_force = self._reopened(self._kept.bundle, self._kept.channel)
+        except (Refused, Unavailable) as error:
+            self.withheld = error
+            if error.code == Failure.UNTRUSTED_SENDER.value:
+                self.revoked = self._read_without_trust(self._kept.bundle)
+            log.warning("bundle_in_force_withheld", code=error.code, why=error.why)
+            return
+        earlier = {}
+        for slot, text in self._kept.earlier.items():
+            try:
+                earlier[slot] = self._reopened(text, self._kept.channel)
+            except (Refused, Unavailable) as error:
+                log.warning("earlier_bundle_withheld", slot=slot.value, code=error.code, why=error.why)
+        self.earlier = earlier
+
+    def take(self, content: bytes | str, channel: str) -> Standing:
+        """Admit what a channel brought. Raises Refused, Unavailable (a key service) or OutputError (cannot be kept)."""
+        envelope = self.examine(content)
+        return self.admit(envelope, self.open(envelope), channel)
+
+    def open(self, envelope: grammar.Envelope) -> opening.Opened:
+        """Open an examined envelope; with a key service this waits for it. Raises Refused or Unavailable."""
+        return opening.open_by(envelope, self.keyring.openers)
+
+    def examine(self, content: bytes | str) -> grammar.Envelope:
+        """Return a sound envelope, signed by a trusted sender, that this machine may open. Raises Refused."""
+        envelope = grammar.parse(content)
+        opening.verify_signature(envelope)
+        admission.before_opening(envelope, self.policy, self._kept.marks, self._in_force(), self._clock.now())
+        return envelope
+
+    def admit(self, envelope: grammar.Envelope, opened: opening.Opened, channel: str) -> Standing:
+        """Put an opened bundle in force. Judged again from the start, since opening it may have taken a while."""
+        standing = admission.before_opening(
+            envelope, self.policy, self._kept.marks, self._in_force(), self._clock.now()
+        )
+        admitted = self._judged(envelope, opened, standing)
+        if standing is Standing.AGAIN:
+            return standing
+        accepted = Admitted(
+            bundle=admitted.bundle,
+            text=envelope.text,
+            sender_id=admitted.sender_id,
+            in_force=admitted.in_force,
+            channel=channel,
+        )
+        self._put_in_force(accepted, admitted.mark)
+        return standing
+
+    def _put_in_force(self, accepted: Admitted, mark: Mark) -> None:
+        earlier = self._earlier_for(accepted.bundle)
+        kept = structs.replace(
+            self._kept,
+            bundle=accepted.text,
+            channel=accepted.channel,
+            earlier={slot: kept.text for slot, kept in earlier.items()},
+            marks={**self._kept.marks, accepted.sender_id: mark},
+        )
+        self._save(kept)
+        replaced = self.in_force
+        self._kept, self.in_force, self.earlier = kept, accepted, earlier
+        self.withheld, self.revoked = None, None
+        log.info(
+            "bundle_admitted",
+            bundle_id=accepted.bundle.bundle_id,
+            sender=accepted.sender_id,
+            sequence=accepted.bundle.sequence,
+            channel=accepted.channel,
+        )
+        if replaced is not None and replaced.sender_id != accepted.sender_id:
+            log.warning("sender_in_force_changed", before=replaced.sender_id, now=accepted.sender_id)
+
+    def _earlier_for(self, bundle: Bundle) -> dict[Slot, Admitted]:
+        """Return, for each slot that `bundle` calls unavailable, the newest bundle that granted it."""
+        found = {}
+        for slot in Slot:
+            if bundle.statement(slot) is not Statement.UNAVAILABLE:
+                continue
+            if self.in_force is not None and self.in_force.bundle.statement(slot) is Statement.GRANTED:
+                found[slot] = self.in_force
+            elif slot in self.earlier:
+                found[slot] = self.earlier[slot]
+        return found
+
+    def _reopened(self, text: str, channel: str) -> Admitted:
+        envelope = grammar.parse(text)
+        opening.verify_signature(envelope)
+        standing = admission.before_reopening(envelope, self.policy)
+        admitted = self._judged(envelope, self.open(envelope), standing)
+        return Admitted(
+            bundle=admitted.bundle,
+            text=text,
+            sender_id=admitted.sender_id,
+            in_force=admitted.in_force,
+            channel=channel,
+        )
+
+    def _read_without_trust(self, text: str) -> Bundle | None:
+        """Return what a bundle says whose sender was removed: which slots it granted, so that they are closed."""
+        try:
+            return opening.open_envelope(grammar.parse(text), self.keyring.openers)
+        except (Refused, Unavailable):
+            return None
+
+    def _judged(self, envelope: grammar.Envelope, opened: opening.Opened, standing: Standing) -> Admission:
+        own_key = opened.recipient_id in self.keyring.own_ids
+        return admission.after_opening(envelope, opened.bundle, self.policy, standing, own_key=own_key)
+
+    def _in_force(self) -> InForce | None:
+        return self.in_force.in_force if self.in_force is not None else None

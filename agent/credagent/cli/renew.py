@@ -1,0 +1,26 @@
+"""`credagent renew`: renew now."""
+
+import argparse
+import sys
+
+from credagent.cli.agent import ask
+from credagent.errors import Exit
+
+SUMMARY = "renew one slot, or all, now"
+ANSWER_S = 40.0  # an attempt has a deadline of 10 s a slot, and one may be under way
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what `renew` takes."""
+    parser.add_argument("slot", nargs="?", choices=("aws", "google", "environment"), help="default: all slots")
+    parser.add_argument("--config", metavar="F", help="the configuration of the agent to ask")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Renew, and say how each slot went; 1 if one failed."""
+    answer = ask({"op": "renew", "slot": arguments.slot}, config_path=arguments.config, timeout_s=ANSWER_S)
+    outcomes: dict[str, str] = answer["slots"]
+    for slot, outcome in outcomes.items():
+        sys.stdout.write(f"{slot}: {outcome}\n")
+    failed = any(outcome.startswith("failed") for outcome in outcomes.values())
+    return Exit.CHECK_FAILED if failed else Exit.DONE

@@ -1,0 +1,28 @@
+"""`credagent run`: the daemon, or with `--once` one resolution without one."""
+
+import argparse
+import os
+
+SUMMARY = "run the agent: open what is delivered, hand it to workers, renew it"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what `run` takes."""
+    parser.add_argument("--config", metavar="F", help="the configuration (default: /etc/credagent/config.toml)")
+    parser.add_argument(
+        "--once",
+        action="store_true",
+        help="resolve, write worker.env, and exit: 65 if a bundle was refused and none is in force, "
+        "69 if a required slot stays empty; binds nothing, and writes nothing where a daemon runs",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run until told to stop."""
+    if arguments.once:
+        from credagent import service_once
+
+        return service_once.run(arguments.config, os.environ)
+    from credagent import service_start
+
+    return service_start.run(arguments.config, os.environ)

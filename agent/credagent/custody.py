@@ -1,0 +1,219 @@
+"""The agent's heart: what channels bring becomes orders, orders become contents, contents become one credential set.
+
+No file, socket or process is touched here but through what it is given; tests drive it on a clock of their own.
+"""
+
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from credagent import log
+from credagent.bundle.failures import Failure as BundleFailure
+from credagent.channels.channel import Content
+from credagent.channels.intake import Admitted, Intake
+from credagent.clock import Clock
+from credagent.credentials import Held, Slot, SlotContent, Statement
+from credagent.errors import CredagentError, NotForThisMachine, Refused
+from credagent.operations.status import Refusal, filled
+from credagent.rules import renewal
+from credagent.rules.admission import Standing
+from credagent.rules.precedence import Fallback
+from credagent.sources.keeper import Fetch, Keeper, Order
+from credagent.sources.track import GrantSource
+from credagent.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from credagent.credentials import CredentialSet
+
+REMEMBERED_REFUSALS = 20
+LEADS = {Slot.AWS: renewal.AWS_LEAD, Slot.GOOGLE: renewal.GOOGLE_LEAD, Slot.ENVIRONMENT: timedelta(0)}
+NOT_REFUSED_CONTENT = frozenset({BundleFailure.REPLAYED.value, BundleFailure.SUPERSEDED.value})
+"""Refusals that leave a pull channel's slots alone: old content is what it was, and says nothing against anybody."""
+
+
+class SlotRules(Struct, frozen=True, kw_only=True):
+    """What the configuration says of one slot."""
+
+    fallback: Fallback = Fallback.ABSENT
+    required: bool = False
+    handover: str = "off"
+
+
+class Rules(Struct, frozen=True, kw_only=True):
+    """What the configuration says of all slots."""
+
+    slots: Mapping[Slot, SlotRules]
+    bundle_required: bool = False
+    min_validity: timedelta = timedelta(seconds=10)
+
+
+class Custody:
+    """Bundles in, credential sets out. Changes are told to the listeners of `store`."""
+
+    def __init__(self, rules: Rules, *, intake: Intake, store: Store, clock: Clock, fetch: Fetch) -> None:
+        """Begin with nothing; `begin` takes up what was in force before."""
+        self.rules, self.intake, self.store, self.clock = rules, intake, store, clock
+        self.keepers = {
+            slot: Keeper(slot, lead=LEADS[slot], clock=clock, fetch=fetch, on_change=self._publish) for slot in Slot
+        }
+        self.refused_now: dict[str, Refusal] = {}
+        self.refusals: deque[Refusal] = deque(maxlen=REMEMBERED_REFUSALS)
+        self.counts: Counter[tuple[str, ...]] = Counter()
+        self.waited_enough = False
+        self.on_change: Callable[[], None] = nothing
+        self._holding_back = 0
+        store.listen(self._tell_origins)
+
+    @property
+    def settled(self) -> bool:
+        """Whether every slot was tried once, or has had its time."""
+        return self.waited_enough or all(keeper.tried for keeper in self.keepers.values())
+
+    def begin(self) -> None:
+        """Take up what was in force."""
+        self.intake.restore()
+        self.instruct()
+
+    def offer(self, content: Content, channel: str, *, shared: bool = False) -> CredagentError | None:
+        """Take the present content of a pull channel; return why it is not in force, None where it is or is absent."""
+        if content is None:
+            self._no_longer_refused(channel)
+            return None
+        try:
+            if isinstance(content, CredagentError):
+                raise content
+            self.intake.take(content, channel)
+        except CredagentError as error:
+            self.refuse_content(error, channel, shared=shared)
+            return error
+        self.accepted(channel)
+        return None
+
+    def refuse_content(self, error: CredagentError, channel: str, *, shared: bool) -> None:
+        """Refuse the present content of a pull channel; what is for others on a shared one is absent, not refused."""
+        if shared and isinstance(error, NotForThisMachine):
+            self._no_longer_refused(channel)
+            return
+        self.refuse(error, channel, pull=True)
+
+    def push(self, content: str, channel: str) -> Standing:
+        """Take what somebody delivered. Raises what `Intake.take` raises; nothing has changed then."""
+        try:
+            standing = self.intake.take(content, channel)
+        except CredagentError as error:
+            self.refuse(error, channel, pull=False)
+            raise
+        self.accepted(channel)
+        return standing
+
+    def accepted(self, channel: str) -> None:
+        """Act on a bundle that the intake has admitted, or met again."""
+        self._no_longer_refused(channel)
+        self.instruct()
+
+    def refuse(self, error: CredagentError, channel: str, *, pull: bool) -> None:
+        """Keep a refusal in mind. Only the refused content of a pull channel has a say in what slots fall back to."""
+        refusal = Refusal(
+            code=error.code, at=self.clock.now(), channel=channel, message=str(error), hint=error.hint
+        )
+        before = self.refused_now.get(channel)
+        if before is None or before.code != refusal.code:
+            log.warning("bundle_refused", channel=channel, code=error.code, why=error.why, hint=error.hint)
+            self.refusals.append(refusal)
+        self.counts["refused", error.code] += 1
+        if pull and isinstance(error, Refused) and error.code not in NOT_REFUSED_CONTENT:
+            self.refused_now[channel] = refusal
+            self.instruct()
+
+    def instruct(self) -> None:
+        """Tell every keeper what holds now, and publish the outcome as one set."""
+        with self.one_set():
+            for slot, keeper in self.keepers.items():
+                keeper.instruct(self._order(slot))
+
+    def is_filled(self, slot: Slot) -> bool:
+        """Tell whether `slot` holds credentials that are valid for long enough to count."""
+        return filled(self.store.current.content(slot), self.clock.now(), self.rules.min_validity)
+
+    def _no_longer_refused(self, channel: str) -> None:
+        if self.refused_now.pop(channel, None) is not None:
+            self.instruct()
+
+    def _order(self, slot: Slot) -> Order:
+        rules, intake = self.rules.slots[slot], self.intake
+        statement, grant, earlier = self._statement(slot), None, None
+        if intake.in_force is not None:
+            grant = source_of(intake.in_force, slot)
+            if statement is Statement.UNAVAILABLE and slot in intake.earlier:
+                earlier = source_of(intake.earlier[slot], slot)
+        return Order(
+            statement=statement,
+            grant=grant,
+            earlier_grant=earlier,
+            fallback=rules.fallback,
+            content_refused=bool(self.refused_now),
+            handed_over=rules.handover != "off",
+        )
+
+    def _statement(self, slot: Slot) -> Statement | None:
+        intake = self.intake
+        if intake.in_force is not None:
+            return intake.in_force.bundle.statement(slot)
+        if intake.revoked is not None:
+            declined = intake.revoked.statement(slot) is Statement.DECLINED
+            return Statement.DECLINED if declined else Statement.WITHDRAWN
+        # Somebody granted something that cannot be read now: that is not the same as nobody having sent anything.
+        return Statement.UNAVAILABLE if intake.withheld is not None else None
+
+    @contextmanager
+    def one_set(self) -> "Iterator[None]":
+        """Publish what changes inside as one set, at the end."""
+        self._holding_back += 1
+        try:
+            yield
+        finally:
+            self._holding_back -= 1
+            self._publish()
+
+    def _publish(self) -> None:
+        if not self._holding_back:
+            self.store.replace({slot: keeper.content for slot, keeper in self.keepers.items()})
+            self.on_change()
+
+    def _tell_origins(self, old: "CredentialSet", new: "CredentialSet") -> None:
+        for slot in Slot:
+            before, after = origin_of(old.content(slot)), origin_of(new.content(slot))
+            if before != after:
+                self.counts["origin_changed", slot.value, after] += 1
+                say = log.warning if self.keepers[slot].decision.loud else log.info
+                say("origin_changed", slot=slot.value, before=before, origin=after, generation=new.generation)
+        origins = {slot.value: origin_of(new.content(slot)) for slot in Slot}
+        log.info("credentials_replaced", generation=new.generation, **origins, expires_in_s=self._ends_in(new))
+
+    def _ends_in(self, credential_set: "CredentialSet") -> int | None:
+        contents = (credential_set.content(slot) for slot in Slot)
+        ends = [held.expires_at for held in contents if isinstance(held, Held) and held.expires_at is not None]
+        return int((min(ends) - self.clock.now()).total_seconds()) if ends else None
+
+
+def nothing() -> None:
+    """Do nothing: nobody listens yet."""
+
+
+def source_of(admitted: Admitted, slot: Slot) -> GrantSource | None:
+    """Return what an admitted bundle grants for `slot`."""
+    grant = admitted.bundle.grant(slot)
+    return None if grant is None else GrantSource(grant=grant, not_after=admitted.bundle.not_after)
+
+
+def origin_of(content: SlotContent) -> str:
+    """Return where a content came from, as people see it."""
+    return content.origin.value if isinstance(content, Held) else "none"
+
+

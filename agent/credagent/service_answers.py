@@ -1,0 +1,164 @@
+"""What the agent says of itself: the snapshot behind `status`, and the answers on its socket. Everything from memory."""
+
+import os
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from credagent import __version__
+from credagent.clock import Clock
+from credagent.config import Config
+from credagent.credentials import Slot
+from credagent.custody import Custody
+from credagent.operations.status import (
+    AgentSnapshot,
+    BundleSnapshot,
+    SlotSnapshot,
+    Snapshot,
+    WorkerSnapshot,
+    document,
+)
+from credagent.service_handover import Handover
+
+if TYPE_CHECKING:
+    from credagent.handover.callers import Caller
+    from credagent.handover.socket_server import Subscriber
+
+PUSHED_BY = "socket"
+Deliver = Callable[[str, str], Awaitable[str]]
+"""Admits a pushed bundle from a channel; returns the outcome. Raises CredagentError."""
+
+
+class Answers:
+    """Satisfies the socket's `Agent`."""
+
+    def __init__(
+        self, config: Config, custody: Custody, handover: Handover, *, clock: Clock, deliver: Deliver
+    ) -> None:
+        """Answer for one agent; `subscribers` is set by whoever serves the socket."""
+        self.config, self.custody, self.handover = config, custody, handover
+        self.subscribers: Callable[[], tuple[Subscriber, ...]] = tuple
+        self.standing_errors: Callable[[], tuple[str, ...]] = tuple
+        self._clock, self._deliver = clock, deliver
+        self._started, self._since = clock.monotonic(), clock.now()
+
+    def worker_document(self) -> dict[str, Any]:
+        """Return what workers see now."""
+        required = frozenset(slot for slot, rules in self.custody.rules.slots.items() if rules.required)
+        return self.handover.document(
+            self.custody.store.current,
+            settled=self.custody.settled,
+            required=required,
+            public_key=self.public_key or "",
+        )
+
+    def identity(self) -> dict[str, Any]:
+        """Return what a sender has to know of this machine."""
+        return {"public_key": self.public_key, "audience": self.config.agent.audience, "version": __version__}
+
+    def credential_process(self) -> dict[str, object] | None:
+        """Return the AWS `credential_process` document, None for an empty slot."""
+        return self.handover.credential_process(self.custody.store.current)
+
+    async def renew(self, slot: Slot | None) -> dict[str, Any]:
+        """Try to renew one slot, or all."""
+        outcomes = {}
+        for chosen in Slot if slot is None else (slot,):
+            outcomes[chosen.value] = await self.custody.keepers[chosen].renew()
+        return {"slots": outcomes}
+
+    async def deliver(self, bundle: str, caller: "Caller") -> dict[str, Any]:
+        """Admit what a caller delivers."""
+        outcome = await self._deliver(bundle, PUSHED_BY)
+        in_force = self.custody.intake.in_force
+        return {"outcome": outcome, "bundle_id": in_force.bundle.bundle_id if in_force else None, "by": caller.uid}
+
+    def status(self) -> dict[str, Any]:
+        """Return the status document, with this process's memory as the kernel counts it."""
+        import psutil  # noqa: PLC0415  only when somebody asks
+
+        memory = psutil.Process().memory_full_info()
+        return document(self.snapshot(rss_bytes=memory.rss, uss_bytes=memory.uss))
+
+    @property
+    def public_key(self) -> str | None:
+        """Return this machine's own public key as a line, None where it has none."""
+        own = self.custody.intake.keyring.own
+        return own.public_key.line if own is not None else None
+
+    def snapshot(self, *, rss_bytes: int | None = None, uss_bytes: int | None = None) -> Snapshot:
+        """Return everything that status shows."""
+        custody = self.custody
+        withheld = (custody.intake.withheld.code,) if custody.intake.withheld else ()
+        refused_now = tuple(refusal.code for refusal in custody.refused_now.values())
+        written = (self.handover.error.code,) if self.handover.error else ()
+        return Snapshot(
+            now=self._clock.now(),
+            since=self._since,
+            generation=custody.store.current.generation,
+            audience=self.config.agent.audience,
+            public_key=self.public_key,
+            slots={slot: self._slot(slot) for slot in Slot},
+            bundle=self._bundle(),
+            bundle_required=custody.rules.bundle_required,
+            min_validity=custody.rules.min_validity,
+            refused=tuple(custody.refusals),
+            standing_errors=(*withheld, *refused_now, *written, *self.standing_errors()),
+            workers=tuple(self._workers()),
+            agent=AgentSnapshot(
+                version=__version__,
+                pid=os.getpid(),
+                uptime_s=self._clock.monotonic() - self._started,
+                rss_bytes=rss_bytes,
+                uss_bytes=uss_bytes,
+            ),
+        )
+
+    def _slot(self, slot: Slot) -> SlotSnapshot:
+        keeper, rules = self.custody.keepers[slot], self.custody.rules.slots[slot]
+        track = keeper.track
+        return SlotSnapshot(
+            content=keeper.content,
+            tried=keeper.tried or self.custody.waited_enough,
+            statement=keeper.order.statement,
+            renew_at=track.renew_at if track else None,
+            renewable=track is not None and track.fetched,
+            required=rules.required,
+            handover=rules.handover,
+            failure=keeper.failure,
+        )
+
+    def _bundle(self) -> BundleSnapshot | None:
+        admitted = self.custody.intake.in_force
+        if admitted is None:
+            return None
+        bundle = admitted.bundle
+        return BundleSnapshot(
+            bundle_id=bundle.bundle_id,
+            sender=admitted.sender_id,
+            sequence=bundle.sequence,
+            issued_at=bundle.issued_at,
+            not_after=bundle.not_after,
+            channel=admitted.channel,
+        )
+
+    def _workers(self) -> "list[WorkerSnapshot]":
+        return [
+            WorkerSnapshot(pid=one.pid, uid=one.uid, role=one.role, generation=one.generation, since=one.since)
+            for one in self.subscribers()
+            if not _reused(one.pid, one.since)
+        ]
+
+
+def _reused(pid: int, since: datetime) -> bool:
+    """Tell whether `pid` is by now another process than the one that was known `since`: it started later."""
+    if pid == 0:
+        return False  # of another PID namespace: the kernel has no number for it here
+    import psutil  # noqa: PLC0415  only when somebody asks
+
+    try:
+        return psutil.Process(pid).create_time() > since.timestamp()
+    except psutil.NoSuchProcess:
+        return True
+    except psutil.Error:
+        return False

@@ -1,0 +1,74 @@
+"""The agent's folders and what lies in them besides keys and bundles: the lock, and what a restart must remember."""
+
+import os
+from collections.abc import Iterable
+
+import msgspec
+from msgspec import Struct
+
+from credagent import files
+from credagent.config import Config
+from credagent.configuration_channels import FileChannel
+from credagent.errors import ConfigurationError, CredagentError
+from credagent.files import Lock
+
+RUNTIME_MODE = 0o751  # workers must reach the socket; they need not list what else is there
+LIMIT_BYTES = 1024 * 1024
+
+
+class Remembered(Struct, frozen=True, kw_only=True):
+    """What living workers have seen of earlier agents on this machine since it booted.
+
+    `names`: the custom variables that were handed out, to be overwritten when they are withdrawn.
+    """
+
+    generation: int = 0
+    names: tuple[str, ...] = ()
+
+
+def prepare(config: Config) -> None:
+    """Make the folders where missing, and refuse ones that somebody else could change."""
+    files.private_folder(config.agent.runtime_dir, RUNTIME_MODE)
+    files.private_folder(config.agent.state_dir, 0o700)
+    for folder in _inboxes(config):
+        files.private_folder(folder, 0o700)
+
+
+def take_lock(config: Config) -> Lock:
+    """Return the daemon's lock on `runtime_dir`. Raises ConfigurationError where another daemon holds it."""
+    lock = files.lock(lock_path(config))
+    if lock is None:
+        hint = "stop it, or give this one a runtime_dir of its own (agent.runtime_dir)"
+        raise ConfigurationError("already-running", "an agent runs already", what=config.agent.runtime_dir, hint=hint)
+    return lock
+
+
+def lock_path(config: Config) -> str:
+    """Return where the lock is."""
+    return f"{config.agent.runtime_dir}/lock"
+
+
+def recall(config: Config) -> Remembered:
+    """Return what earlier agents handed out; nothing where that cannot be read (then workers get all as new)."""
+    try:
+        data = files.read_bounded(_memory_path(config), LIMIT_BYTES)
+        return Remembered() if data is None else msgspec.json.decode(data, type=Remembered)
+    except (CredagentError, msgspec.MsgspecError):
+        return Remembered()
+
+
+def remember(config: Config, remembered: Remembered) -> None:
+    """Keep what was handed out for the next agent. Raises OutputError."""
+    files.write_private(_memory_path(config), msgspec.json.encode(remembered))
+
+
+def _memory_path(config: Config) -> str:
+    return f"{config.agent.runtime_dir}/handed-out.json"
+
+
+def _inboxes(config: Config) -> Iterable[str]:
+    """Return the folders of file channels that lie below `runtime_dir`; other folders are their owner's to make."""
+    below = os.path.join(config.agent.runtime_dir, "")
+    for channel in config.bundle.channels:
+        if isinstance(channel, FileChannel) and channel.path.startswith(below):
+            yield os.path.dirname(channel.path)

@@ -1,0 +1,125 @@
+"""What this machine's workers get, and where: the plan of all handovers, worker.env, the loopback ports and the token.
+
+Rendering is in rules/rendering; who may ask is decided by the servers.
+"""
+
+import os
+import socket
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from credagent import log, service_folders
+from credagent.config import Config
+from credagent.credentials import CredentialSet, Held, Slot, Variables
+from credagent.errors import CredagentError
+from credagent.handover import worker_env
+from credagent.handover.callers import Admission
+from credagent.handover.socket_protocol import set_document
+from credagent.rules.rendering import HandoverPlan, WorkerView, credential_process, worker_environment
+from credagent.secret import Secret
+from credagent.service_folders import Remembered
+
+
+class Handover:
+    """Renders the present set for this machine. `sockets` are bound, not served; the loop serves them."""
+
+    def __init__(self, config: Config, admission: Admission, *, remembered: Remembered) -> None:
+        """Hand over as `config` says."""
+        self.config, self.admission = config, admission
+        self.sockets: list[socket.socket] = []
+        self.token: Secret | None = None
+        self.machine_region: Callable[[], str] = str
+        self.error: CredagentError | None = None
+        self._names = frozenset(remembered.names)
+        self._written: tuple[Mapping[str, Secret], ...] = ()
+
+    def bind(self, given: list[socket.socket]) -> None:
+        """Take the loopback ports, and the token, where a handover needs them."""
+        if not self.needs_ports:
+            return
+        from credagent.handover import binding, token  # noqa: PLC0415  not on the path of the default on AWS
+
+        self.sockets = binding.bind(self.config.endpoint.listen, given=given)
+        if self.config.aws.handover == "endpoint":
+            self.token = token.load_or_make(
+                self.config.agent.runtime_dir, users=self.admission.users, groups=self.admission.groups
+            )
+
+    @property
+    def needs_ports(self) -> bool:
+        """Whether workers ask over loopback."""
+        return self.config.aws.handover == "endpoint" or self.config.google.handover == "metadata"
+
+    def view(self, credential_set: CredentialSet) -> WorkerView:
+        """Return what a worker does with its environment now."""
+        return worker_environment(credential_set, self._plan())
+
+    def document(
+        self, credential_set: CredentialSet, *, settled: bool, required: frozenset[Slot], public_key: str
+    ) -> dict[str, Any]:
+        """Return the set as workers get it over the socket."""
+        return set_document(
+            credential_set,
+            self.view(credential_set),
+            settled=settled,
+            required=required,
+            audience=self.config.agent.audience,
+            public_key=public_key,
+        )
+
+    def credential_process(self, credential_set: CredentialSet) -> dict[str, object] | None:
+        """Return the AWS `credential_process` document, None for an empty slot."""
+        return credential_process(credential_set.aws) if isinstance(credential_set.aws, Held) else None
+
+    def write(self, credential_set: CredentialSet) -> None:
+        """Put the present set where files are read, and remember what was handed out. Never raises.
+
+        A full disk must not take away what is in force: workers that ask still get it, and status shows the error.
+        """
+        content = credential_set.environment
+        if isinstance(content, Held) and isinstance(content.credentials, Variables):
+            self._names |= frozenset(content.credentials.values)
+        try:
+            worker_env.write(self.config.workers.env_file, self.view(credential_set).environment)
+            names = tuple(sorted(self._names))
+            service_folders.remember(self.config, Remembered(generation=credential_set.generation, names=names))
+        except CredagentError as error:
+            self.error = error
+            log.error("handover_not_written", code=error.code, why=str(error), hint=error.hint)
+        else:
+            self.error = None
+
+    def _plan(self) -> HandoverPlan:
+        host, uri = "", ""
+        if self.sockets:
+            from credagent.handover import binding, endpoint  # noqa: PLC0415  as above
+
+            host = str(binding.preferred(self.sockets))
+            uri = f"http://{host}{endpoint.PATH}" if self.token else ""
+        config = self.config
+        return HandoverPlan(
+            aws=config.aws.handover,
+            google=config.google.handover if host else "off",
+            region=config.aws.region,
+            machine_region=self.machine_region(),
+            endpoint_uri=uri,
+            endpoint_token=self.token,
+            endpoint_token_file=f"{config.agent.runtime_dir}/token" if self.token else "",
+            metadata_host=host,
+            google_project=config.google.project,
+            google_required=config.google.required,
+            handed_out=self._names,
+        )
+
+
+def admission_of(config: Config) -> Admission:
+    """Return who may ask on this machine; names that do not exist here are said once."""
+    admission, missing = Admission.resolve(
+        users=config.workers.users,
+        groups=config.workers.groups,
+        deliver_users=config.bundle.deliver_users,
+        own_uid=os.geteuid(),
+    )
+    if missing:
+        log.info("users_or_groups_missing", names=list(missing))
+    return admission

@@ -1,0 +1,168 @@
+"""Keeps a booted service going: serves, renews, reloads, reports, and ends in order. The only event loop."""
+
+import asyncio
+import signal
+from collections.abc import Callable
+
+from credagent import log
+from credagent.config import Config
+from credagent.custody import origin_of
+from credagent.errors import CredagentError
+from credagent.handover.listeners import Listeners, start_listeners
+from credagent.handover.socket_server import SocketServer
+from credagent.handover.tcp_admission import TcpAdmission
+from credagent.operations import notify
+from credagent.operations.status import State, state
+from credagent.service import Service
+from credagent.service_answers import Answers
+from credagent.service_channels import Following
+
+Reread = Callable[[], Config]
+
+ONLY_BY_RESTART: dict[str, Callable[[Config], object]] = {
+    "agent.runtime_dir": lambda config: config.agent.runtime_dir,
+    "agent.state_dir": lambda config: config.agent.state_dir,
+    "endpoint.listen": lambda config: config.endpoint.listen,
+    "endpoint.metrics": lambda config: config.endpoint.metrics,
+    "aws.handover": lambda config: config.aws.handover,
+    "google.handover": lambda config: config.google.handover,
+}
+
+
+class Loop:
+    """A running service."""
+
+    def __init__(self, service: Service, reread: Reread, *, ready: bool) -> None:
+        """Keep `service` going; `reread` returns the configuration as it stands at a reload.
+
+        `ready`: the service manager was told so already.
+        """
+        self.service, self._reread = service, reread
+        self.following = Following(service.custody)
+        self.answers = Answers(
+            service.config, service.custody, service.handover, clock=service.clock, deliver=self.following.deliver
+        )
+        self.answers.standing_errors = self._standing_errors
+        self._servers = [SocketServer(self.answers, service.handover.admission) for _ in service.bound]
+        self._tcp = TcpAdmission(service.handover.admission, monotonic=service.clock.monotonic)
+        self._listeners: Listeners | None = None
+        self._reload_error: tuple[str, ...] = ()
+        self._stop = asyncio.Event()
+        self._told: tuple[int, bool] = (-1, False)
+        self._ready = ready
+        self._state: State | None = None
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT. The first task that fails stops all."""
+        loop, custody = asyncio.get_running_loop(), self.service.custody
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        loop.add_signal_handler(signal.SIGHUP, self.reload)
+        await self._serve()
+        custody.on_change = self._changed
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(keeper.run()) for keeper in custody.keepers.values()]
+            tasks += [group.create_task(self._settle()), group.create_task(self.following.look_again())]
+            tasks.append(group.create_task(self._feed_the_watchdog()))
+            self.following.follow(self.service.channels)
+            self._changed()
+            await self._stop.wait()
+            notify.stopping()
+            self.following.stop()
+            for task in tasks:
+                task.cancel()
+        await self._close()
+        log.info("agent_stopped")
+
+    def reload(self) -> None:
+        """Take the configuration as it stands now; a broken one is reported, and the old one stays."""
+        notify.reloading(int(self.service.clock.monotonic() * 1_000_000))
+        try:
+            config = self._reread()
+            late = [key for key, get in ONLY_BY_RESTART.items() if get(config) != get(self.service.config)]
+            self.service.reconfigure(config)
+        except CredagentError as error:
+            self._reload_error = ("reload-failed",)
+            log.error("reload_failed", code=error.code, why=str(error), hint=error.hint)
+        else:
+            self._reload_error = ()
+            self.answers.config = config
+            admission = self.service.handover.admission
+            self._tcp = TcpAdmission(admission, monotonic=self.service.clock.monotonic)
+            for server in self._servers:
+                server.admission = admission
+            self.following.follow(self.service.channels)
+            log.info("configuration_reloaded", needs_restart=late)
+        self._told = (-1, False)
+        self._changed()
+        notify.ready(self._sentence())
+
+    async def _serve(self) -> None:
+        service = self.service
+        for server, bound in zip(self._servers, service.bound, strict=True):
+            await server.start(bound.sock)
+        self.answers.subscribers = lambda: tuple(one for server in self._servers for one in server.subscribers())
+        if service.handover.sockets:
+            self._listeners = await start_listeners(
+                service.handover.sockets,
+                source=lambda: service.custody.store.current,
+                now=service.clock.now,
+                admits=lambda uid: self._tcp.admits(uid),
+                count=self._count,
+                token=service.handover.token,
+                google=service.config.google.handover == "metadata",
+                project=service.config.google.project,
+            )
+
+    async def _close(self) -> None:
+        for server in self._servers:
+            server.close()
+        if self._listeners is not None:
+            await self._listeners.close()
+        for bound in self.service.bound:
+            bound.close()
+
+    def _count(self, face: str, outcome: str) -> None:
+        self.service.custody.counts["requests", face, outcome] += 1
+
+    def _standing_errors(self) -> tuple[str, ...]:
+        return (*self._reload_error, *self.following.standing_errors())
+
+    def _changed(self) -> None:
+        """Tell subscribers and the service manager what is new, once."""
+        custody = self.service.custody
+        told, self._told = self._told, (custody.store.current.generation, custody.settled)
+        if told != self._told:
+            for server in self._servers:
+                server.publish()
+        self._tell_state()
+
+    def _tell_state(self) -> None:
+        present = state(self.answers.snapshot())
+        if self.service.custody.settled and not self._ready:
+            self._ready = True
+            notify.ready(self._sentence())
+        elif present is not self._state:
+            notify.status(self._sentence())
+        if present is not self._state:
+            log.info("state_changed", before=self._state and self._state.value, state=present.value)
+            self._state = present
+
+    def _sentence(self) -> str:
+        """Return the one line that `systemctl status` shows."""
+        snapshot = self.answers.snapshot()
+        origins = ", ".join(f"{slot.value}: {origin_of(shown.content)}" for slot, shown in snapshot.slots.items())
+        return f"{state(snapshot).value}, generation {snapshot.generation} ({origins})"
+
+    async def _settle(self) -> None:
+        await asyncio.sleep(self.service.config.agent.settle_s)
+        if not self.service.custody.settled:
+            log.warning("not_settled", after_s=self.service.config.agent.settle_s)
+        self.service.custody.waited_enough = True
+        self._changed()
+
+    async def _feed_the_watchdog(self) -> None:
+        interval = notify.watchdog_interval_s()
+        while interval is not None:
+            notify.alive()
+            await asyncio.sleep(interval)

@@ -1,0 +1,78 @@
+"""One resolution without a daemon: for `run --once`, and for a person who asks what a worker would get here."""
+
+from collections.abc import Mapping
+
+from credagent import config as configuration
+from credagent import files, log, service_folders
+from credagent.config import Config
+from credagent.credentials import CredentialSet
+from credagent.errors import Exit
+from credagent.rules.rendering import WorkerView
+from credagent.service import Service
+
+WAIT_STEP_S = 0.05
+
+
+def run(config_path: str | None, environ: Mapping[str, str]) -> int:
+    """Resolve, write worker.env, and return the exit status. Writes nothing where a daemon holds the lock."""
+    from credagent.clouds.hardening import make_non_dumpable  # noqa: PLC0415  ctypes, and only where secrets arrive
+
+    make_non_dumpable()
+    config = configuration.load(config_path, environ)
+    service_folders.prepare(config)
+    lock = files.lock(service_folders.lock_path(config))
+    log.start(config.log.level, config.log.format)
+    if lock is None:
+        log.info("daemon_runs", note="nothing is written beside it", runtime_dir=config.agent.runtime_dir)
+    service = Service(config, environ, writes=lock is not None)
+    _resolve(service)
+    if lock is not None:
+        service.handover.write(service.custody.store.current)
+        if service.handover.error is not None:
+            raise service.handover.error
+    return _exit_status(service)
+
+
+def resolve(config: Config, environ: Mapping[str, str]) -> tuple[CredentialSet, WorkerView]:
+    """Return what a worker would get on this machine now. Writes nothing, makes no key and no folder."""
+    service = Service(config, environ, writes=False)
+    _resolve(service)
+    current = service.custody.store.current
+    return current, service.handover.view(current)
+
+
+def _resolve(service: Service) -> None:
+    """Try every slot once, within the time that the configuration gives."""
+    service.resolve(waiting=True)
+    if service.custody.settled:
+        return
+    import asyncio  # noqa: PLC0415  only where a cloud has to be asked
+
+    async def settle() -> None:
+        keepers = [asyncio.create_task(keeper.run()) for keeper in service.custody.keepers.values()]
+        try:
+            async with asyncio.timeout(service.config.agent.settle_s):
+                while not service.custody.settled:
+                    await asyncio.sleep(WAIT_STEP_S)
+        except TimeoutError:
+            log.warning("not_settled", after_s=service.config.agent.settle_s)
+        finally:
+            for keeper in keepers:
+                keeper.cancel()
+            await asyncio.gather(*keepers, return_exceptions=True)
+
+    asyncio.run(settle())
+
+
+def _exit_status(service: Service) -> Exit:
+    custody = service.custody
+    in_force = custody.intake.in_force is not None
+    if not in_force and (custody.refusals or custody.intake.withheld):
+        return Exit.REFUSED
+    empty = [slot for slot, rules in custody.rules.slots.items() if rules.required and not custody.is_filled(slot)]
+    if empty or (custody.rules.bundle_required and not in_force):
+        log.error("required_slot_empty", slots=[slot.value for slot in empty], bundle_in_force=in_force)
+        return Exit.UNAVAILABLE
+    return Exit.DONE
+
+

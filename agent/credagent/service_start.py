@@ -1,0 +1,30 @@
+"""Starts the daemon: boots, says that it is ready, and only then loads the event loop and the log."""
+
+from collections.abc import Mapping
+
+from credagent import config as configuration
+from credagent import log
+from credagent.operations import notify
+from credagent.service import boot
+
+
+def run(config_path: str | None, environ: Mapping[str, str]) -> int:
+    """Run a daemon until it is told to stop. Raises CredagentError where it cannot start."""
+    config = configuration.load(config_path, environ)
+    service = boot(config, environ)
+    ready = service.custody.settled
+    if ready:
+        notify.ready("the first resolution is over", environ)
+
+    import asyncio  # noqa: PLC0415  nobody waits for these any more
+
+    from credagent.service_loop import Loop  # noqa: PLC0415
+
+    log.start(config.log.level, config.log.format)
+    log.info("agent_started", audience=config.agent.audience, runtime_dir=config.agent.runtime_dir, ready=ready)
+
+    async def live() -> None:
+        await Loop(service, lambda: configuration.load(config_path, environ), ready=ready).run()
+
+    asyncio.run(live())
+    return 0

@@ -1,0 +1,147 @@
+"""Turns a source into a question to the helper process, and its answer into what a slot holds.
+
+A bundle uses the machine's own identity only for targets that the machine's configuration lists: that is checked here,
+at the one place where it would be used.
+"""
+
+
+from datetime import datetime, timedelta
+from fnmatch import fnmatchcase
+
+from msgspec import Struct
+
+from credagent import log
+from credagent.bundle.letter import (
+    AwsAssumeRoleGrant,
+    AwsSessionGrant,
+    EnvironmentGrant,
+    GoogleAccessTokenGrant,
+    GoogleAuthorizedUserGrant,
+    GoogleImpersonationGrant,
+    Grant,
+)
+from credagent.clock import Clock
+from credagent.clouds import caller, requests
+from credagent.credentials import Held, Slot
+from credagent.errors import InternalError, Unavailable
+from credagent.sources.track import MachineSource, Source, google_token, session_credentials
+
+DEADLINE_S = 10.0  # a metadata server answers in milliseconds, STS in less than a second; beyond this it hangs
+NOTICEABLE_SKEW_S = 60.0  # signatures are refused from five minutes on; expiry is misjudged from the first second
+
+Asked = requests.Asking[requests.AwsObtained] | requests.Asking[requests.GoogleObtained]
+
+
+class Bounds(Struct, frozen=True, kw_only=True):
+    """What the machine's configuration says of its own identity and of what a bundle may do with it."""
+
+    region: str = ""
+    assumable_roles: tuple[str, ...] = ()
+    project: str = ""
+    scopes: tuple[str, ...] = ()
+    impersonable: tuple[str, ...] = ()
+    deadline_s: float = DEADLINE_S
+
+
+class Fetcher:
+    """Obtains credentials through a helper process; satisfies the keeper's `Fetch`."""
+
+    def __init__(self, bounds: Bounds, clock: Clock) -> None:
+        """Fetch within `bounds`; `clock` says when something was obtained."""
+        self.bounds = bounds
+        self.skew_s: float | None = None
+        self.region = ""
+        self._clock = clock
+
+    async def __call__(self, source: Source) -> Held:
+        """Return what `source` gives now. Raises Unavailable."""
+        answer = await caller.call(request_for(source, self.bounds), deadline_s=self.bounds.deadline_s)
+        return self._accepted(answer)
+
+    def blocking(self, source: Source) -> Held:
+        """Do the same without an event loop."""
+        return self._accepted(
+            caller.call_blocking(request_for(source, self.bounds), deadline_s=self.bounds.deadline_s)
+        )
+
+    def _accepted(self, answer: object) -> Held:
+        if not isinstance(answer, requests.AwsObtained | requests.GoogleObtained):
+            raise InternalError("helper-answer", f"the helper answered {type(answer).__name__}")
+        self.skew_s = answer.skew_s
+        if answer.skew_s is not None and abs(answer.skew_s) >= NOTICEABLE_SKEW_S:
+            log.warning("clock_is_wrong", service_clock_ahead_s=round(answer.skew_s))
+        if isinstance(answer, requests.AwsObtained) and answer.credentials.region:
+            self.region = answer.credentials.region
+        held = answer.held(self._clock.now())
+        return _still_valid(held, self._clock.now())
+
+
+def request_for(source: Source, bounds: Bounds) -> Asked:
+    """Return what the helper is asked. Raises Unavailable where the configuration forbids it."""
+    if not isinstance(source, MachineSource):
+        return _request_for_grant(source.grant, bounds)
+    if source.slot is Slot.AWS:
+        return requests.AwsMachineIdentity(region=bounds.region)
+    return requests.GoogleMachineToken(scopes=bounds.scopes, project=bounds.project)
+
+
+def _request_for_grant(grant: Grant, bounds: Bounds) -> Asked:
+    match grant:
+        case AwsAssumeRoleGrant():
+            return _assume_role(grant, bounds)
+        case GoogleAuthorizedUserGrant():
+            return requests.GoogleAuthorizedUserToken(
+                client_id=grant.client_id,
+                client_secret=grant.client_secret,
+                refresh_token=grant.refresh_token,
+                token_uri=grant.token_uri,
+                project=grant.project or bounds.project,
+                scopes=grant.scopes or bounds.scopes,
+            )
+        case GoogleImpersonationGrant():
+            return _impersonate(grant, bounds)
+        case AwsSessionGrant() | GoogleAccessTokenGrant() | EnvironmentGrant():
+            raise InternalError("nothing-to-fetch", f"a {type(grant).__name__} carries its credentials itself")
+
+
+def _assume_role(grant: AwsAssumeRoleGrant, bounds: Bounds) -> requests.AwsAssumeRole:
+    if grant.session is None:
+        _listed(grant.role_arn, bounds.assumable_roles, "role-not-listed", "[aws] assumable_roles")
+    return requests.AwsAssumeRole(
+        role_arn=grant.role_arn,
+        session_name=grant.session_name,
+        external_id=grant.external_id,
+        duration_s=grant.duration_s,
+        policy=grant.policy,
+        tags=grant.tags,
+        region=bounds.region or grant.region,
+        session=session_credentials(grant.session) if grant.session else None,
+    )
+
+
+def _impersonate(grant: GoogleImpersonationGrant, bounds: Bounds) -> requests.GoogleImpersonate:
+    if grant.token is None:
+        _listed(grant.target, bounds.impersonable, "account-not-listed", "[google] impersonable")
+    return requests.GoogleImpersonate(
+        target=grant.target,
+        lifetime_s=grant.lifetime_s,
+        project=grant.project or bounds.project,
+        scopes=grant.scopes or bounds.scopes,
+        token=google_token(grant.token) if grant.token else None,
+    )
+
+
+def _listed(target: str, patterns: tuple[str, ...], code: str, key: str) -> None:
+    if not any(fnmatchcase(target, pattern) for pattern in patterns):
+        why = f"this machine's identity may not be used for {target}"
+        raise Unavailable(code, why, what="the grant", hint=f"list it under {key} on this machine", retry=False)
+
+
+def _still_valid(held: Held, now: datetime) -> Held:
+    """Refuse what has expired on arrival: it would never be handed out, and asking at once again cannot help."""
+    if held.expires_at is not None and held.expires_at <= now + timedelta(seconds=1):
+        hint = "is this machine's clock right?"
+        raise Unavailable("expired-on-arrival", "the credentials had expired when they came", hint=hint)
+    return held
+
+
