@@ -85,8 +85,8 @@ GOOGLE_METADATA = Handover(
             "CPL_MACHINE_IS_GCE",
             "CPL_GCE_CREDENTIALS_URL",
             "GOOGLE_CLOUD_PROJECT",
-            # Where gcloud's own application-default credentials would be, which win over metadata.
-            "CLOUDSDK_CONFIG",
+            # Where Google's C++ library looks for gcloud's own credentials, which would win over metadata. In other
+            # libraries only CLOUDSDK_CONFIG moves them, and moving them would break gcloud itself in tasks.
             "GOOGLE_GCLOUD_ADC_PATH_OVERRIDE",
             *GOOGLE_CLOSED,
         }
@@ -97,6 +97,7 @@ GOOGLE_METADATA = Handover(
             "GOOGLE_SERVICE_ACCOUNT",  # object_store's names of a key file, and of a key
             "GOOGLE_SERVICE_ACCOUNT_PATH",
             "GOOGLE_SERVICE_ACCOUNT_KEY",
+            "CLOUDSDK_CONFIG",
             "NO_GCE_CHECK",
         }
     ),

@@ -142,8 +142,10 @@ def _aws(content: SlotContent, plan: HandoverPlan) -> WorkerView:
         return _view()
     aws = _aws_credentials(content)
     region = _region(aws, plan)
-    if plan.aws == "endpoint":
+    if plan.aws == "endpoint" and plan.endpoint_uri:
         return _view({**_endpoint(plan), **region}, _withdrawn_keys(content), handover.scrubs)
+    if plan.aws == "endpoint" and aws is not None:
+        return _view()  # nobody serves (`run --once`): keys in the environment would win over an endpoint to come
     if aws is None:
         scrubs = handover.scrubs.union(handovers.AWS_KEYS)
         return _view({**handovers.AWS_CLOSED, **region}, _withdrawn_keys(content), scrubs)
@@ -221,9 +223,7 @@ def _metadata(host: str) -> dict[str, str]:
         "GCE_METADATA_ROOT": host,
         "GCE_METADATA_MTLS_MODE": "none",
         "CPL_GCE_CREDENTIALS_URL": f"http://{host}/computeMetadata/v1/instance/service-accounts/default/token",
-        # gcloud's credentials are looked for where no file can be.
-        "CLOUDSDK_CONFIG": "/dev/null",
-        "GOOGLE_GCLOUD_ADC_PATH_OVERRIDE": "/dev/null/none",
+        "GOOGLE_GCLOUD_ADC_PATH_OVERRIDE": "/dev/null/none",  # where no file can be
     }
 
 
