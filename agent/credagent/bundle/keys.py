@@ -19,6 +19,8 @@ from credagent.bundle.wrapping import SENDER_LINE_PREFIX, StanzaKind, WrapContex
 from credagent.errors import ConfigurationError
 from credagent.secret import Secret
 
+__all__ = ["Kem", "RecipientPrivateKey", "RecipientPublicKey", "SenderPrivateKey", "SenderPublicKey", "identifier"]
+
 RECIPIENT_LINE_PREFIX = "credagent-recipient:"
 RECIPIENT_KEY_PREFIX = "credagent-recipient-key:"
 SENDER_KEY_PREFIX = "credagent-sender-key:ed25519:"
