@@ -38,6 +38,11 @@ def error(event: str, **fields: object) -> None:
     _emit("error", event, fields)
 
 
+def waits() -> bool:
+    """Tell whether events wait for the log to start."""
+    return _sink is None and bool(_waiting)
+
+
 def start(level: str = "info", log_format: str = "auto") -> None:
     """Load structlog, write what has waited, and from now on write each event as it happens, to stderr."""
     global _sink  # noqa: PLW0603  the one switch of a process-wide log

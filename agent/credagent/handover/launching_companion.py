@@ -104,7 +104,6 @@ def _live_apart(live: Callable[[], int]) -> NoReturn:
         code = live()
     except CredagentError as error:
         code = error.exit_code
-        log.error("agent_failed", code=error.code, reason=str(error), hint=error.hint)
         _say(f"credagent: {error}\n" + (f"hint: {error.hint}\n" if error.hint else ""))
     except BaseException:  # noqa: BLE001  nothing above: the exit status and the trace are all that leaves
         _say(traceback.format_exc(limit=-8))

@@ -3,6 +3,7 @@
 The wire is described in `handover/socket`; the worker's own end is `worker/credagent_worker`, which has no package.
 """
 
+import contextlib
 import json
 import os
 import select
@@ -26,7 +27,7 @@ class Subscription:
 
     def __init__(self, path: str) -> None:
         """Connect and subscribe. Raises OSError where nobody listens."""
-        self._path = path
+        self.path = path
         self._buffer = b""
         self._retry_at: float | None = None
         self._connection: socket.socket | None = None
@@ -65,21 +66,27 @@ class Subscription:
         return found
 
     def wait(self, timeout_s: float) -> Document | None:
-        """Return the next set, or None after `timeout_s` or when the connection broke."""
+        """Return the next set, or None after `timeout_s`."""
         until = time.monotonic() + timeout_s
-        while self._connection is not None:
+        while (left_s := until - time.monotonic()) > 0:
             found = self.newest()
-            left_s = until - time.monotonic()
-            if found is not None or left_s <= 0 or self.fileno() < 0:
+            if found is not None:
                 return found
-            select.select([self.fileno()], [], [], left_s)
+            select.select([self] if self.fileno() >= 0 else [], [], [], left_s)
         return None
+
+    def applied(self, document: Document) -> None:
+        """Say which set the program has, for `status`."""
+        if self._connection is not None:
+            answer = json.dumps({"op": "applied", "generation": document["generation"]})
+            with contextlib.suppress(OSError):  # it will be found out when reading
+                self._connection.sendall(answer.encode() + b"\n")
 
     def _connect(self) -> None:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             connection.settimeout(ANSWER_S)
-            connection.connect(self._path)
+            connection.connect(self.path)
             connection.sendall(b'{"op":"subscribe","role":"exec"}\n')
             connection.settimeout(0)
         except OSError:
@@ -105,7 +112,7 @@ class Subscription:
         return lines
 
     def _lost(self) -> None:
-        log.info("agent_connection_lost", socket=os.path.basename(self._path))
+        log.info("agent_connection_lost", socket=os.path.basename(self.path))
         self.close()
         self._retry_at = time.monotonic() + RECONNECT_S
 

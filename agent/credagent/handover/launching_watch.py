@@ -8,7 +8,7 @@ import os
 import select
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol, assert_never
 
 from msgspec import structs
@@ -76,9 +76,16 @@ class Watch:
     """One program from its start to its end. The mutable part of `exec`."""
 
     def __init__(
-        self, launch: Launch, *, on_renewal: OnRenewal, renewals: Renewals | None, companion: Companion | None
+        self,
+        launch: Launch,
+        *,
+        on_renewal: OnRenewal,
+        renewals: Renewals | None,
+        companion: Companion | None,
+        speak: Callable[[], None] = lambda: None,
     ) -> None:
-        """Nothing is started yet."""
+        """Nothing is started yet. `speak` is called at every turn, to write what was logged."""
+        self._speak = speak
         self._launch = launch
         self._on_renewal = on_renewal
         self._renewals = renewals
@@ -104,6 +111,7 @@ class Watch:
             if status is not None:
                 return status
             due = self._act_on_time()
+            self._speak()
             for ready in _wait(wakeups, self._renewals, due):
                 if ready == wakeups:
                     for number in os.read(wakeups, 256):

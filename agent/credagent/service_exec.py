@@ -1,0 +1,250 @@
+"""The composition root of `exec`: finds or becomes the machine's agent, then starts a program with what it hands out.
+
+Attaching needs no more than the socket. Where no agent runs, one is forked beside the program; what it does is
+`service_start`'s.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import NoReturn
+
+from msgspec import Struct
+
+import credagent
+from credagent import config as configuration
+from credagent import log
+from credagent.config import Config
+from credagent.configuration_channels import SocketChannel
+from credagent.errors import InternalError, Unavailable, UsageError
+from credagent.handover import launching, launching_kernel
+from credagent.handover.launch_environment import preload_environment
+from credagent.handover.launching import Account, Launch
+from credagent.handover.launching_companion import AgentBeside
+from credagent.handover.launching_renewal import OnRenewal
+from credagent.handover.launching_subscription import Document, Subscription, complete
+from credagent.handover.launching_watch import Watch
+
+WAIT_VARIABLE, WAIT = "CREDAGENT_WORKER_WAIT", "30s"
+MISSING_VARIABLE = "CREDAGENT_WORKER_MISSING"
+LOOK_AGAIN_S = 0.005  # for an agent that is starting: it takes tens of milliseconds
+LOOK_FOR_REVIVAL_S = 0.25  # while its sets are waited for
+OF_THE_SERVICE_MANAGER = (
+    "NOTIFY_SOCKET",
+    "WATCHDOG_USEC",
+    "WATCHDOG_PID",
+    "LISTEN_FDS",
+    "LISTEN_PID",
+    "LISTEN_FDNAMES",
+)
+
+
+class Wish(Struct, frozen=True, kw_only=True):
+    """What the command line asks for."""
+
+    command: tuple[str, ...]
+    config_path: str | None = None
+    user: str | None = None
+    on_renewal: OnRenewal = None
+
+
+class Start(Struct, frozen=True, kw_only=True):
+    """One start of a program: what was asked for, and where."""
+
+    wish: Wish
+    config: Config
+    environ: Mapping[str, str]
+    account: Account | None
+
+    @property
+    def held_back(self) -> bool:
+        """Whether an empty required slot holds back the program.
+
+        What Dask delivers comes by a push channel, after the program has started: where one is configured, an empty
+        required slot holds back Dask's tasks and not the program.
+        """
+        return not any(isinstance(channel, SocketChannel) for channel in self.config.bundle.channels)
+
+    @property
+    def wait_s(self) -> int:
+        """The longest wait for an agent and its first resolution."""
+        return configuration.duration_s(self.environ.get(WAIT_VARIABLE) or WAIT)
+
+    def environment(self, path: str, document: Document) -> dict[str, str]:
+        """Return what the program gets: scrubbed, set, and with the worker's side for Dask."""
+        scrubbed = set(document.get("scrub", ()))
+        variables = {name: value for name, value in self.environ.items() if name not in scrubbed}
+        variables |= document.get("environment", {})
+        variables |= {name: value for name, value in document.get("overwrite", {}).items() if name in variables}
+        variables |= preload_environment(variables, os.path.join(os.path.dirname(credagent.__file__), "worker"))
+        return variables | {configuration.SOCKET_VARIABLE: path}
+
+    def launch(self, subscription: Subscription | None, document: Document | None) -> Launch:
+        """Return what to start, and tell the agent what it starts with."""
+        path = subscription.path if subscription is not None else self.environ.get(configuration.SOCKET_VARIABLE, "")
+        if subscription is not None and document is not None:
+            subscription.applied(document)
+        environment = self.environment(path, document or {})
+        return Launch(command=self.wish.command, environment=environment, account=self.account)
+
+
+class Renewed(Struct):
+    """Renewed environments, for the watch."""
+
+    subscription: Subscription
+    compose: Callable[[str, Document], dict[str, str]]
+
+    def fileno(self) -> int:
+        """Return what to poll."""
+        return self.subscription.fileno()
+
+    def revive(self) -> float | None:
+        """Reconnect if it is due."""
+        return self.subscription.revive()
+
+    def read(self) -> Mapping[str, str] | None:
+        """Return the new environment; what a program runs with is better than less than all."""
+        document = self.subscription.newest()
+        if document is None or not complete(document, required=True):
+            return None
+        self.subscription.applied(document)
+        return self.compose(self.subscription.path, document)
+
+
+def run(wish: Wish, environ: Mapping[str, str]) -> int:
+    """Run the program and return its exit status. Raises CredagentError where it cannot be started."""
+    config = configuration.load(wish.config_path, environ)
+    account = launching.account_named(wish.user, effective_uid=os.geteuid()) if wish.user else None
+    start = Start(wish=wish, config=config, environ=environ, account=account)
+    _end_on_signals()
+    subscription = _attach(start)
+    if subscription is not None or configuration.SOCKET_VARIABLE in environ:
+        return _beside_another(start, subscription or _await_named(start))
+    return _with_an_agent_of_its_own(start)
+
+
+def _beside_another(start: Start, subscription: Subscription | None) -> int:
+    """Run the program with an agent that is not ours; become it where nothing is left to do beside it."""
+    if os.getpid() == 1 or start.wish.on_renewal is not None:
+        return _supervise(start, subscription, None)
+    launch = start.launch(subscription, _first_set(start, subscription))
+    if subscription is not None:
+        subscription.close()
+    return launching.replace(launch)
+
+
+def _with_an_agent_of_its_own(start: Start) -> int:
+    companion = AgentBeside(partial(_be_the_agent, start))
+    companion.start()
+    try:
+        path = f"{start.config.agent.runtime_dir}/{configuration.SOCKET_NAME}"
+        return _supervise(start, _await_own(companion, path), companion)
+    finally:
+        companion.stop()
+
+
+def _supervise(start: Start, subscription: Subscription | None, companion: AgentBeside | None) -> int:
+    launching_kernel.forbid_dumping()
+    launching_kernel.adopt_orphans()
+    launch = start.launch(subscription, _first_set(start, subscription, companion))
+    renewals = None
+    if subscription is not None and start.wish.on_renewal is not None:
+        renewals = Renewed(subscription, start.environment)
+    elif subscription is not None:
+        subscription.close()
+    speak = partial(_speak, start.config)
+    return Watch(launch, on_renewal=start.wish.on_renewal, renewals=renewals, companion=companion, speak=speak).run()
+
+
+def _attach(start: Start) -> Subscription | None:
+    for path in configuration.agent_sockets(start.config, start.environ, os.geteuid()):
+        try:
+            return Subscription(path)
+        except OSError:
+            continue
+    return None
+
+
+def _await_named(start: Start) -> Subscription | None:
+    """Wait for the agent that CREDAGENT_SOCKET names: it may be restarting, and another's credentials will not do."""
+    path, until = start.environ[configuration.SOCKET_VARIABLE], time.monotonic() + start.wait_s
+    while time.monotonic() < until:
+        try:
+            return Subscription(path)
+        except OSError:
+            time.sleep(LOOK_AGAIN_S)
+    if start.environ.get(MISSING_VARIABLE) == "exit":
+        raise Unavailable("no-agent", "no agent answers", what=path, hint="is it running? is its folder mounted here?")
+    log.warning("started_without_agent", socket=path)
+    return None
+
+
+def _await_own(companion: AgentBeside, path: str) -> Subscription:
+    while companion.lives():
+        try:
+            return Subscription(path)
+        except OSError:
+            time.sleep(LOOK_AGAIN_S)
+    code = companion.exit_code or 0
+    if code > 0:
+        raise SystemExit(code)  # it has said why
+    raise InternalError("agent-ended", f"killed by signal {-code} before it was ready", what="the agent")
+
+
+def _first_set(
+    start: Start, subscription: Subscription | None, companion: AgentBeside | None = None
+) -> Document | None:
+    """Return the set to start with; None, or one that is not complete, where waiting came to its end."""
+    until, newest = time.monotonic() + start.wait_s, None
+    while subscription is not None and (time.monotonic() < until or start.held_back):
+        newest = subscription.wait(LOOK_FOR_REVIVAL_S) or newest
+        if newest is not None and complete(newest, required=start.held_back):
+            return newest
+        subscription.revive()
+        if companion is not None and not companion.lives():
+            companion.revive()
+        _speak(start.config)
+    log.warning("started_before_settled")
+    return newest
+
+
+def _be_the_agent(start: Start) -> int:
+    """Run in the forked process."""
+    from credagent import service_start  # noqa: PLC0415  nothing of it is needed where an agent runs already
+
+    os.umask(0o077)
+    for name in OF_THE_SERVICE_MANAGER:
+        os.environ.pop(name, None)  # they are the program's
+    own = {name: value for name, value in start.environ.items() if name not in OF_THE_SERVICE_MANAGER}
+    if start.account is not None:
+        own["CREDAGENT_WORKERS_USERS"] = ",".join([*start.config.workers.users, start.account.name])
+    else:
+        hint = "as root, --user starts the program as another user; else what a task runs can act as the agent"
+        log.warning("tasks_share_uid", uid=os.geteuid(), hint=hint)
+    return service_start.run(start.wish.config_path, own)
+
+
+def _end_on_signals() -> None:
+    """Let SIGTERM end the wait before the program runs; PID 1 would ignore it otherwise."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _end)
+
+
+def _end(number: int, _frame: object) -> NoReturn:
+    raise SystemExit(128 + number)
+
+
+def _speak(config: Config) -> None:
+    """Load the log once there is something to say; most programs end without a word from us."""
+    if log.waits():
+        log.start(config.log.level, config.log.format)
+
+
+def checked(command: list[str]) -> tuple[str, ...]:
+    """Return the command, which is not empty. Raises UsageError."""
+    if not command or not command[0]:
+        raise UsageError("usage", "no command to run", what="credagent exec", hint="credagent exec -- CMD …")
+    return tuple(command)
