@@ -19,7 +19,7 @@ def main() -> int:
     line = sys.stdin.buffer.read(MAX_ERRAND_BYTES + 1)
     answer = _private_answer_pipe()
 
-    from credagent.clouds.requests import decode_errand, encode_reply
+    from credagent.clouds.wire import decode_errand, encode_reply
 
     errand = decode_errand(line)
     # The caller kills at the deadline; should it be dead itself, the kernel's alarm does. The default action of

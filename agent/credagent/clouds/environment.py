@@ -58,6 +58,9 @@ def helper_environment(environ: Mapping[str, str], *, local: bool) -> dict[str, 
     if not local:
         kept = {name: value for name, value in kept.items() if name not in NOT_THE_MACHINES}
         kept["AWS_CONFIG_FILE"] = kept["AWS_SHARED_CREDENTIALS_FILE"] = "/dev/null"
+    else:
+        kept.setdefault("GCE_METADATA_TIMEOUT", "1")  # a laptop has no metadata server, and google-auth would take
+        kept.setdefault("GCE_METADATA_DETECT_RETRIES", "1")  # 12 s to believe it
     kept["AWS_EC2_METADATA_V1_DISABLED"] = "true"
     kept["NO_PROXY"] = kept["no_proxy"] = _no_proxy(environ)
     return kept

@@ -84,10 +84,18 @@ KINDS: Mapping[str, Kind] = {
         "gcloud auth application-default login, then send again",
         retry=False,
     ),
+    "client-unknown": Kind("Google does not accept the OAuth client of the refresh token", retry=False),
+    "precondition-failed": Kind("the service will not do this in the present state of things", retry=False),
+    "not-found": Kind("the service does not know what was asked for", "is the name right?", retry=False),
     "insufficient-scope": Kind(
         "the token's scopes do not allow this", "give the VM the cloud-platform scope", retry=False
     ),
     # Keys held elsewhere.
+    "key-address": Kind(
+        "the key's address cannot be understood",
+        "aws-kms:arn:aws:kms:… or gcp-kms:projects/…/cryptoKeys/…",
+        retry=False,
+    ),
     "key-not-found": Kind("the key does not exist, or not in this region or project", retry=False),
     "key-disabled": Kind("the key is disabled or waits for its deletion", retry=False),
     "not-opened": Kind("the key service could not open it: other key, other context, or altered", retry=False),
@@ -133,17 +141,18 @@ ABSENT_CODES = frozenset({"no-identity", "no-role", "no-service-account"})
 class CloudFailure(Exception):
     """A failure on its way out of the helper. `detail` is ours too: a status, a count of seconds, a class's name."""
 
-    def __init__(self, code: str, detail: str = "") -> None:
-        """Take a code from the table."""
+    def __init__(self, code: str, detail: str = "", *, hint: str = "") -> None:
+        """Take a code from the table; `hint` says it better here than the table does."""
         super().__init__(code)
         self.code = code
         self.detail = detail
+        self.hint = hint
 
     def reply(self, what: str) -> Failed:
         """Return what the caller is told."""
         kind = KINDS[self.code]
         why = f"{kind.why} ({self.detail})" if self.detail else kind.why
-        return Failed(code=self.code, what=what, why=why, hint=kind.hint, retry=kind.retry)
+        return Failed(code=self.code, what=what, why=why, hint=self.hint or kind.hint, retry=kind.retry)
 
 
 def clock_failure(skew_s: float | None) -> CloudFailure | None:

@@ -1,0 +1,27 @@
+"""A content key, closed or opened by the key service that its address names. Runs in the helper."""
+
+import json
+from collections.abc import Mapping
+
+from credagent.clouds.failures import CloudFailure
+from credagent.clouds.requests import Ciphertext, KmsDecrypt, KmsEncrypt, Plaintext
+
+AWS, GOOGLE = "aws-kms:", "gcp-kms:"
+
+
+def answer(request: KmsDecrypt | KmsEncrypt) -> Plaintext | Ciphertext:
+    """Ask AWS KMS or Google KMS. Raises CloudFailure."""
+    if request.key.startswith(AWS):
+        from credagent.clouds import kms_aws
+
+        return kms_aws.answer(request, request.key.removeprefix(AWS))
+    if request.key.startswith(GOOGLE):
+        from credagent.clouds import kms_google
+
+        return kms_google.answer(request, request.key.removeprefix(GOOGLE))
+    raise CloudFailure("key-address")
+
+
+def additional_data(context: Mapping[str, str]) -> bytes:
+    """Return the context as Google KMS's additional authenticated data: JSON, names sorted, no spaces, UTF-8."""
+    return json.dumps(dict(context), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()

@@ -1,0 +1,51 @@
+"""AWS KMS: kms:Encrypt and kms:Decrypt with an encryption context.
+
+The key is named when opening too: without it, AWS KMS takes any key that the ciphertext names and the caller may use.
+https://docs.aws.amazon.com/kms/latest/APIReference/API_Decrypt.html
+"""
+
+import base64
+from typing import Any
+
+import botocore.session
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from credagent.clouds import aws_machine, aws_service
+from credagent.clouds.aws_errors import from_botocore
+from credagent.clouds.failures import CloudFailure
+from credagent.clouds.requests import AwsMachineIdentity, Ciphertext, KmsDecrypt, KmsEncrypt, Plaintext
+from credagent.secret import Secret
+
+ARN_PARTS = 6
+
+
+def answer(request: KmsDecrypt | KmsEncrypt, arn: str) -> Plaintext | Ciphertext:
+    """Close or open. Raises CloudFailure (`not-opened` for another key, another context, or altered bytes)."""
+    kms = _client(request.identity, arn)
+    context = dict(request.context)
+    try:
+        if isinstance(request, KmsEncrypt):
+            plaintext = base64.b64decode(request.plaintext_base64.reveal())
+            closed = kms.encrypt(KeyId=arn, Plaintext=plaintext, EncryptionContext=context)
+            return Ciphertext(ciphertext=closed["CiphertextBlob"])
+        opened = kms.decrypt(KeyId=arn, CiphertextBlob=request.ciphertext, EncryptionContext=context)
+    except (BotoCoreError, ClientError) as exc:
+        raise from_botocore(exc) from exc
+    return Plaintext(plaintext_base64=Secret(base64.b64encode(opened["Plaintext"]).decode()))
+
+
+def _client(identity: str, arn: str) -> Any:  # noqa: ANN401  botocore has no types
+    parts = arn.split(":", ARN_PARTS - 1)
+    if len(parts) != ARN_PARTS or parts[2] != "kms" or not parts[3]:
+        raise CloudFailure("key-address")
+    region = parts[3]
+    if identity == "machine":
+        obtained = aws_machine.obtain(AwsMachineIdentity(region=region))
+        return aws_service.client("kms", obtained.credentials, region)
+    options = Config(
+        connect_timeout=aws_service.CONNECT_S,
+        read_timeout=aws_service.READ_S,
+        retries={"mode": "standard", "total_max_attempts": 1},
+    )
+    return botocore.session.Session().create_client("kms", region_name=region, config=options)
