@@ -1,8 +1,5 @@
 """A content key, closed or opened by the key service that its address names. Runs in the helper."""
 
-import json
-from collections.abc import Mapping
-
 from credagent.clouds.failures import CloudFailure
 from credagent.clouds.requests import Ciphertext, KmsDecrypt, KmsEncrypt, Plaintext
 
@@ -20,8 +17,3 @@ def answer(request: KmsDecrypt | KmsEncrypt) -> Plaintext | Ciphertext:
 
         return kms_google.answer(request, request.key.removeprefix(GOOGLE))
     raise CloudFailure("key-address")
-
-
-def additional_data(context: Mapping[str, str]) -> bytes:
-    """Return the context as Google KMS's additional authenticated data: JSON, names sorted, no spaces, UTF-8."""
-    return json.dumps(dict(context), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()

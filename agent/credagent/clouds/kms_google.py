@@ -14,7 +14,6 @@ from typing import Any
 from credagent.clouds.crc32c import crc32c
 from credagent.clouds.failures import CloudFailure
 from credagent.clouds.google_transport import Transport
-from credagent.clouds.kms import additional_data
 from credagent.clouds.requests import Ciphertext, KmsDecrypt, KmsEncrypt, Plaintext
 from credagent.secret import Secret
 
@@ -41,10 +40,9 @@ def answer(request: KmsDecrypt | KmsEncrypt, name: str) -> Plaintext | Ciphertex
 
 def _asked(request: KmsDecrypt | KmsEncrypt, name: str, verb: str, *, given: str, data: bytes, wanted: str) -> bytes:
     transport = Transport()
-    aad = additional_data(request.context)
     body = {
         **_checked(given, data),
-        **_checked("additionalAuthenticatedData", aad),
+        **_checked("additionalAuthenticatedData", request.associated_data),
     }
     base = os.environ.get(ENDPOINT_VARIABLE, "").rstrip("/") or ENDPOINT
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {_token(request.identity, transport)}"}

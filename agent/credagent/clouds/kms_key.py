@@ -34,8 +34,13 @@ class KmsKey(Struct, frozen=True, kw_only=True):
         return self.reference.recipient_id
 
     def open_stanza(self, body: bytes, context: WrapContext) -> bytes:
-        """Return the content key. Raises Refused("does-not-open"), or Unavailable where the service does not serve us."""
-        request = KmsDecrypt(key=self.reference.text, ciphertext=body, context=context.encryption_context)
+        """Return the content key. Raises Refused("does-not-open"), or Unavailable where the service does not serve."""
+        request = KmsDecrypt(
+            key=self.reference.text,
+            ciphertext=body,
+            context=context.encryption_context,
+            associated_data=context.info,
+        )
         try:
             opened = call_blocking(request, deadline_s=self.deadline_s)
         except Unavailable as error:

@@ -226,20 +226,25 @@ class GoogleLocalRefreshToken(Asking[GoogleRefreshToken], frozen=True, kw_only=T
 
 
 class KmsDecrypt(Asking[Plaintext], frozen=True, kw_only=True, tag="kms-decrypt"):
-    """Open what `KmsEncrypt` closed under the same key and context. `key` is `aws-kms:ARN` or `gcp-kms:NAME`."""
+    """Open what `KmsEncrypt` closed under the same key and binding. `key` is `aws-kms:ARN` or `gcp-kms:NAME`.
+
+    AWS binds to `context` (encryption context), Google to `associated_data` (additional authenticated data).
+    """
 
     key: str
     ciphertext: bytes
     context: Mapping[str, str]
+    associated_data: bytes
     identity: WhoseIdentity = "machine"
 
 
 class KmsEncrypt(Asking[Ciphertext], frozen=True, kw_only=True, tag="kms-encrypt"):
-    """Close `plaintext_base64` under a key that does not leave its service, bound to `context`."""
+    """Close `plaintext_base64` under a key that does not leave its service, bound as for `KmsDecrypt`."""
 
     key: str
     plaintext_base64: Secret
     context: Mapping[str, str]
+    associated_data: bytes
     identity: WhoseIdentity = "local"
 
 

@@ -39,6 +39,7 @@ class KmsRecipient(Struct, frozen=True):
             key=self.reference.text,
             plaintext_base64=Secret(base64.b64encode(content_key).decode()),
             context=context.encryption_context,
+            associated_data=context.info,
         )
         return call_blocking(request, deadline_s=KMS_DEADLINE_S).ciphertext
 
