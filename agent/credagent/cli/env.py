@@ -1,0 +1,65 @@
+"""`credagent env`: what a worker would get now, from the running agent, else resolved once without writing anything."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Mapping
+
+from credagent.cli.agent import ask
+from credagent.errors import Exit, Unavailable
+from credagent.rules import rendering
+from credagent.rules.rendering import Environment
+from credagent.secret import Secret
+
+SUMMARY = "show what a worker would get now; values masked unless --reveal"
+MASK = Secret("***")
+
+
+def _names(environment: Environment) -> str:
+    return "".join(f"{name}\n" for name in environment)
+
+
+FORMATS: Mapping[str, Callable[[Environment], str]] = {
+    "names": _names,
+    "dotenv": rendering.dotenv,
+    "shell": rendering.shell,
+    "json": rendering.as_json,
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what `env` takes."""
+    parser.add_argument("--format", choices=tuple(FORMATS), default="names", help="default: names")
+    parser.add_argument("--reveal", action="store_true", help="show values: whoever sees them can use them")
+    parser.add_argument("--config", metavar="F", help="the configuration of the agent to ask")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Show it. Nothing at all is an answer too: such a worker gets nothing."""
+    environment = _environment(arguments.config)
+    if not arguments.reveal:
+        environment = dict.fromkeys(environment, MASK)
+    sys.stdout.write(FORMATS[arguments.format](environment))
+    return Exit.DONE
+
+
+def _environment(config_path: str | None) -> Environment:
+    try:
+        document = ask({"op": "set"}, config_path=config_path)
+    except Unavailable as error:
+        if error.code != "no-agent":
+            raise
+        return _resolved_once(config_path)
+    if not document["settled"]:
+        sys.stderr.write("credagent: the agent has just started and has not tried every slot yet\n")
+    return {name: Secret(value) for name, value in document["environment"].items()}
+
+
+def _resolved_once(config_path: str | None) -> Environment:
+    from credagent import config, service_once
+    from credagent.clouds.hardening import make_non_dumpable
+
+    make_non_dumpable()
+    sys.stderr.write("credagent: no agent runs here; this is what one would find now\n")
+    _, view = service_once.resolve(config.load(config_path, os.environ), os.environ)
+    return view.environment
