@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from credagent.bundle.decoding import canonical_form
+from credagent.bundle.decoding import canonical_form, decode
 from credagent.bundle.envelope import (
     MAX_RECIPIENTS,
     MAX_TEXT_BYTES,
@@ -33,15 +33,22 @@ def seal(bundle: Bundle, recipients: Sequence[KeyWrapper], sender_key: SenderPri
     Raises Refused("bad-content") where the bundle is not sound, Refused("too-large"), UsageError where recipients are
     none, too many or named twice, and what a KeyWrapper raises.
     """
-    return _sealed(canonical_form(bundle), header_of(bundle, sender_key.public_key.raw), recipients, sender_key)
+    return _sealed(_readable(bundle), header_of(bundle, sender_key.public_key.raw), recipients, sender_key)
 
 
 def seal_each(bundle: Bundle, recipients: Iterable[KeyWrapper], sender_key: SenderPrivateKey) -> Iterator[str]:
     """Yield an envelope of its own for each recipient: one for each of many machines. Raises as `seal` does."""
-    plaintext = canonical_form(bundle)
+    plaintext = _readable(bundle)
     header = header_of(bundle, sender_key.public_key.raw)
     for recipient in recipients:
         yield _sealed(plaintext, header, (recipient,), sender_key)
+
+
+def _readable(bundle: Bundle) -> bytes:
+    """Return the plaintext, read once as a machine will read it: a fault shows here, and not on a thousand machines."""
+    plaintext = canonical_form(bundle)
+    decode(plaintext)
+    return plaintext
 
 
 def _sealed(plaintext: bytes, header: Header, recipients: Sequence[KeyWrapper], sender_key: SenderPrivateKey) -> str:
