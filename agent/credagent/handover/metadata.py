@@ -49,6 +49,10 @@ class Metadata:
     def __init__(self, source: Callable[[], CredentialSet], now: Callable[[], datetime], *, project: str = "") -> None:
         """`source` gives the set in force, `now` the wall clock; `project` is the configured one, and wins."""
         self._source, self._now, self._project = source, now, project
+        self._held: Held | None = None  # what `_token` was made of; compared by identity, since sets are whole
+        self._token: GoogleToken | None = None
+        self._ready = NOTHING  # the answer with `_token`, right while it has `_ready_for_s` to live
+        self._ready_for_s = -1
 
     def answer(self, request: Request) -> Answer:
         """Answer one request, whatever slashes it ends with (the real server redirects, and clients follow)."""
@@ -62,30 +66,42 @@ class Metadata:
             return NO_FLAVOR
         if path in LISTINGS:
             return _text(LISTINGS[path])
-        held = self._valid()
-        if isinstance(held, Answer):
-            return held
+        token = self._valid()
+        if isinstance(token, Answer):
+            return token
         if path.startswith(f"{ACCOUNTS}/") or path == ACCOUNTS:
-            return self._account(held, path[len(ACCOUNTS) + 1 :], request)
-        return self._identity(held, path)
+            return self._account(token, path[len(ACCOUNTS) + 1 :], request)
+        return self._identity(token, path)
 
     def _valid(self) -> GoogleToken | Answer:
         """Return the token in force, bounded by what bounds it, else the answer that says why there is none."""
         content = self._source().google
-        match content:
-            case Empty(withdrawn=True):
-                return WITHDRAWN
-            case Empty(may_fall_back=True):
-                return NOTHING
-            case Held(credentials=GoogleToken() as token) if token.access_token:
-                end = ends_at(content) or token.expires_at
-                return EXPIRED if self._now() >= end else structs.replace(token, expires_at=end)
-            case _:
-                return NOT_YET
+        if content is not self._held:
+            self._held, self._token, self._ready_for_s = None, None, -1
+            match content:
+                case Empty(withdrawn=True):
+                    return WITHDRAWN
+                case Empty(may_fall_back=True):
+                    return NOTHING
+                case Held(credentials=GoogleToken() as token) if token.access_token:
+                    end = ends_at(content) or token.expires_at
+                    self._held, self._token = content, structs.replace(token, expires_at=end)
+        if self._token is None:
+            return NOT_YET
+        return EXPIRED if self._now() >= self._token.expires_at else self._token
+
+    def _token_answer(self, token: GoogleToken) -> Answer:
+        """Return the token with what it has to live in whole seconds, made once for each of them."""
+        now = self._now()
+        left_s = int((token.expires_at - now).total_seconds())
+        if left_s != self._ready_for_s:
+            self._ready = document(google_token(token, now), headers=FLAVOR)
+            self._ready_for_s = left_s
+        return self._ready
 
     def _account(self, token: GoogleToken, path: str, request: Request) -> Answer:
         account, _, entry = path.partition("/")
-        recursive = parse_qs(request.query).get("recursive", [""])[-1].lower() == "true"
+        recursive = parse_qs(request.query).get("recursive", [""])[-1].lower() == "true" if request.query else False
         if account == "":
             return _listing(token, recursive=recursive)
         if account not in (DEFAULT, _email(token)):
@@ -93,7 +109,7 @@ class Metadata:
         match entry:
             case "token":
                 # `?scopes=` is not looked at: the token has the scopes it was made with, and no request fetches one.
-                return document(google_token(token, self._now()), headers=FLAVOR)
+                return self._token_answer(token)
             case "":
                 return _json(_described(token)) if recursive else _text(ACCOUNT_ENTRIES)
             case "email":

@@ -7,6 +7,7 @@ import pytest
 from credagent.credentials import CredentialSet, Empty, SlotContent
 from credagent.handover.http_answer import Answer
 from credagent.handover.metadata import Metadata
+from credagent.secret import Secret
 from tests.unit.handover.endpoint_sets import HOUR, NOW, aws, body, decoded, google, holding, request
 
 V1 = "/computeMetadata/v1"
@@ -61,6 +62,7 @@ def test_an_account_is_described(target: str, expected: object) -> None:
     ("target", "expected"),
     [
         (f"{ACCOUNTS}/", f"default/\n{EMAIL}/\n"),
+        (f"{ACCOUNTS}/default/?xrecursive=true&recursive=", "aliases\nemail\nscopes\ntoken\n"),
         (f"{ACCOUNTS}/default/", "aliases\nemail\nscopes\ntoken\n"),
         (f"{ACCOUNTS}/default/email", EMAIL),
         (f"{ACCOUNTS}/default/scopes", "scope-one\nscope-two\n"),
@@ -129,6 +131,31 @@ def test_a_token_ends_with_the_bundle_that_brought_it() -> None:
 def test_expiry_is_judged_at_every_answer() -> None:
     assert decoded(ask(f"{ACCOUNTS}/default/token", now=NOW + timedelta(minutes=59)))["expires_in"] == 60
     assert ask(f"{ACCOUNTS}/default/token", now=NOW + HOUR).status == 503
+
+
+def test_one_server_answers_each_moment_and_each_set_anew() -> None:
+    sets, times = [FULL], [NOW]
+    server = Metadata(lambda: sets[-1], lambda: times[-1])
+    asked = request(f"{ACCOUNTS}/default/token", metadata_flavor="Google")
+
+    def answered() -> object:
+        answer = server.answer(asked)
+        return (
+            (decoded(answer)["access_token"], decoded(answer)["expires_in"]) if answer.status == 200 else answer.status
+        )
+
+    assert answered() == ("ya29.token", 3600)
+    times.append(NOW + timedelta(minutes=1))
+    assert answered() == ("ya29.token", 3540)
+    sets.append(holding(2, google=google(access_token=Secret("ya29.next"))))
+    assert answered() == ("ya29.next", 3540)
+    times.append(NOW + HOUR)
+    assert answered() == 503
+    sets.append(holding(3, google=Empty(withdrawn=True)))
+    assert answered() == 404
+    sets.append(FULL)
+    times.append(NOW)
+    assert answered() == ("ya29.token", 3600)
 
 
 def test_the_configured_project_wins_and_an_unknown_one_is_not_invented() -> None:
