@@ -1,0 +1,26 @@
+"""worker.env: private, whole, and only what such a file can carry."""
+
+import os
+import stat
+from pathlib import Path
+
+from credagent import log
+from credagent.handover import worker_env
+from credagent.secret import Secret
+
+
+def test_what_cannot_be_carried_is_left_out_and_named(tmp_path: Path) -> None:
+    path = tmp_path / "worker.env"
+    environment = {"A": Secret("plain"), "PEM": Secret("two\nlines"), "B": Secret("x=y")}
+    assert worker_env.write(str(path), environment) == ("PEM",)
+    assert path.read_text() == "A=plain\nB=x=y\n"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [(event, fields["names"]) for _, event, fields in log._waiting] == [
+        ("variables_left_out_of_env_file", ["PEM"])
+    ]
+
+
+def test_no_path_writes_nothing(tmp_path: Path) -> None:
+    os.chdir(tmp_path)
+    assert worker_env.write("", {"A": Secret("plain")}) == ()
+    assert list(tmp_path.iterdir()) == []
