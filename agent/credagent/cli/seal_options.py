@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Mapping
 
-from credagent.configuration_values import duration_s
+from credagent.cli.options import duration
 from credagent.credentials import Slot
 from credagent.errors import ConfigurationError, UsageError
 from credagent.secret import Secret
@@ -64,14 +64,6 @@ def add_sealing_arguments(parser: argparse.ArgumentParser) -> None:
         "--allow-missing", action="store_true", help="without local credentials: decline instead of failing"
     )
     parser.add_argument("--out", default="-", metavar="FILE", help="where the bundle goes (default: standard output)")
-
-
-def duration(text: str) -> int:
-    """Return the seconds of a duration such as 90s, 15m, 12h, 30d."""
-    try:
-        return duration_s(text)
-    except ConfigurationError as error:
-        raise argparse.ArgumentTypeError(f"{text!r}: {error.hint}") from error
 
 
 def identity_options(

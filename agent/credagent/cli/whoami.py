@@ -4,7 +4,7 @@ import argparse
 import os
 from typing import TYPE_CHECKING
 
-from credagent.cli.seal_options import duration
+from credagent.cli.options import duration
 
 if TYPE_CHECKING:
     from credagent.sender.identity import Found

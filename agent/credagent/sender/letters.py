@@ -11,6 +11,7 @@ from credagent.bundle.sealing import new_bundle_id
 from credagent.bundle.times import text_of
 from credagent.clock import Clock
 from credagent.credentials import Slot, Statement
+from credagent.rules.variables import denied
 from credagent.sender import sequence
 from credagent.sender.composing import CHAINED_ROLE_S, compose, expiry
 from credagent.sender.identity import Found, Look, look
@@ -79,5 +80,9 @@ def _advice(options: Options, bundle: Bundle) -> Iterator[str]:
     if isinstance(grant, AwsSessionGrant) and grant.session_token is None:
         yield "a long-term AWS key is sent as it is: whoever has been on such a machine keeps it until you delete it"
     chained = getattr(grant, "session", None) is not None
+    refused = denied(options.variables, ())
+    if refused:
+        names = ", ".join(refused)
+        yield f"agents refuse the bundle because of {names}, unless [environment] allow of their configuration has it"
     if options.assume_role and chained and (options.duration_s or 0) > CHAINED_ROLE_S:
         yield "a role assumed from a session lasts one hour at most (AWS: role chaining); the agent renews it"

@@ -52,9 +52,9 @@ class Options(Struct, frozen=True, kw_only=True):
         return self.aws.removeprefix(PROFILE) if self.aws.startswith(PROFILE) else ""
 
 
-def check(options: Options) -> Options:
+def check(options: Options, *, audience_needed: bool = True) -> Options:
     """Return `options`, or raise UsageError for what no bundle can say."""
-    if not options.audience:
+    if audience_needed and not options.audience:
         hint = "name the cluster that the bundle is for, as its agents have it in `agent.audience`"
         raise UsageError("no-audience", "a bundle is for one audience", what="--audience", hint=hint)
     if options.aws not in ("local", "none") and not options.profile:

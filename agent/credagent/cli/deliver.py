@@ -1,0 +1,104 @@
+"""`credagent deliver`: put a sealed bundle on a channel."""
+
+import argparse
+import sys
+from typing import TYPE_CHECKING, assert_never
+
+from credagent.errors import ConfigurationError, UsageError
+
+if TYPE_CHECKING:
+    from credagent.configuration_channels import Target
+
+SUMMARY = "put a sealed bundle on a channel"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what `deliver` takes."""
+    parser.add_argument("bundle", metavar="BUNDLE", help="the sealed bundle's file, - for standard input")
+    parser.add_argument("--to", required=True, metavar="TARGET", help="file:PATH, socket[:PATH], dask:ADDRESS")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Look at the bundle's form, then put it there."""
+    from credagent.bundle import envelope
+    from credagent.bundle.opening import verify_signature
+    from credagent.configuration_channels import parse_channel
+
+    target = parse_channel(arguments.to)
+    parsed = envelope.parse(_read(arguments.bundle))
+    verify_signature(parsed)  # what every agent would refuse is not carried anywhere
+    return _put(target, parsed.text)
+
+
+def _read(path: str) -> bytes:
+    from credagent import files
+    from credagent.bundle.envelope import MAX_TEXT_BYTES
+
+    if path == "-":
+        return sys.stdin.buffer.read(MAX_TEXT_BYTES + 2)
+    data = files.read_bounded(path, MAX_TEXT_BYTES + 1)
+    if data is None:
+        raise ConfigurationError("file-missing", "there is no such file", what=path, hint="check the path")
+    return data
+
+
+def _put(target: "Target", text: str) -> int:
+    from credagent import configuration_channels as channels
+
+    match target:
+        case channels.FileChannel(path):
+            from credagent import files
+
+            # For the agent's eyes only; it runs as root or as the user who delivers.
+            files.write_private(path, f"{text}\n".encode())
+            print(f"written to {path}")
+        case channels.SocketChannel(path):
+            _push(path, text)
+        case channels.DaskTarget(address):
+            return _over_dask(address, text)
+        case channels.EnvironmentChannel() | channels.StdinChannel() | channels.CredentialChannel():
+            hint = "hand it to the process that starts the agent; deliver can write file:PATH, socket and dask:ADDRESS"
+            raise UsageError(
+                "not-a-target", "is filled by whoever starts the agent", what=channels.channel_text(target), hint=hint
+            )
+        case (
+            channels.Ec2UserDataChannel()
+            | channels.GceAttributeChannel()
+            | channels.HttpsChannel()
+            | channels.S3Channel()
+            | channels.GsChannel()
+            | channels.SsmChannel()
+        ):
+            hint = "write it with the cloud's own tool; deliver can write file:PATH, socket and dask:ADDRESS"
+            raise UsageError(
+                "not-a-target", "is not written by this version", what=channels.channel_text(target), hint=hint
+            )
+        case _:
+            assert_never(target)
+    return 0
+
+
+def _push(path: str, text: str) -> None:
+    from credagent.cli.agent import refusal_of
+    from credagent.errors import Unavailable
+    from credagent.worker import credagent_worker
+
+    try:
+        answer = credagent_worker.ask({"op": "deliver", "bundle": text}, path)
+    except credagent_worker.AgentAbsent as error:
+        hint = "is the agent running? is this its socket?"
+        raise Unavailable("no-agent", "no agent answers", what=path, hint=hint) from error
+    except credagent_worker.AgentRefused as error:
+        raise refusal_of(error) from error
+    print(f"{answer['outcome']} by the agent at {path}")
+
+
+def _over_dask(address: str, text: str) -> int:
+    import asyncio
+
+    from credagent.sender.forwarding.once import deliver_everywhere
+
+    outcomes = asyncio.run(deliver_everywhere(address, text))
+    for place, outcome in sorted(outcomes.items()):
+        print(f"{place}: {outcome}")
+    return 0 if outcomes and all(outcome in ("admitted", "unchanged") for outcome in outcomes.values()) else 1

@@ -1,0 +1,1 @@
+"""Forwarding over a running cluster's Dask connection."""

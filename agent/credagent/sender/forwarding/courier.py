@@ -1,0 +1,149 @@
+"""Carries questions, envelopes and mail over a scheduler's connections, and hears what is announced. Decides nothing.
+
+This is a client of its own, of the few operations it needs; see `wire` for why it is not distributed's.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from credagent.errors import Unavailable
+from credagent.sender.forwarding import luggage, reports, wire
+from credagent.sender.forwarding.address import Place
+from credagent.sender.forwarding.resident import MAILBOX, TOPIC
+
+AT_ONCE = 32  # connections to the scheduler; each broadcast makes it connect to a worker
+ASK_S = 10.0
+DELIVER_S = 45.0  # the agent may ask a KMS first
+INSTALL_S = 60.0  # the scheduler waits until each running worker has unpacked and reported
+FORWARDERS = "credagent-forwarders"
+
+
+class Courier:
+    """One connection to one scheduler: a stream of events, and a pool of wires for questions."""
+
+    def __init__(self, place: Place, name: str) -> None:
+        """Connect with `open`. `name` is how the scheduler lists this client."""
+        self._place = place
+        self.name = name
+        self._idle: list[wire.Wire] = []
+        self._all: set[wire.Wire] = set()
+        self._slots = asyncio.Semaphore(AT_ONCE)
+
+    async def ask(self, operation: str, *, deadline_s: float = ASK_S, **fields: object) -> Any:  # noqa: ANN401  plain values
+        """Return the scheduler's answer. Raises Unavailable when there is none in time, or it failed."""
+        async with self._slots:
+            line = self._idle.pop() if self._idle else await self._connect()
+            try:
+                async with asyncio.timeout(deadline_s):
+                    await line.send({"op": operation, "reply": True, **fields})
+                    answer = await line.receive()
+            except TimeoutError:
+                self._drop(line)
+                raise Unavailable("silent", f"no answer within {deadline_s:.0f} s", what="dask") from None
+            except BaseException:
+                self._drop(line)
+                raise
+            self._idle.append(line)
+        if isinstance(answer, dict) and answer.get("status") == "uncaught-error":
+            # The exception itself is a pickle, which is not opened; its text is somebody else's.
+            raise Unavailable("scheduler-failed", f"the scheduler could not {operation}", what="dask", retry=False)
+        return answer
+
+    @asynccontextmanager
+    async def events(self) -> AsyncIterator[AsyncIterator[tuple[str, Any]]]:
+        """Subscribe to what residents and other forwarders announce; the connection is this client's presence."""
+        line = await self._connect()
+        try:
+            await line.send({"op": "register-client", "client": self.name, "reply": False, "versions": {}})
+            async with asyncio.timeout(ASK_S):
+                await line.receive()
+            for topic in (TOPIC, FORWARDERS):
+                await line.send([{"op": "subscribe-topic", "topic": topic}])
+            yield self._events(line)
+        except TimeoutError:
+            raise Unavailable("silent", "the scheduler does not answer", what="dask") from None
+        finally:
+            self._drop(line)
+
+    async def addresses(self) -> set[str]:
+        """Return the addresses of all workers."""
+        found = await self.ask("ncores")
+        return {address for address in found if isinstance(address, str)} if isinstance(found, dict) else set()
+
+    async def install(self, settings: dict[str, object]) -> None:
+        """Put the resident into all workers, present and future."""
+        parcel = luggage.for_workers(settings)
+        name = "credagent-forwarding"
+        await self.ask("register-worker-plugin", deadline_s=INSTALL_S, plugin=parcel, name=name, idempotent=False)
+
+    async def install_in_scheduler(self, settings: dict[str, object]) -> None:
+        """Put the resident into the scheduler. Raises Unavailable where it takes no plugins."""
+        parcel = luggage.for_scheduler(settings)
+        name = "credagent-forwarding-scheduler"
+        await self.ask("register_scheduler_plugin", deadline_s=INSTALL_S, plugin=parcel, name=name, idempotent=False)
+
+    async def report(self, address: str) -> reports.Report | None:
+        """Ask one process about its agent; None for no answer, or one that is none."""
+        return reports.parse(await self._resident(address, ASK_S, op="credagent-report"), address)
+
+    async def deliver(self, address: str, text: str) -> reports.Report | None:
+        """Hand an envelope to the agent behind `address`; None for no answer, or one that is none."""
+        return reports.parse(await self._resident(address, DELIVER_S, op="credagent-deliver", bundle=text), address)
+
+    async def mail(self, nonce: str, content: dict[str, object]) -> None:
+        """Put `content` where a worker that starts looks for it."""
+        await self.announce(MAILBOX + nonce, content)
+
+    async def announce(self, topic: str, content: dict[str, object]) -> None:
+        """Log an event."""
+        await self.ask("log_event", topic=topic, msg=content)
+
+    async def history(self, topic: str) -> list[Any]:
+        """Return what was logged under `topic`, oldest first."""
+        found = await self.ask("events", topic=topic)
+        return [entry[1] for entry in found if isinstance(entry, list) and len(entry) == _ENTRY] if found else []
+
+    def close(self) -> None:
+        """Drop all connections."""
+        for line in list(self._all):
+            self._drop(line)
+
+    async def _resident(self, address: str, deadline_s: float, **message: object) -> Any:  # noqa: ANN401  plain values
+        if address == reports.SCHEDULER:
+            operation = str(message.pop("op"))
+            return await self.ask(operation, deadline_s=deadline_s, **message)
+        answers = await self.ask(
+            "broadcast", deadline_s=deadline_s, msg=message, workers=[address], on_error="return_pickle"
+        )
+        return answers.get(address) if isinstance(answers, dict) else None
+
+    async def _connect(self) -> wire.Wire:
+        line = await wire.connect(self._place.host, self._place.port, self._place.context)
+        self._all.add(line)
+        return line
+
+    def _drop(self, line: wire.Wire) -> None:
+        self._all.discard(line)
+        line.close()
+
+    async def _events(self, line: wire.Wire) -> AsyncIterator[tuple[str, Any]]:
+        while True:
+            messages = await line.receive()
+            for message in messages if isinstance(messages, list) else ():
+                entry = _entry(message)
+                if entry is not None:
+                    yield entry
+
+
+_ENTRY = 2  # (time, message)
+
+
+def _entry(message: object) -> tuple[str, Any] | None:
+    if not isinstance(message, dict) or message.get("op") != "event":
+        return None
+    topic, event = message.get("topic"), message.get("event")
+    if not isinstance(topic, str) or not isinstance(event, list) or len(event) != _ENTRY:
+        return None
+    return topic, event[1]

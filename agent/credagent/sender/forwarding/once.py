@@ -1,0 +1,41 @@
+"""One sealed text to every machine of a cluster, once, for `credagent deliver --to dask:ADDRESS`. Seals nothing."""
+
+import asyncio
+import os
+
+from credagent.errors import Unavailable
+from credagent.sender.forwarding import address, reports
+from credagent.sender.forwarding.courier import Courier
+
+
+async def deliver_everywhere(where: str, text: str) -> dict[str, str]:
+    """Return what became of `text` on each machine, by host and address of the process that was asked."""
+    courier = Courier(address.parse(where), f"credagent-deliver-{os.urandom(6).hex()}")
+    settings: dict[str, object] = {"sender": "", "mailbox": False}
+    try:
+        try:
+            await courier.install_in_scheduler(settings)
+        except Unavailable as error:
+            if error.code != "scheduler-failed":
+                raise
+        await courier.install(settings)
+        places = sorted(await courier.addresses() | {reports.SCHEDULER})
+        found = await asyncio.gather(*(courier.report(place) for place in places))
+        return await _to_each_machine(courier, places, found, text)
+    finally:
+        courier.close()
+
+
+async def _to_each_machine(
+    courier: Courier, places: list[str], found: list[reports.Report | None], text: str
+) -> dict[str, str]:
+    outcomes: dict[str, str] = {}
+    machines: set[str] = set()
+    for place, report in zip(places, found, strict=True):
+        if report is None or report.fault:
+            outcomes[place] = report.fault if report is not None else "no answer"
+        elif report.machine not in machines:
+            machines.add(report.machine)
+            answer = await courier.deliver(place, text)
+            outcomes[f"{report.host} ({place})"] = answer.outcome if answer is not None else "no answer"
+    return outcomes

@@ -1,0 +1,79 @@
+"""Which machines there are, through which processes each is reached, and what became of the last bundle. No I/O.
+
+A machine is its public key: eight workers that announce one key are one recipient. Processes without an agent are
+kept by address, so that they can be named.
+"""
+
+from datetime import datetime
+
+from msgspec import Struct, field
+
+from credagent.bundle.keys import RecipientPublicKey
+from credagent.sender.forwarding.reports import Report
+
+WAITING, SENT, ADMITTED, REFUSED, SILENT, DISTRUSTED = "waiting", "sent", "admitted", "refused", "silent", "distrusted"
+
+
+class Machine(Struct, kw_only=True):
+    """One recipient. `edition` is the number of the last one that its agent confirmed, 0 for none.
+
+    `sender` and `bundle_id` are of the bundle that its agent has in force.
+    """
+
+    id: str
+    key: RecipientPublicKey | None
+    host: str
+    audience: str = ""
+    addresses: set[str] = field(default_factory=set)
+    state: str = WAITING
+    code: str = ""
+    hint: str = ""
+    edition: int = 0
+    sender: str = ""
+    bundle_id: str = ""
+    confirmed_at: datetime | None = None
+
+
+class Roster:
+    """What is known of the cluster."""
+
+    def __init__(self) -> None:
+        """Begin with nobody."""
+        self.machines: dict[str, Machine] = {}
+        self.faults: dict[str, Report] = {}
+        self._whose: dict[str, str] = {}
+
+    def note(self, report: Report) -> Machine | None:
+        """Take in a report; return the machine it speaks for, None where it has no agent."""
+        self.forget(report.address)
+        if report.fault:
+            self.faults[report.address] = report
+            return None
+        new = Machine(id=report.machine, key=report.key, host=report.host)
+        machine = self.machines.setdefault(report.machine, new)
+        machine.addresses.add(report.address)
+        machine.audience, machine.sender, machine.bundle_id = report.audience, report.sender, report.bundle_id
+        self._whose[report.address] = machine.id
+        return machine
+
+    def forget(self, address: str) -> None:
+        """Forget what a process said. Its machine stays: another process may speak for it at any moment."""
+        self.faults.pop(address, None)
+        before = self.machines.get(self._whose.pop(address, ""))
+        if before is not None:
+            before.addresses.discard(address)
+
+    def keep_only(self, addresses: set[str]) -> None:
+        """Forget processes that are gone, and machines that nobody speaks for any more."""
+        for address in (set(self._whose) | set(self.faults)) - addresses:
+            self.forget(address)
+        self.machines = {name: machine for name, machine in self.machines.items() if machine.addresses}
+
+    def unknown(self, addresses: set[str]) -> set[str]:
+        """Return which of `addresses` have not reported."""
+        return addresses - set(self._whose) - set(self.faults)
+
+    def behind(self, edition: int) -> list[Machine]:
+        """Return the machines that are trusted and whose agent has not confirmed `edition`."""
+        found = [machine for machine in self.machines.values() if machine.addresses and machine.edition < edition]
+        return [machine for machine in found if machine.state != DISTRUSTED]

@@ -1,0 +1,247 @@
+"""One round after another: who is there, whose key is used, seal what is missing, deliver, hear back, tell.
+
+Holds the roster and the edition in force. Connections are the courier's; when a round is due is the engine's.
+"""
+
+import asyncio
+import os
+import random
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from credagent.clock import Clock
+from credagent.errors import CredagentError, Unavailable
+from credagent.sender.forwarding import reports, trust, wording
+from credagent.sender.forwarding.courier import Courier
+from credagent.sender.forwarding.editions import Edition
+from credagent.sender.forwarding.plan import Plan
+from credagent.sender.forwarding.reports import Report
+from credagent.sender.forwarding.roster import ADMITTED, DISTRUSTED, REFUSED, SILENT, WAITING, Machine, Roster
+from credagent.sender.forwarding.wording import Voice
+
+DELIVERIES_AT_ONCE = 32
+ATTEMPTS = 3  # through different workers of one machine, before it counts as silent
+PROGRESS_S = 2.0
+EDITION_AGE_S = 300.0  # an older text is sealed anew for a machine that joins: agents bound a bundle's age
+TAKEN = ("admitted", "unchanged")
+
+
+class Own(Struct, frozen=True, kw_only=True):
+    """What tells this process's own children (a LocalCluster) from a machine elsewhere."""
+
+    boot: str
+    pid: int
+
+
+class Rounds:
+    """What is known, and the steps that bring every machine to the edition in force."""
+
+    def __init__(self, plan: Plan, ground: trust.Ground, voice: Voice, clock: Clock, own: Own) -> None:
+        """Know nobody yet; `publish` sets the first edition."""
+        self.roster = Roster()
+        self.number = 0
+        self._plan, self._ground, self._voice, self._clock, self._own = plan, ground, voice, clock, own
+        self._first_use = trust.FirstUse(known={})
+        self._edition: Edition | None = None
+        self._without_resident: set[str] = set()
+        self._sealing = asyncio.Lock()
+
+    @property
+    def edition(self) -> Edition:
+        """Return the edition in force."""
+        if self._edition is None:
+            raise RuntimeError("no edition was published")
+        return self._edition
+
+    def publish(self, edition: Edition) -> None:
+        """Put a new edition in force: from now on every machine is behind."""
+        self._edition = edition
+        self.number += 1
+
+    def settle(self) -> None:
+        """End the time of first use: machines that join from now on did not belong to it."""
+        self._first_use.closed = True
+
+    def heard(self, report: Report) -> Machine | None:
+        """Take in what a process says of its machine; return the machine if its agent may be sealed to."""
+        if self._own.boot and report.boot == self._own.boot and self._own.pid in (report.pid, *report.parents):
+            self._voice.say("own", "processes of this very process already have your identity; they are left alone")
+            return None
+        self._without_resident.discard(report.address)
+        machine = self.roster.note(report)
+        if machine is None:
+            return None
+        verdict = self._judge(machine, report)
+        if not verdict.trusted:
+            machine.state, machine.code, machine.hint = DISTRUSTED, verdict.code, verdict.why
+            return None
+        if machine.state == DISTRUSTED:
+            machine.state = WAITING
+        self._compare(machine)
+        return machine
+
+    async def reconcile(self, courier: Courier) -> bool:
+        """Ask around; say whether processes were found in which no resident answers and that were not known as such."""
+        addresses = await courier.addresses() | {reports.SCHEDULER}
+        self.roster.keep_only(addresses)
+        self._without_resident &= addresses
+        before = set(self._without_resident)
+        voices = {next(iter(machine.addresses)) for machine in self.roster.machines.values()}
+        await self._at_once(
+            self._ask(courier, address) for address in voices | set(self.roster.faults) | self.roster.unknown(addresses)
+        )
+        return bool(self._without_resident - before)
+
+    async def deliver(self, courier: Courier) -> None:
+        """Seal for whoever is behind, deliver, and take in the answers."""
+        behind = self.roster.behind(self.number)
+        if not behind:
+            return
+        self._freshen(behind)
+        edition, number = self.edition, self.number  # a renewal may publish the next one meanwhile
+        async with asyncio.TaskGroup() as group:
+            ticker = group.create_task(self._tell_progress(behind, edition, number))
+            await self._seal(edition, behind)
+            await self._at_once(self._deliver(courier, machine, edition, number) for machine in behind)
+            ticker.cancel()
+
+    async def answer_mail(self, courier: Courier, report: Report) -> None:
+        """Answer a worker that waits before its first task."""
+        machine = self.heard(report)
+        if machine is None:
+            known = self.roster.machines.get(report.machine)
+            why = report.fault or (f"{known.code}: {known.hint}" if known is not None else "not served")
+            await courier.mail(report.nonce, {"why": why})
+            return
+        self._freshen([machine])
+        edition = self.edition
+        await self._seal(edition, [machine])
+        await courier.mail(report.nonce, {"bundle": edition.text_for(machine), "slots": edition.granted})
+
+    def took_mail(self, report: Report) -> None:
+        """Take in what became of a bundle that a starting worker fetched."""
+        machine = self.heard(report)
+        if machine is not None:
+            self._outcome(machine, report, self.number if report.bundle_id in self.edition.bundle_ids else 0)
+
+    def _outcome(self, machine: Machine, report: Report, number: int) -> None:
+        if report.outcome in TAKEN:
+            machine.state, machine.code, machine.hint = ADMITTED, "", ""
+            machine.edition, machine.confirmed_at = number, self._clock.now()
+        else:
+            machine.state, machine.code, machine.hint = REFUSED, report.outcome, report.hint
+
+    def tell(self) -> None:
+        """Say what a person should do something about."""
+        machines, faults = list(self.roster.machines.values()), list(self.roster.faults.values())
+        self._voice.say("absent", wording.without_agent(faults))
+        self._voice.say("troubled", wording.troubled(faults))
+        self._voice.say("untrusting", wording.untrusting(machines, self._plan.key.public_key))
+        self._voice.say("refused", wording.refused(machines))
+        self._voice.say("distrusted", wording.distrusted(machines))
+        self._voice.say("silent", wording.silent(machines))
+        self._voice.say("no-resident", wording.without_resident(self._without_resident))
+
+    def _judge(self, machine: Machine, report: Report) -> trust.Verdict:
+        wanted = self._plan.options.audience
+        if wanted and machine.audience not in ("", wanted):
+            why = f"its audience is {machine.audience!r}, not {wanted!r}"
+            return trust.Verdict(trusted=False, code="other-audience", why=why)
+        if self._ground is trust.Ground.PINNED:
+            return trust.TRUSTED
+        if report.key is None:
+            why = "it opens bundles with a key that a KMS holds: name that key in recipients="
+            return trust.Verdict(trusted=False, code="no-key", why=why)
+        if self._ground is trust.Ground.FIRST_USE:
+            return self._first_use.judge(report, report.key)
+        return trust.TRUSTED
+
+    def _compare(self, machine: Machine) -> None:
+        """Notice an agent that has forgotten, or that somebody else has supplied since it confirmed."""
+        if machine.sender not in ("", self._plan.key.key_id):
+            self._voice.say("replaces", f"replaces what sender {machine.sender} had forwarded")
+        if machine.state == ADMITTED and machine.sender != self._plan.key.key_id:
+            machine.state, machine.edition = WAITING, 0
+
+    def _freshen(self, machines: Iterable[Machine]) -> None:
+        """Renumber the edition where an old one would have to be sealed for a machine that joined."""
+        age_s = (self._clock.now() - self.edition.made_at).total_seconds()
+        if age_s < EDITION_AGE_S or all(self.edition.is_sealed_for(machine) for machine in machines):
+            return
+        confirmed = [machine for machine in self.roster.machines.values() if machine.edition == self.number]
+        self.publish(self.edition.again(self._clock.now()))
+        for machine in confirmed:
+            machine.edition = self.number  # the identity is the same; only the number is new
+
+    async def _ask(self, courier: Courier, address: str) -> None:
+        try:
+            report = await courier.report(address)
+        except Unavailable as error:
+            if error.code not in ("silent", "scheduler-failed"):
+                raise
+            report = Report(address=address, host=address, fault="silent", hint="it does not answer")
+        if report is None:
+            self.roster.forget(address)
+            self._without_resident.add(address)
+        else:
+            self.heard(report)
+
+    async def _seal(self, edition: Edition, machines: list[Machine]) -> None:
+        async with self._sealing:
+            await asyncio.to_thread(edition.seal_for, machines)
+
+    async def _deliver(self, courier: Courier, machine: Machine, edition: Edition, number: int) -> None:
+        addresses = random.sample(sorted(machine.addresses), min(ATTEMPTS, len(machine.addresses)))
+        for address in addresses:
+            try:
+                report = await courier.deliver(address, edition.text_for(machine))
+            except Unavailable as error:
+                if error.code not in ("silent", "scheduler-failed"):
+                    raise
+                continue
+            if report is not None:
+                self.roster.note(report)
+                self._outcome(machine, report, number)
+                return
+        machine.state = SILENT
+
+    async def _at_once(self, work: Iterable["asyncio.Future[None] | object"]) -> None:
+        limit = asyncio.Semaphore(DELIVERIES_AT_ONCE)
+
+        async def limited(item: object) -> None:
+            async with limit:
+                await item  # type: ignore[misc]
+
+        async with asyncio.TaskGroup() as group:
+            for item in work:
+                group.create_task(limited(item))
+
+    async def _tell_progress(self, behind: list[Machine], edition: Edition, number: int) -> None:
+        while True:
+            await asyncio.sleep(PROGRESS_S)
+            done = sum(machine.edition >= number for machine in behind)
+            if not done and edition.sealed < len(behind):
+                self._voice.say("progress", wording.progress(edition.sealed, len(behind), "sealed for"))
+            else:
+                self._voice.say("progress", wording.progress(done, len(behind), "confirmed by"))
+
+
+def own_process() -> Own:
+    """Return what this process is known by."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id") as file:
+            boot = file.read(64).strip()
+    except OSError:
+        boot = ""  # not Linux: then it is no machine with an agent either
+    return Own(boot=boot, pid=os.getpid())
+
+
+def failed(error: BaseExceptionGroup) -> CredagentError:
+    """Return the one error that a group of tasks failed with."""
+    for inner in error.exceptions:
+        if isinstance(inner, BaseExceptionGroup):
+            return failed(inner)
+        if isinstance(inner, CredagentError):
+            return inner
+    raise error

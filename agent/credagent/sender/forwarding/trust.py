@@ -1,0 +1,94 @@
+"""Whose key is it? The rules by which a recipient key that a cluster announced may be sealed to. Pure.
+
+A key is used only if the caller supplied it, or it was learnt over verified TLS, or the caller said `trust`. Anybody
+who can register a worker on a plain TCP scheduler can announce a key of his own.
+"""
+
+import ssl
+from enum import Enum
+
+from msgspec import Struct
+
+from credagent.bundle.keys import RecipientPublicKey
+from credagent.errors import UsageError
+from credagent.sender.forwarding.reports import Report
+from credagent.sender.options import Options
+
+
+class Ground(str, Enum):
+    """Why announced keys are believed."""
+
+    PINNED = "pinned"
+    TLS = "tls"
+    FIRST_USE = "first-use"
+    ANY = "any"
+
+
+_CHOICES = """\
+recipients=[...]     the machines' public keys, one cluster key, or aws-kms:/gcp-kms: names: nobody else can open it
+tls://               a scheduler with verified certificates: trusts the scheduler and every task on it
+trust="first-use"    trusts whatever machines are there now, and refuses later ones and changed keys
+trust="any"          trusts every machine that ever joins: fit for a cluster in a network of your own"""
+
+
+class Verdict(Struct, frozen=True, kw_only=True):
+    """Whether an announced key is used; else a code, and why."""
+
+    trusted: bool
+    code: str = ""
+    why: str = ""
+
+
+TRUSTED = Verdict(trusted=True)
+
+
+def ground(*, pinned: bool, trust: str | None, scheme: str, context: ssl.SSLContext | None) -> Ground:
+    """Return why keys will be believed, or raise UsageError with the choices."""
+    if trust not in (None, "first-use", "any"):
+        raise UsageError("bad-option", f"{trust!r} is not first-use or any", what="trust", hint="see the README")
+    if pinned and trust is not None:
+        hint = "leave one of the two out"
+        raise UsageError("trust-twice", "with recipients= nothing else is trusted", what="trust", hint=hint)
+    if pinned:
+        return Ground.PINNED
+    if trust is not None:
+        return Ground(trust)
+    if scheme == "tls" and context is not None and context.verify_mode == ssl.CERT_REQUIRED:
+        return Ground.TLS
+    why = f"nothing vouches for the keys that machines announce over {scheme}://"
+    raise UsageError("no-trust", why, what="forward", hint=f"choose one:\n{_CHOICES}")
+
+
+def demand_pinned(options: Options, found: Ground) -> None:
+    """Raise UsageError for what outlives a mistake unless the caller named the recipients."""
+    lasting = [
+        (bool(options.assume_role), "--assume-role"),
+        (bool(options.impersonate), "--impersonate"),
+        (options.allow_refresh_token, "--allow-refresh-token"),
+        (options.allow_long_term, "--allow-long-term"),
+    ]
+    named = [name for wanted, name in lasting if wanted]
+    if named and found is not Ground.PINNED:
+        why = "outlives this session, so it is sealed only to keys that you name"
+        hint = "add recipients=[...] (--recipient): the machines' public keys, a cluster key or a KMS name"
+        raise UsageError("pin-needed", why, what=named[0], hint=hint)
+
+
+class FirstUse(Struct, kw_only=True):
+    """The machines that were there when forwarding began: key line to host. Grows until `close` is called."""
+
+    known: dict[str, str]
+    closed: bool = False
+
+    def judge(self, report: Report, key: RecipientPublicKey) -> Verdict:
+        """Believe what comes before `close`; afterwards only what was there."""
+        if key.line in self.known:
+            return TRUSTED
+        if not self.closed:
+            self.known[key.line] = report.host
+            return TRUSTED
+        if report.host in self.known.values():
+            why = "its key changed since forwarding began; if you replaced the machine, forward again"
+            return Verdict(trusted=False, code="key-changed", why=why)
+        why = 'it joined after forwarding began, and trust="first-use" means the machines of that moment'
+        return Verdict(trusted=False, code="joined-later", why=why)
