@@ -1,0 +1,27 @@
+"""`credagent worker-path`: where the worker's side lies, for PYTHONPATH."""
+
+import argparse
+import os
+
+SUMMARY = "print the folder that holds credagent_worker.py and nothing else"
+EPILOG = """\
+Example:
+  PYTHONPATH="$PYTHONPATH:$(credagent worker-path)" dask worker ADDRESS --preload credagent_worker
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Take none."""
+
+
+def run(arguments: argparse.Namespace) -> int:  # noqa: ARG001  every command is called alike
+    """Print it."""
+    print(worker_path())
+    return 0
+
+
+def worker_path() -> str:
+    """Return the folder."""
+    import credagent
+
+    return os.path.join(os.path.dirname(os.path.abspath(credagent.__file__)), "worker")
