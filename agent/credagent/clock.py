@@ -1,4 +1,4 @@
-"""The clocks, as a Protocol, so that a test can step them. Expiry is judged by `now`, waiting is done by `monotonic`."""
+"""The clocks, as a Protocol, so that a test can step them. Expiry is judged by `now`, waits are `monotonic`."""
 
 import time
 from datetime import UTC, datetime

@@ -67,6 +67,7 @@ class Custody:
         self.counts: Counter[tuple[str, ...]] = Counter()
         self.waited_enough = False
         self.on_change: Callable[[], None] = nothing
+        self._said: dict[str, str] = {}  # of each pull channel, so that looking again says nothing twice
         self._holding_back = 0
         store.listen(self._tell_origins)
 
@@ -119,14 +120,13 @@ class Custody:
 
     def refuse(self, error: CredagentError, channel: str, *, pull: bool) -> None:
         """Keep a refusal in mind. Only the refused content of a pull channel has a say in what slots fall back to."""
-        refusal = Refusal(
-            code=error.code, at=self.clock.now(), channel=channel, message=str(error), hint=error.hint
-        )
-        before = self.refused_now.get(channel)
-        if before is None or before.code != refusal.code:
+        refusal = Refusal(code=error.code, at=self.clock.now(), channel=channel, message=str(error), hint=error.hint)
+        self.counts["refused", error.code] += 1
+        if not pull or self._said.get(channel) != refusal.message:
             log.warning("bundle_refused", channel=channel, code=error.code, why=error.why, hint=error.hint)
             self.refusals.append(refusal)
-        self.counts["refused", error.code] += 1
+        if pull:
+            self._said[channel] = refusal.message
         if pull and isinstance(error, Refused) and error.code not in NOT_REFUSED_CONTENT:
             self.refused_now[channel] = refusal
             self.instruct()
@@ -142,6 +142,7 @@ class Custody:
         return filled(self.store.current.content(slot), self.clock.now(), self.rules.min_validity)
 
     def _no_longer_refused(self, channel: str) -> None:
+        self._said.pop(channel, None)
         if self.refused_now.pop(channel, None) is not None:
             self.instruct()
 
@@ -215,5 +216,3 @@ def source_of(admitted: Admitted, slot: Slot) -> GrantSource | None:
 def origin_of(content: SlotContent) -> str:
     """Return where a content came from, as people see it."""
     return content.origin.value if isinstance(content, Held) else "none"
-
-

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from credagent import service_folders
 from credagent.bundle.wrapping import KeyOpener
 from credagent.channels import keyring
-from credagent.channels.channel import PullChannel
 from credagent.channels.archive import archived_in
 from credagent.channels.intake import Intake
 from credagent.channels.keyring import Keyring

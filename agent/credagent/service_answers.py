@@ -1,4 +1,4 @@
-"""What the agent says of itself: the snapshot behind `status`, and the answers on its socket. Everything from memory."""
+"""What the agent says of itself: the snapshot behind `status`, and its socket's answers. Everything from memory."""
 
 import os
 from collections.abc import Awaitable, Callable
@@ -32,9 +32,7 @@ Deliver = Callable[[str, str], Awaitable[str]]
 class Answers:
     """Satisfies the socket's `Agent`."""
 
-    def __init__(
-        self, config: Config, custody: Custody, handover: Handover, *, clock: Clock, deliver: Deliver
-    ) -> None:
+    def __init__(self, config: Config, custody: Custody, handover: Handover, *, clock: Clock, deliver: Deliver) -> None:
         """Answer for one agent; `subscribers` is set by whoever serves the socket."""
         self.config, self.custody, self.handover = config, custody, handover
         self.subscribers: Callable[[], tuple[Subscriber, ...]] = tuple

@@ -102,5 +102,3 @@ class Following:
     def _note(self, channel: PullChannel, content: Content, error: CredagentError | None) -> None:
         if error is not None and (not isinstance(error, Refused) or error.code in PASSING_REFUSALS):
             self._again[channel] = (content, error.code)
-
-

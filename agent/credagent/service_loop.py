@@ -107,7 +107,7 @@ class Loop:
                 service.handover.sockets,
                 source=lambda: service.custody.store.current,
                 now=service.clock.now,
-                admits=lambda uid: self._tcp.admits(uid),
+                admits=self._admits,
                 count=self._count,
                 token=service.handover.token,
                 google=service.config.google.handover == "metadata",
@@ -121,6 +121,10 @@ class Loop:
             await self._listeners.close()
         for bound in self.service.bound:
             bound.close()
+
+    def _admits(self, uid: int) -> bool:
+        """Ask the present admission: a reload replaces it under the listeners."""
+        return self._tcp.admits(uid)
 
     def _count(self, face: str, outcome: str) -> None:
         self.service.custody.counts["requests", face, outcome] += 1

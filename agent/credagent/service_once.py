@@ -10,8 +10,6 @@ from credagent.errors import Exit
 from credagent.rules.rendering import WorkerView
 from credagent.service import Service
 
-WAIT_STEP_S = 0.05
-
 
 def run(config_path: str | None, environ: Mapping[str, str]) -> int:
     """Resolve, write worker.env, and return the exit status. Writes nothing where a daemon holds the lock."""
@@ -49,11 +47,12 @@ def _resolve(service: Service) -> None:
     import asyncio  # noqa: PLC0415  only where a cloud has to be asked
 
     async def settle() -> None:
+        settled = asyncio.Event()
+        service.custody.on_change = lambda: settled.set() if service.custody.settled else None
         keepers = [asyncio.create_task(keeper.run()) for keeper in service.custody.keepers.values()]
         try:
             async with asyncio.timeout(service.config.agent.settle_s):
-                while not service.custody.settled:
-                    await asyncio.sleep(WAIT_STEP_S)
+                await settled.wait()
         except TimeoutError:
             log.warning("not_settled", after_s=service.config.agent.settle_s)
         finally:
@@ -74,5 +73,3 @@ def _exit_status(service: Service) -> Exit:
         log.error("required_slot_empty", slots=[slot.value for slot in empty], bundle_in_force=in_force)
         return Exit.UNAVAILABLE
     return Exit.DONE
-
-

@@ -35,14 +35,22 @@ class FileChannel:
         """Read at once and whenever something changes in the folder (a Kubernetes mount replaces a link there)."""
         from asyncinotify import Inotify, Mask  # noqa: PLC0415  the daemon answers before it loads the loop
 
+        told: Content = b"nothing was told yet"
         while True:
             with Inotify() as inotify:
                 complete = self._watch(inotify, Mask)
-                arrived(self.present())
+                told = self._tell(arrived, told)
                 async for event in inotify:
                     if not complete or event.mask & (Mask.IGNORED | Mask.MOVE_SELF | Mask.Q_OVERFLOW):
                         break
-                    arrived(self.present())
+                    told = self._tell(arrived, told)
+
+    def _tell(self, arrived: Arrived, told: Content) -> Content:
+        """Tell the present content where it is another one: most events in the folder are of other files."""
+        content = self.present()
+        if isinstance(content, CredagentError) or content != told:
+            arrived(content)
+        return content
 
     def _watch(self, inotify: "Inotify", mask: "type[Mask]") -> bool:
         """Watch the file's folder, or the nearest folder that exists (False: watch again after its next event)."""

@@ -1,7 +1,6 @@
 """Makes channels from the configuration: the one list of which kind is served by which module."""
 
 from collections.abc import Mapping, Sequence
-from typing import assert_never
 
 from credagent import configuration_channels as configured
 from credagent.channels.channel import PullChannel

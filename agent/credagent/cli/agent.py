@@ -1,4 +1,4 @@
-"""How commands talk to the agent that runs on this machine. Its answers are documents; wording them is the commands'."""
+"""How commands talk to the agent that runs here. Its answers are documents; wording them is the commands'."""
 
 import os
 from collections.abc import Mapping

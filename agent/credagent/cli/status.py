@@ -74,7 +74,9 @@ def _slot(name: str, slot: dict[str, Any]) -> list[str]:
     lines = [f"{name:<11} " + "; ".join(parts)]
     error = slot["last_error"]
     if error:
-        lines.append(f"            {error['code']}: {error['message']} (at {error['at']}, {error['failures']} in a row)")
+        lines.append(
+            f"            {error['code']}: {error['message']} (at {error['at']}, {error['failures']} in a row)"
+        )
         if error["hint"]:
             lines.append(f"            hint: {error['hint']}")
     return lines

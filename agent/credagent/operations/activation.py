@@ -1,4 +1,4 @@
-"""Sockets that the service manager holds for us across restarts (sd_listen_fds(3)), so that nobody takes their ports."""
+"""Sockets that the service manager holds across restarts (sd_listen_fds(3)), so that nobody takes their ports."""
 
 import os
 import socket

@@ -4,9 +4,9 @@ A bundle uses the machine's own identity only for targets that the machine's con
 at the one place where it would be used.
 """
 
-
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
+from typing import Any
 
 from msgspec import Struct
 
@@ -29,7 +29,7 @@ from credagent.sources.track import MachineSource, Source, google_token, session
 DEADLINE_S = 10.0  # a metadata server answers in milliseconds, STS in less than a second; beyond this it hangs
 NOTICEABLE_SKEW_S = 60.0  # signatures are refused from five minutes on; expiry is misjudged from the first second
 
-Asked = requests.Asking[requests.AwsObtained] | requests.Asking[requests.GoogleObtained]
+Asked = requests.Asking[Any]
 
 
 class Bounds(Struct, frozen=True, kw_only=True):
@@ -55,14 +55,8 @@ class Fetcher:
 
     async def __call__(self, source: Source) -> Held:
         """Return what `source` gives now. Raises Unavailable."""
-        answer = await caller.call(request_for(source, self.bounds), deadline_s=self.bounds.deadline_s)
-        return self._accepted(answer)
-
-    def blocking(self, source: Source) -> Held:
-        """Do the same without an event loop."""
-        return self._accepted(
-            caller.call_blocking(request_for(source, self.bounds), deadline_s=self.bounds.deadline_s)
-        )
+        request: requests.Asking[Any] = request_for(source, self.bounds)
+        return self._accepted(await caller.call(request, deadline_s=self.bounds.deadline_s))
 
     def _accepted(self, answer: object) -> Held:
         if not isinstance(answer, requests.AwsObtained | requests.GoogleObtained):
@@ -143,5 +137,3 @@ def _still_valid(held: Held, now: datetime) -> Held:
         hint = "is this machine's clock right?"
         raise Unavailable("expired-on-arrival", "the credentials had expired when they came", hint=hint)
     return held
-
-

@@ -79,7 +79,8 @@ class Keeper:
             self._machine_track = self._machine_track.without_expired(now)
         self.decision = decide(self._situation(now))
         self.track = self._track_in_use()
-        before, self.tried = self.tried, not self.order.handed_over or self.track is None or self.track.tried
+        before = self.tried
+        self.tried = before or not self.order.handed_over or self.track is None or self.track.tried
         self._warn_of_the_end(now)
         content = self._content(now)
         if content != self.content or before != self.tried:
@@ -150,7 +151,8 @@ class Keeper:
         untried = track is not None and not track.tried
         if untried and isinstance(self.content, Held) and valid_at(self.content, now):
             return self.content  # a new source takes over when its first attempt is over, not before
-        falls_back = self.decision.use is Use.MACHINE or not self.order.handed_over
+        nothing_to_fall_to = self.slot is Slot.ENVIRONMENT or not self.order.handed_over
+        falls_back = self.decision.use is Use.MACHINE or nothing_to_fall_to
         return Empty(may_fall_back=falls_back, withdrawn=self.order.statement is Statement.WITHDRAWN)
 
     def _attempted_track(self) -> Track | None:

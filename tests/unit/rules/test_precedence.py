@@ -79,9 +79,7 @@ def test_no_slot_slides_silently_to_the_machine(statement: Statement, fallback: 
     """What was granted once reaches the machine's identity only loudly, and only where the configuration says so."""
     for lost in (False, True):
         for earlier in (False, True):
-            decision = decide(
-                Situation(statement=statement, fallback=fallback, grant_lost=lost, earlier_grant=earlier)
-            )
+            decision = decide(Situation(statement=statement, fallback=fallback, grant_lost=lost, earlier_grant=earlier))
             if decision.use is Use.MACHINE:
                 assert decision.loud
                 assert fallback is Fallback.EXPIRED
