@@ -1,0 +1,20 @@
+"""The parser of each command that this build has, as the command line makes it: what manual and completions are made of."""
+
+import argparse
+import importlib
+from collections.abc import Iterator
+
+from credagent.cli.commands import COMMANDS, Command
+
+
+def parsers() -> Iterator[tuple[str, Command, argparse.ArgumentParser]]:
+    """Yield name, entry and parser, in the order of the overview."""
+    for name, entry in COMMANDS.items():
+        try:
+            module = importlib.import_module(f"credagent.cli.{entry.module}")
+        except ModuleNotFoundError:
+            continue
+        epilog = getattr(module, "EPILOG", None)
+        parser = argparse.ArgumentParser(prog=f"credagent {name}", description=module.SUMMARY, epilog=epilog)
+        module.add_arguments(parser)
+        yield name, entry, parser
