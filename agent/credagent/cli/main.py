@@ -93,13 +93,7 @@ def _module(name: str) -> CommandModule:
         near = get_close_matches(name, COMMANDS, 1)
         hint = f"did you mean {near[0]}?" if near else "see `credagent --help`"
         raise UsageError("unknown-command", "no such command", what=_printable(name), hint=hint)
-    place = f"credagent.cli.{command.module}"
-    try:
-        return cast("CommandModule", importlib.import_module(place))
-    except ModuleNotFoundError as error:
-        if error.name != place:
-            raise
-        raise UsageError("not-built", "not in this build", what=name, hint="see `credagent --help`") from error
+    return cast("CommandModule", importlib.import_module(f"credagent.cli.{command.module}"))
 
 
 def _report(error: CredagentError, *, debug: bool) -> int:
