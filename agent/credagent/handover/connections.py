@@ -10,6 +10,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import NamedTuple
 
 from credagent.errors import PermissionRefused
+from credagent.handover.callers import OVERFLOW_UID
 
 NETLINK_SOCK_DIAG = 4
 SOCK_DIAG_BY_FAMILY = 20
@@ -122,8 +123,11 @@ def _unpadded(family: int, packed: bytes) -> Address:
 
 def _overflow_uid() -> int:
     """Return the uid that stands for every user from outside our user namespace."""
-    with open("/proc/sys/kernel/overflowuid", "rb") as file:
-        return int(file.read(32))
+    try:
+        with open("/proc/sys/kernel/overflowuid", "rb") as file:
+            return int(file.read(32))
+    except FileNotFoundError:  # a hardened unit has no /proc/sys (ProcSubset=pid); nobody changes the kernel's default
+        return OVERFLOW_UID
 
 
 def _refused(why: str) -> PermissionRefused:
