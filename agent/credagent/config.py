@@ -4,7 +4,6 @@ What a key accepts is in `configuration_keys`, what it becomes in `configuration
 decided by the service. No secret belongs in a configuration, and no error shows a value.
 """
 
-import json
 import os
 from collections.abc import Callable, Mapping
 from typing import Any, cast
@@ -175,5 +174,7 @@ def _toml(value: object) -> str:
     if isinstance(value, tuple):
         return f"[{', '.join(_toml(item) for item in value)}]"
     if isinstance(value, str | Address):
+        import json  # noqa: PLC0415  the daemon describes nothing
+
         return json.dumps(str(value), ensure_ascii=False)  # a JSON text is a TOML text
     return '""' if value is None else _toml(channel_text(cast("Channel", value)))

@@ -27,6 +27,9 @@ BOOT_PATH = [
     "credagent.secret",
     "credagent.errors",
     "credagent.log",
+    "credagent.files",
+    "credagent.config",
+    "credagent.rules.variables",
     "credagent.credentials",
     "credagent.bundle.letter",
 ]

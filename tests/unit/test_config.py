@@ -14,6 +14,49 @@ from credagent.errors import ConfigurationError
 
 SIGNATURE = "AKIAEXAMPLEofasignature"
 
+EVERY_KEY = """
+[agent]
+audience = "blue"
+runtime_dir = "/r/"
+state_dir = "/s"
+settle = "1m"
+min_validity = "90s"
+[bundle]
+channels = ["file:{runtime_dir}/b", "env", "env:BUNDLE", "socket", "socket:{state_dir}/x.sock"]
+recipient_keys = ["state", "file:{state_dir}/k", "credential:key", "aws-kms:arn:aws:kms:x:1:key/x"]
+trusted_senders = ["credagent-sender:ed25519:AAAA", "file:/etc/credagent/senders"]
+expect = "required"
+max_age = "2d"
+deliver_users = ["alice", "1000"]
+[aws]
+handover = "endpoint"
+fallback = "expired"
+required = true
+region = "eu-central-1"
+assumable_roles = ["arn:aws:iam::123456789012:role/dask-*"]
+admit_long_term = true
+[google]
+handover = "off"
+fallback = "absent"
+required = false
+project = "my-project"
+scopes = ["https://www.googleapis.com/auth/devstorage.read_only"]
+impersonable = ["reader@my-project.iam.gserviceaccount.com"]
+admit_refresh_token = true
+[environment]
+allow = ["GIT_SSH_COMMAND"]
+[workers]
+env_file = ""
+users = []
+groups = ["dask", "data"]
+[endpoint]
+listen = ["127.0.0.2:0", "[::1]:80", "localhost:9817"]
+metrics = "127.0.0.1:9818"
+[log]
+format = "json"
+level = "debug"
+"""
+
 
 @pytest.fixture(autouse=True)
 def _no_machine_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -56,49 +99,7 @@ def test_flags_win_over_the_environment_and_that_over_the_file(tmp_path: Path) -
 
 
 def test_every_key_of_the_documentation_is_read(tmp_path: Path) -> None:
-    text = """
-    [agent]
-    audience = "blue"
-    runtime_dir = "/r/"
-    state_dir = "/s"
-    settle = "1m"
-    min_validity = "90s"
-    [bundle]
-    channels = ["file:{runtime_dir}/b", "env", "env:BUNDLE", "socket", "socket:{state_dir}/x.sock"]
-    recipient_keys = ["state", "file:{state_dir}/k", "credential:key", "aws-kms:arn:aws:kms:x:1:key/x"]
-    trusted_senders = ["credagent-sender:ed25519:AAAA", "file:/etc/credagent/senders"]
-    expect = "required"
-    max_age = "2d"
-    deliver_users = ["alice", "1000"]
-    [aws]
-    handover = "endpoint"
-    fallback = "expired"
-    required = true
-    region = "eu-central-1"
-    assumable_roles = ["arn:aws:iam::123456789012:role/dask-*"]
-    admit_long_term = true
-    [google]
-    handover = "off"
-    fallback = "absent"
-    required = false
-    project = "my-project"
-    scopes = ["https://www.googleapis.com/auth/devstorage.read_only"]
-    impersonable = ["reader@my-project.iam.gserviceaccount.com"]
-    admit_refresh_token = true
-    [environment]
-    allow = ["GIT_SSH_COMMAND"]
-    [workers]
-    env_file = ""
-    users = []
-    groups = ["dask", "data"]
-    [endpoint]
-    listen = ["127.0.0.2:0", "[::1]:80", "localhost:9817"]
-    metrics = "127.0.0.1:9818"
-    [log]
-    format = "json"
-    level = "debug"
-    """
-    loaded = config.load(written(tmp_path, text), {})
+    loaded = config.load(written(tmp_path, EVERY_KEY), {})
     assert set(loaded.origins) == {setting.key for setting in config.describe(loaded)}
     assert loaded.agent == config.Agent(
         audience="blue", runtime_dir="/r", state_dir="/s", settle_s=60, min_validity_s=90
