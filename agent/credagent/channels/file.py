@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 class FileChannel:
     """A bundle at a path. A file that vanishes changes nothing; an empty one is refused."""
 
-    name = "file"
     shared = False
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, name: str = "file") -> None:
         """Follow `path`, which may not exist yet, and whose folders may not either."""
+        self.name = name
         self._path = os.path.abspath(path)
 
     def present(self) -> Content:

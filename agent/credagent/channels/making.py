@@ -1,22 +1,41 @@
 """Makes channels from the configuration: the one list of which kind is served by which module."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from credagent import configuration_channels as configured
 from credagent.channels.channel import PullChannel
+from credagent.channels.environment import EnvironmentChannel
 from credagent.channels.file import FileChannel
+from credagent.channels.stdin import StdinChannel
+from credagent.channels.systemd_credential import SystemdCredentialChannel
 
 
-def pull_channels(channels: Sequence[configured.Channel], environ: Mapping[str, str]) -> list[PullChannel]:
-    """Return the pull channels among `channels`, in their order."""
-    made = (_made(channel, environ) for channel in channels)
+def pull_channels(
+    channels: Sequence[configured.Channel], environ: Mapping[str, str], *, region: str = ""
+) -> list[PullChannel]:
+    """Return the pull channels among `channels`, in their order. `region` is the configured one of AWS."""
+    wanted = list(dict.fromkeys(channels))
+    kinds = Counter(channel.kind for channel in wanted)
+    made = (_made(channel, _name(channel, kinds), environ, region) for channel in wanted)
     return [channel for channel in made if channel is not None]
 
 
-def _made(channel: configured.Channel, environ: Mapping[str, str]) -> PullChannel | None:
+def _name(channel: configured.Channel, kinds: Mapping[str, int]) -> str:
+    """Return the kind, or the whole text where several are of one kind: what is refused is told by this name."""
+    return channel.kind if kinds[channel.kind] == 1 else configured.channel_text(channel)
+
+
+def _made(channel: configured.Channel, name: str, environ: Mapping[str, str], region: str) -> PullChannel | None:
     match channel:
         case configured.FileChannel():
-            return FileChannel(channel.path)
+            return FileChannel(channel.path, name=name)
+        case configured.EnvironmentChannel():
+            return EnvironmentChannel(channel.name, environ, name=name)
+        case configured.StdinChannel():
+            return StdinChannel()
+        case configured.CredentialChannel():
+            return SystemdCredentialChannel(channel.name, environ, name=name)
         case configured.SocketChannel():
             return None
         case _:

@@ -1,0 +1,112 @@
+"""The `stdin` channel: one line, read once, in bounded time. Whoever starts the agent pipes the bundle into it.
+
+The line ends with a newline or with the input. The start waits a moment for it; what comes later is taken up by the
+running agent, until the deadline. A terminal that nobody types into, or /dev/null, holds nothing.
+"""
+
+import os
+import select
+import stat
+import time
+
+from credagent.bundle.failures import Failure, refusal
+from credagent.channels.channel import ENVELOPE_LIMIT_BYTES, Arrived, Content
+from credagent.channels.once import tell_once
+from credagent.errors import Refused
+
+START_WAIT_S = 1.0  # a pipe's writer has had the time that the interpreter took to start; workers wait for this agent
+DEADLINE_S = 60.0  # `aws ssm get-parameter … | credagent run` answers in seconds
+READ_BYTES = 64 * 1024
+
+
+class Line:
+    """The line, as far as it has come. One for each process: what was read once cannot be read again."""
+
+    def __init__(self, descriptor: int) -> None:
+        """Read from `descriptor`, which stays open."""
+        self._descriptor = descriptor
+        self._read = bytearray()
+        self._until = time.monotonic() + DEADLINE_S
+        self._over = False
+        self._content: Content = None
+        self._patience_s = START_WAIT_S
+
+    def wait_at_start(self) -> None:
+        """Wait a moment, the first time: a reload finds workers that are being served."""
+        self.wait(self._patience_s)
+        self._patience_s = 0.0
+
+    def wait(self, wait_s: float) -> None:
+        """Read what comes within `wait_s`."""
+        until = min(time.monotonic() + wait_s, self._until)
+        poll = select.poll()
+        poll.register(self._descriptor, select.POLLIN)
+        while not self._over and (left_s := until - time.monotonic()) > 0 and poll.poll(left_s * 1000):
+            self.read()
+
+    def read(self) -> None:
+        """Read a block that is there: it must not wait."""
+        try:
+            block = os.read(self._descriptor, READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError as error:  # closed, or a terminal that hung up
+            self._end(Refused("stdin-unreadable", os.strerror(error.errno or 0).lower(), what="standard input"))
+            return
+        self._read += block
+        line, newline, _ = bytes(self._read).partition(b"\n")
+        if len(line) > ENVELOPE_LIMIT_BYTES:
+            self._end(refusal(Failure.TOO_LARGE, f"more than {ENVELOPE_LIMIT_BYTES} bytes on standard input"))
+        elif newline or not block:
+            self._end(line if line or newline or _may_be_piped(self._descriptor) else None)
+
+    def content(self) -> Content:
+        """Return the line; None while it is not complete; why it cannot be used, once its time is over."""
+        if not self._over and self._read and time.monotonic() >= self._until:
+            hint = "end the line with a newline, or close the pipe"
+            self._end(Refused("stdin-unfinished", f"no end within {DEADLINE_S:g} s", what="standard input", hint=hint))
+        return self._content
+
+    @property
+    def left_s(self) -> float:
+        """Return how long there is still something to wait for."""
+        return 0.0 if self._over else max(0.0, self._until - time.monotonic())
+
+    def _end(self, content: Content) -> None:
+        self._over, self._content = True, content
+
+
+class StdinChannel:
+    """A bundle on standard input. An input that ends without a byte is refused as empty; /dev/null is no input."""
+
+    name = "stdin"
+    shared = False
+
+    def __init__(self, line: Line | None = None) -> None:
+        """Read the agent's own standard input, unless `line` is given."""
+        self._line = line or of_this_process()
+
+    def present(self) -> Content:
+        """Return the line, waiting for it a moment when the agent starts."""
+        self._line.wait_at_start()
+        return self._line.content()
+
+    async def follow(self, arrived: Arrived) -> None:
+        """Tell the line when it is complete, or when its time is over."""
+        import asyncio  # noqa: PLC0415  the daemon answers before it loads the loop
+
+        while self._line.left_s:
+            await asyncio.to_thread(self._line.wait, START_WAIT_S)
+        await tell_once(arrived, self._line.content())
+
+
+def of_this_process(made: list[Line] = []) -> Line:  # noqa: B006  one for each process, whoever asks
+    """Return the standard input's line, whatever was read of it before (a reload makes its channels anew)."""
+    if not made:
+        made.append(Line(0))
+    return made[0]
+
+
+def _may_be_piped(descriptor: int) -> bool:
+    """Tell a pipe, a socket or a file from a terminal and /dev/null, where nobody meant to send anything."""
+    return not stat.S_ISCHR(os.fstat(descriptor).st_mode)
