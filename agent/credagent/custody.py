@@ -3,10 +3,11 @@
 No file, socket or process is touched here but through what it is given; tests drive it on a clock of their own.
 """
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -18,6 +19,7 @@ from credagent.channels.intake import Admitted, Intake
 from credagent.clock import Clock
 from credagent.credentials import Held, Slot, SlotContent, Statement
 from credagent.errors import CredagentError, NotForThisMachine, Refused
+from credagent.operations.metrics import ORIGIN_CHANGES, REFUSED_BUNDLES, RENEWALS, Counters
 from credagent.operations.status import Refusal, filled
 from credagent.rules import renewal
 from credagent.rules.admission import Standing
@@ -59,12 +61,20 @@ class Custody:
     def __init__(self, rules: Rules, *, intake: Intake, store: Store, clock: Clock, fetch: Fetch) -> None:
         """Begin with nothing; `begin` takes up what was in force before."""
         self.rules, self.intake, self.store, self.clock = rules, intake, store, clock
+        self.counters = Counters()
         self.keepers = {
-            slot: Keeper(slot, lead=LEADS[slot], clock=clock, fetch=fetch, on_change=self._publish) for slot in Slot
+            slot: Keeper(
+                slot,
+                lead=LEADS[slot],
+                clock=clock,
+                fetch=fetch,
+                on_change=self._publish,
+                on_attempt=partial(self.counters.count, RENEWALS, slot.value),
+            )
+            for slot in Slot
         }
         self.refused_now: dict[str, Refusal] = {}
         self.refusals: deque[Refusal] = deque(maxlen=REMEMBERED_REFUSALS)
-        self.counts: Counter[tuple[str, ...]] = Counter()
         self.waited_enough = False
         self.on_change: Callable[[], None] = nothing
         self._said: dict[str, str] = {}  # of each pull channel, so that looking again says nothing twice
@@ -121,7 +131,7 @@ class Custody:
     def refuse(self, error: CredagentError, channel: str, *, pull: bool) -> None:
         """Keep a refusal in mind. Only the refused content of a pull channel has a say in what slots fall back to."""
         refusal = Refusal(code=error.code, at=self.clock.now(), channel=channel, message=str(error), hint=error.hint)
-        self.counts["refused", error.code] += 1
+        self.counters.count(REFUSED_BUNDLES, error.code)
         if not pull or self._said.get(channel) != refusal.message:
             log.warning("bundle_refused", channel=channel, code=error.code, why=error.why, hint=error.hint)
             self.refusals.append(refusal)
@@ -191,7 +201,7 @@ class Custody:
         for slot in Slot:
             before, after = origin_of(old.content(slot)), origin_of(new.content(slot))
             if before != after:
-                self.counts["origin_changed", slot.value, after] += 1
+                self.counters.count(ORIGIN_CHANGES, slot.value, after)
                 say = log.warning if self.keepers[slot].decision.loud else log.info
                 say("origin_changed", slot=slot.value, before=before, origin=after, generation=new.generation)
         origins = {slot.value: origin_of(new.content(slot)) for slot in Slot}

@@ -161,9 +161,9 @@ def keyring_of(config: Config, environ: Mapping[str, str], *, writes: bool = Tru
 
 def remote_opener(spec: str) -> KeyOpener:
     """Return an opener for a key that a cloud holds."""
-    from credagent.clouds.key_services import KeyServiceOpener  # noqa: PLC0415  only where one is configured
+    from credagent.clouds.kms_key import kms_key  # noqa: PLC0415  only where one is configured
 
-    return KeyServiceOpener(spec)
+    return kms_key(spec)
 
 
 def policy_of(config: Config) -> Policy:

@@ -27,6 +27,7 @@ class Handover:
         """Hand over as `config` says."""
         self.config, self.admission = config, admission
         self.sockets: list[socket.socket] = []
+        self.metrics: list[socket.socket] = []
         self.token: Secret | None = None
         self.machine_region: Callable[[], str] = str
         self.error: CredagentError | None = None
@@ -34,7 +35,11 @@ class Handover:
         self._written: tuple[Mapping[str, Secret], ...] = ()
 
     def bind(self, given: list[socket.socket]) -> None:
-        """Take the loopback ports, and the token, where a handover needs them."""
+        """Take the loopback ports, and the token, where a handover needs them; and the one for metrics if wanted."""
+        if self.config.endpoint.metrics is not None:
+            from credagent.handover import binding  # noqa: PLC0415  as below
+
+            self.metrics = binding.bind([self.config.endpoint.metrics])
         if not self.needs_ports:
             return
         from credagent.handover import binding, token  # noqa: PLC0415  not on the path of the default on AWS

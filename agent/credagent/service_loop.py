@@ -3,15 +3,19 @@
 import asyncio
 import signal
 from collections.abc import Callable
+from typing import cast
 
 from credagent import log
 from credagent.config import Config
 from credagent.custody import origin_of
 from credagent.errors import CredagentError
-from credagent.handover.listeners import Listeners, start_listeners
+from credagent.handover.http_server import Connection, Site
+from credagent.handover.listeners import Listeners, start_listeners, start_metrics_listener
 from credagent.handover.socket_server import SocketServer
 from credagent.handover.tcp_admission import TcpAdmission
 from credagent.operations import notify
+from credagent.operations.metrics import REQUESTS
+from credagent.operations.observability import Observability
 from credagent.operations.status import State, state
 from credagent.service import Service
 from credagent.service_answers import Answers
@@ -43,9 +47,12 @@ class Loop:
             service.config, service.custody, service.handover, clock=service.clock, deliver=self.following.deliver
         )
         self.answers.standing_errors = self._standing_errors
-        self._servers = [SocketServer(self.answers, service.handover.admission) for _ in service.bound]
+        self._face = Observability(self.answers.snapshot, service.custody.counters)
+        self._servers = [
+            SocketServer(self.answers, service.handover.admission, self._http_on_the_socket) for _ in service.bound
+        ]
         self._tcp = TcpAdmission(service.handover.admission, monotonic=service.clock.monotonic)
-        self._listeners: Listeners | None = None
+        self._listeners: list[Listeners] = []
         self._reload_error: tuple[str, ...] = ()
         self._stop = asyncio.Event()
         self._told: tuple[int, bool] = (-1, False)
@@ -103,31 +110,48 @@ class Loop:
             await server.start(bound.sock)
         self.answers.subscribers = lambda: tuple(one for server in self._servers for one in server.subscribers())
         if service.handover.sockets:
-            self._listeners = await start_listeners(
-                service.handover.sockets,
-                source=lambda: service.custody.store.current,
-                now=service.clock.now,
-                admits=self._admits,
-                count=self._count,
-                token=service.handover.token,
-                google=service.config.google.handover == "metadata",
-                project=service.config.google.project,
+            self._listeners.append(
+                await start_listeners(
+                    service.handover.sockets,
+                    source=lambda: service.custody.store.current,
+                    now=service.clock.now,
+                    admits=self._admits,
+                    count=self._count,
+                    token=service.handover.token,
+                    google=service.config.google.handover == "metadata",
+                    project=service.config.google.project,
+                )
             )
+        if service.handover.metrics:
+            self._listeners.append(await start_metrics_listener(service.handover.metrics, self._face, self._count))
 
     async def _close(self) -> None:
         for server in self._servers:
             server.close()
-        if self._listeners is not None:
-            await self._listeners.close()
+        for listeners in self._listeners:
+            await listeners.close()
         for bound in self.service.bound:
             bound.close()
+
+    def _http_on_the_socket(self) -> asyncio.Protocol:
+        """Serve one HTTP connection on the Unix socket, where there is no Host to speak of and the kernel admits."""
+        site = Site(
+            self._face,
+            hosts=None,
+            admits=None,
+            callers=None,
+            count=lambda outcome: self._count("metrics", outcome),
+            connections=1,
+        )
+        # It takes bytes by `data_received` as well: the socket reads the first ones to see what is spoken.
+        return cast("asyncio.Protocol", Connection(site, asyncio.get_running_loop()))
 
     def _admits(self, uid: int) -> bool:
         """Ask the present admission: a reload replaces it under the listeners."""
         return self._tcp.admits(uid)
 
     def _count(self, face: str, outcome: str) -> None:
-        self.service.custody.counts["requests", face, outcome] += 1
+        self.service.custody.counters.count(REQUESTS, face, outcome)
 
     def _standing_errors(self) -> tuple[str, ...]:
         return (*self._reload_error, *self.following.standing_errors())

@@ -40,19 +40,26 @@ class Keeper:
     """The keeper of one slot. `content` is what workers get; `on_change` is called when it may have changed."""
 
     def __init__(
-        self, slot: Slot, *, lead: timedelta, clock: Clock, fetch: Fetch, on_change: Callable[[], None]
+        self,
+        slot: Slot,
+        *,
+        lead: timedelta,
+        clock: Clock,
+        fetch: Fetch,
+        on_change: Callable[[], None],
+        on_attempt: Callable[[str], object] = str,
     ) -> None:
-        """Start without an order: nothing is held and nothing was tried."""
+        """Start without an order: nothing is held and nothing was tried. `on_attempt` is told each outcome."""
         self.slot = slot
         self.order = Order()
         self.content: SlotContent = Empty()
         self.decision = Decision(Use.NOTHING)
         self.tried = False
         self.track: Track | None = None
-        self.renewals = {"renewed": 0, "unchanged": 0, "failed": 0}
         self._grant_track: Track | None = None
         self._machine_track: Track | None = None
-        self._lead, self._clock, self._fetch, self._on_change = lead, clock, fetch, on_change
+        self._lead, self._clock, self._fetch = lead, clock, fetch
+        self._on_change, self._on_attempt = on_change, on_attempt
         self._warned_share = 0.0
         self._wake: asyncio.Event | None = None
         self._attempt: asyncio.Task[str] | None = None
@@ -196,12 +203,12 @@ class Keeper:
                 failure_from(error, self._clock.now()), monotonic=self._clock.monotonic(), jitter=jitter
             )
             outcome = f"failed: {error.code}"
-            self.renewals["failed"] += 1
+            self._on_attempt("failed")
         else:
             after = track.obtained(held, lead=self._lead, jitter=jitter)
             same = track.held is not None and track.held.credentials == held.credentials
             outcome = "unchanged" if same else "renewed"
-            self.renewals[outcome] += 1
+            self._on_attempt(outcome)
         self._settle(track, after)
         return outcome
 
