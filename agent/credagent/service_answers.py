@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 from credagent import __version__
 from credagent.clock import Clock
 from credagent.config import Config
+from credagent.configuration_channels import SocketChannel
 from credagent.credentials import Slot
 from credagent.custody import Custody
+from credagent.errors import PermissionRefused
 from credagent.operations.status import (
     AgentSnapshot,
     BundleSnapshot,
@@ -66,7 +68,10 @@ class Answers:
         return {"slots": outcomes}
 
     async def deliver(self, bundle: str, caller: "Caller") -> dict[str, Any]:
-        """Admit what a caller delivers."""
+        """Admit what a caller delivers, where the configuration has a channel for that."""
+        if not any(isinstance(channel, SocketChannel) for channel in self.config.bundle.channels):
+            hint = 'add "socket" to bundle.channels of this machine'
+            raise PermissionRefused("no-push-channel", "this agent takes no deliveries", what="the socket", hint=hint)
         outcome = await self._deliver(bundle, PUSHED_BY)
         in_force = self.custody.intake.in_force
         return {"outcome": outcome, "bundle_id": in_force.bundle.bundle_id if in_force else None, "by": caller.uid}
@@ -157,6 +162,16 @@ def _reused(pid: int, since: datetime) -> bool:
     try:
         return psutil.Process(pid).create_time() > since.timestamp()
     except psutil.NoSuchProcess:
-        return True
+        return not _exists(pid)  # with ProtectProc=invisible, other users' processes are only hidden
     except psutil.Error:
         return False
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
