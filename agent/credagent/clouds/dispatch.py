@@ -20,6 +20,7 @@ JOBS = {
     "KmsDecrypt": ("kms", "the key service"),
     "KmsEncrypt": ("kms", "the key service"),
     "ChannelGet": ("channel", "the channel"),
+    "ChannelPut": ("channel", "the channel"),
 }
 """Request type: the module whose `answer` serves it, and what a failure is about."""
 

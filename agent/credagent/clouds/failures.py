@@ -127,6 +127,8 @@ KINDS: Mapping[str, Kind] = {
     "not-refreshable": Kind("the application-default credentials hold no refresh token", retry=False),
     # Channels.
     "channel-too-large": Kind("what the channel holds is larger than a bundle may be", retry=False),
+    "channel-ambiguous": Kind("which bundle is meant is not clear", "leave one bundle there", retry=False),
+    "redirect-refused": Kind("the server's redirect is not followed", "name the final address", retry=False),
     "channel-address": Kind("the channel's address cannot be understood", retry=False),
     # The helper itself.
     "helper-defect": Kind(

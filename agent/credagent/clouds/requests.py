@@ -120,6 +120,13 @@ class Content(Struct, frozen=True, kw_only=True, tag="content"):
     unchanged: bool = False
 
 
+class Stored(Struct, frozen=True, kw_only=True, tag="stored"):
+    """A bundle that was written. `notice` is for the person who wrote it."""
+
+    version: str = ""
+    notice: str = ""
+
+
 class Failed(Struct, frozen=True, kw_only=True, tag="failed"):
     """Why there is no answer: a stable code and texts of our own writing."""
 
@@ -130,7 +137,7 @@ class Failed(Struct, frozen=True, kw_only=True, tag="failed"):
     retry: bool = True
 
 
-Answer = AwsObtained | GoogleObtained | AwsCaller | GoogleRefreshToken | Plaintext | Ciphertext | Content
+Answer = AwsObtained | GoogleObtained | AwsCaller | GoogleRefreshToken | Plaintext | Ciphertext | Content | Stored
 Reply = Answer | Failed
 
 
@@ -255,14 +262,28 @@ class ChannelGet(Asking[Content], frozen=True, kw_only=True, tag="channel-get"):
     """The present content of a pull channel, at most `max_bytes` of it.
 
     `address` is as configured: `s3://…`, `gs://…`, `https://…`, `aws-ssm:NAME`, `ec2-user-data`, `gce-attribute:NAME`.
-    `version` is that of the content the caller has; the answer may then be `unchanged`.
+    `version` is that of the content the caller has; the answer may then be `unchanged`. With `wait_s` too, a channel
+    that can be waited for (`gce-attribute`) answers when it changes, or after that time.
     """
 
     address: str
     max_bytes: int
     version: str = ""
+    wait_s: int = 0
     region: str = ""
     identity: WhoseIdentity = "machine"
+
+
+class ChannelPut(Asking[Stored], frozen=True, kw_only=True, tag="channel-put"):
+    """Put a sealed bundle on a channel that can be written from afar: `s3://…`, `gs://…`, `aws-ssm:NAME`.
+
+    It lies in the file at `path`: it may be larger than what the pipe to the helper takes at once.
+    """
+
+    address: str
+    path: str
+    region: str = ""
+    identity: WhoseIdentity = "local"
 
 
 Request = (
@@ -278,4 +299,5 @@ Request = (
     | KmsDecrypt
     | KmsEncrypt
     | ChannelGet
+    | ChannelPut
 )

@@ -1,0 +1,84 @@
+"""The `gs:` channel: one object of Google Cloud Storage, by its generation.
+
+https://cloud.google.com/storage/docs/json_api/v1/objects/get
+"""
+
+import json
+import os
+from urllib.parse import quote
+
+from credagent.clouds import web
+from credagent.clouds.failures import CloudFailure
+from credagent.clouds.google_transport import Transport
+from credagent.clouds.requests import ChannelGet, ChannelPut, Content, Stored
+from credagent.config.channels import GsChannel
+
+ENDPOINT = "https://storage.googleapis.com"
+ENDPOINT_VARIABLE = "CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE"  # gcloud's own, for private endpoints
+WRITE_SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
+OK, NOT_MODIFIED, FORBIDDEN, NOT_FOUND = 200, 304, 403, 404
+MAX_DOCUMENT_BYTES = 64 * 1024
+DENIED_HINT = "the service account needs storage.objects.get (roles/storage.objectViewer), the VM a storage scope"
+
+
+def get(channel: GsChannel, request: ChannelGet) -> Content:
+    """Return the object. Raises CloudFailure."""
+    condition = f"&ifGenerationNotMatch={quote(request.version)}" if request.version else ""
+    url = f"{_base()}/storage/v1/b/{quote(channel.bucket)}/o/{quote(channel.name, safe='')}?alt=media{condition}"
+    headers = {"Authorization": f"Bearer {_token(request)}"}
+    answered = web.ask(web.open_session(), "GET", url, headers=headers, max_bytes=request.max_bytes)
+    if answered.status == NOT_MODIFIED:
+        return Content(version=request.version, unchanged=True)
+    if answered.status == NOT_FOUND:
+        return Content()
+    if answered.status != OK:
+        raise _meant(answered.status)
+    version = answered.headers.get("X-Goog-Generation", "")
+    if version and version == request.version:
+        return Content(version=version, unchanged=True)
+    return Content(data=answered.body, version=version)
+
+
+def put(channel: GsChannel, request: ChannelPut, data: bytes) -> Stored:
+    """Write the object. Raises CloudFailure."""
+    url = (
+        f"{_base()}/upload/storage/v1/b/{quote(channel.bucket)}/o?uploadType=media&name={quote(channel.name, safe='')}"
+    )
+    headers = {"Authorization": f"Bearer {_token(request)}", "Content-Type": "text/plain"}
+    session = web.open_session()
+    answered = web.ask(session, "POST", url, headers=headers, max_bytes=MAX_DOCUMENT_BYTES, data=data)
+    if answered.status == NOT_FOUND:
+        raise CloudFailure("not-found", "no such bucket", hint="is the bucket's name right?")
+    if answered.status != OK:
+        raise _meant(answered.status)
+    try:
+        return Stored(version=str(json.loads(answered.body)["generation"]))
+    except (ValueError, KeyError, TypeError) as exc:
+        raise CloudFailure("malformed-answer", type(exc).__name__) from exc
+
+
+def _meant(status: int) -> CloudFailure:
+    return (
+        CloudFailure("access-denied", f"HTTP {status}", hint=DENIED_HINT)
+        if status == FORBIDDEN
+        else web.refusal(status)
+    )
+
+
+def _base() -> str:
+    return os.environ.get(ENDPOINT_VARIABLE, "").rstrip("/") or ENDPOINT
+
+
+def _token(request: ChannelGet | ChannelPut) -> str:
+    """Return a token: of the VM's service account with the scopes that it was given, or of a person, to write."""
+    transport = Transport()
+    if request.identity == "machine":
+        from credagent.clouds.google_machine import machine_credentials
+
+        return str(machine_credentials(transport, ()).token)
+    from credagent.clouds.google_local import found
+    from credagent.clouds.google_tokens import refresh
+
+    credentials, _ = found(transport, (WRITE_SCOPE,))
+    refresh(credentials, transport)
+    return str(credentials.token)
