@@ -37,10 +37,7 @@ FATAL_CODES = frozenset({"expired-token", "key-unknown", "key-mismatch", "clock-
 
 def answer(request: AwsLocalIdentity) -> AwsObtained:
     """Return a session (or, if asked for, a long-term key) and whose it is. Raises CloudFailure."""
-    # botocore writes an expiry of its own over one that is near, so that clients go on with what they have.
-    fetcher: Any = InstanceMetadataFetcher
-    fetcher._evaluate_expiration = lambda *_: None  # noqa: SLF001  there is no switch
-    session = botocore.session.Session(profile=request.profile or None)
+    session = local_session(request.profile)
     found, expires_at, method = _found(session)
     region = _region(session)
     if found.session_token is None and found.access_key_id.startswith(TEMPORARY_KEY):
@@ -55,7 +52,6 @@ def answer(request: AwsLocalIdentity) -> AwsObtained:
 
 def _found(session: Any) -> tuple[AwsCredentials, datetime | None, str]:  # noqa: ANN401  botocore has no types
     """Run the chain; None for an expiry that botocore does not know."""
-    _forbid_questions(session)
     try:
         credentials = session.get_credentials()
         if credentials is None:
@@ -65,6 +61,10 @@ def _found(session: Any) -> tuple[AwsCredentials, datetime | None, str]:  # noqa
         raise CloudFailure("expired-token", "found in the environment or a profile") from exc
     except (BotoCoreError, ClientError) as exc:
         raise from_botocore(exc) from exc
+    except (ValueError, KeyError, TypeError, AttributeError, OSError) as exc:  # what odd files and programs lead it to
+        by_program = "credential_process" in session.get_scoped_config()
+        code = "credential-process-failed" if by_program else "aws-configuration"
+        raise CloudFailure(code, type(exc).__name__) from exc
     if not frozen.access_key or not frozen.secret_key:
         raise CloudFailure("partial-credentials")
     found = AwsCredentials(
@@ -75,13 +75,18 @@ def _found(session: Any) -> tuple[AwsCredentials, datetime | None, str]:  # noqa
     return found, _utc(getattr(credentials, "_expiry_time", None)), str(credentials.method)
 
 
-def _forbid_questions(session: Any) -> None:  # noqa: ANN401  as above
-    """Fail where botocore would ask for a one-time code: there is no terminal here."""
+def local_session(profile: str) -> Any:  # noqa: ANN401  as above
+    """Return a session with boto3's default chain that asks nobody for a one-time code: there is no terminal here."""
 
     def refuse(*_: object) -> str:
         raise CloudFailure("mfa-needed")
 
+    # botocore writes an expiry of its own over one that is near, so that clients go on with what they have.
+    fetcher: Any = InstanceMetadataFetcher
+    fetcher._evaluate_expiration = lambda *_: None  # noqa: SLF001  there is no switch
+    session = botocore.session.Session(profile=profile or None)
     session.get_component("credential_provider").get_provider("assume-role")._prompter = refuse  # noqa: SLF001  as above
+    return session
 
 
 def _forwarded(

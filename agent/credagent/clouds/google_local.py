@@ -57,6 +57,8 @@ def found(transport: Transport, scopes: tuple[str, ...]) -> tuple[Any, str]:
         raise CloudFailure("no-local-identity", "Google", hint=LOGIN_HINT) from exc
     except GoogleAuthError as exc:
         raise from_google(exc) from exc
+    except (ValueError, KeyError, TypeError, AttributeError, OSError) as exc:  # what odd files lead it to
+        raise CloudFailure("google-configuration", type(exc).__name__) from exc
     return credentials, project or ""
 
 

@@ -7,12 +7,12 @@ https://docs.aws.amazon.com/kms/latest/APIReference/API_Decrypt.html
 import base64
 from typing import Any
 
-import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from credagent.clouds import aws_machine, aws_service
 from credagent.clouds.aws_errors import from_botocore
+from credagent.clouds.aws_local import local_session
 from credagent.clouds.failures import CloudFailure
 from credagent.clouds.requests import AwsMachineIdentity, Ciphertext, KmsDecrypt, KmsEncrypt, Plaintext
 from credagent.secret import Secret
@@ -48,4 +48,4 @@ def _client(identity: str, arn: str) -> Any:  # noqa: ANN401  botocore has no ty
         read_timeout=aws_service.READ_S,
         retries={"mode": "standard", "total_max_attempts": 1},
     )
-    return botocore.session.Session().create_client("kms", region_name=region, config=options)
+    return local_session("").create_client("kms", region_name=region, config=options)
