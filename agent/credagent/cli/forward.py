@@ -60,7 +60,8 @@ def run(arguments: argparse.Namespace) -> int:
     from credagent.sender.forwarding import address
     from credagent.sender.forwarding.forward import begin
 
-    options = identity_options(arguments, os.environ, audience=arguments.audience, allow_missing=True)
+    audience = arguments.audience
+    options = identity_options(arguments, os.environ, audience=audience, allow_missing=True, audience_needed=False)
     place = address.parse(arguments.scheduler, _context(arguments))
     forwarding = begin(
         options,

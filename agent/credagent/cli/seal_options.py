@@ -67,7 +67,12 @@ def add_sealing_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def identity_options(
-    arguments: argparse.Namespace, environ: Mapping[str, str], *, audience: str, allow_missing: bool
+    arguments: argparse.Namespace,
+    environ: Mapping[str, str],
+    *,
+    audience: str,
+    allow_missing: bool,
+    audience_needed: bool = True,
 ) -> Options:
     """Return what the arguments ask for. Raises UsageError, or ConfigurationError for a file that is not there."""
     if len(arguments.assume_role) > 1:
@@ -87,7 +92,8 @@ def identity_options(
             duration_s=arguments.duration,
             valid_for_s=arguments.valid_for,
             withdrawn=frozenset(Slot(slot) for slot in getattr(arguments, "slots", ())),
-        )
+        ),
+        audience_needed=audience_needed,
     )
 
 

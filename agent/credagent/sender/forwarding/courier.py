@@ -76,13 +76,15 @@ class Courier:
         """Put the resident into all workers, present and future."""
         parcel = luggage.for_workers(settings)
         name = "credagent-forwarding"
-        await self.ask("register-worker-plugin", deadline_s=INSTALL_S, plugin=parcel, name=name, idempotent=False)
+        await self.ask("register_worker_plugin", deadline_s=INSTALL_S, plugin=parcel, name=name, idempotent=False)
 
     async def install_in_scheduler(self, settings: dict[str, object]) -> None:
         """Put the resident into the scheduler. Raises Unavailable where it takes no plugins."""
         parcel = luggage.for_scheduler(settings)
         name = "credagent-forwarding-scheduler"
-        await self.ask("register_scheduler_plugin", deadline_s=INSTALL_S, plugin=parcel, name=name, idempotent=False)
+        # Idempotent, since Dask warns of a second plugin of one name; the resident that is there takes the settings.
+        await self.ask("register_scheduler_plugin", deadline_s=INSTALL_S, plugin=parcel, name=name, idempotent=True)
+        await self.ask("credagent-settings", settings=settings)
 
     async def report(self, address: str) -> reports.Report | None:
         """Ask one process about its agent; None for no answer, or one that is none."""

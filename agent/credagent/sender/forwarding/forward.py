@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 
 from credagent.clock import SystemClock
-from credagent.configuration_values import duration_s
+from credagent.config.values import duration_s
 from credagent.errors import UsageError
 from credagent.secret import Secret
 from credagent.sender import recipients as recipients_of

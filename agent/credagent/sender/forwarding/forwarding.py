@@ -7,7 +7,7 @@ clients. No rule is here.
 import asyncio
 import threading
 from collections.abc import Callable, Generator
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
@@ -37,7 +37,7 @@ class MachineStatus(Struct, frozen=True, kw_only=True):
 class Status(Struct, frozen=True, kw_only=True):
     """How forwarding is at one moment.
 
-    `state`: starting, forwarding, reconnecting, stopped, withdrawn, replaced (by another forwarder), own (nothing to do).
+    `state`: starting, forwarding, reconnecting, stopped, withdrawn, replaced, own (nothing to do).
     """
 
     state: str
@@ -173,7 +173,7 @@ class Forwarding:
         self._outcome.add_done_callback(lambda _outcome: waiting.cancel())
         try:
             waiting.result(timeout_s)
-        except (asyncio.CancelledError, RuntimeError):
+        except (asyncio.CancelledError, CancelledError, RuntimeError):
             return
         except BaseException:
             waiting.cancel()

@@ -14,6 +14,7 @@ import os
 import random
 import socket
 import sys
+import threading
 import time
 import types
 from typing import Any, Mapping  # noqa: UP035  evaluated by the oldest Python that Dask supports
@@ -23,6 +24,7 @@ logger = logging.getLogger("distributed.credagent")
 TOPIC = "credagent"
 MAILBOX = "credagent-mail/"  # followed by the nonce of whoever waits
 MAIL_PAUSE_S, LONGEST_MAIL_PAUSE_S = 0.05, 0.5
+SPREAD_S = 1.0  # a worker whose task holds the GIL takes longer; nobody waits for it
 DELIVERY_S = 30.0  # the agent asks a KMS before it answers, where one holds its key
 
 
@@ -40,6 +42,13 @@ class Resident:
         """Let the forwarder ask and deliver through the scheduler."""
         self._server.handlers["credagent-report"] = self.report
         self._server.handlers["credagent-deliver"] = self.deliver
+        self._server.handlers["credagent-settings"] = self.take
+
+    async def take(self, settings: Mapping[str, Any]) -> bool:
+        """Go on under another forwarder."""
+        self.settings = settings
+        await self._announce({})
+        return True
 
     async def report(self) -> dict[str, Any]:
         """Return what this machine's agent says of itself."""
@@ -48,6 +57,8 @@ class Resident:
     async def deliver(self, bundle: str) -> dict[str, Any]:
         """Hand a sealed bundle to the agent; return what became of it."""
         outcome = await _in_thread(self._hand_over, bundle)
+        if outcome.get("outcome") == "admitted":
+            await self._spread()
         return {**self._where(), **await _in_thread(self._agent), **outcome}
 
     async def move_in(self, settings: Mapping[str, Any]) -> None:
@@ -63,7 +74,7 @@ class Resident:
             await self._before_first_task(mailbox=bool(settings.get("mailbox")))
         else:
             await self._announce({})
-            self._later(_in_thread(self._session.wait))
+            self._later(self._wait(None))
 
     async def _before_first_task(self, *, mailbox: bool) -> None:
         """Hold credentials before the first task runs, or have waited and said so."""
@@ -78,7 +89,7 @@ class Resident:
         elif mailbox and seen.get("sender") != self.settings.get("sender"):
             wanted = await self._first_letter(nonce, deadline)
         await self._received(wanted, deadline)
-        complete = await _in_thread(self._session.wait, max(0.0, deadline - time.monotonic()))
+        complete = await self._wait(max(0.0, deadline - time.monotonic()))
         if not complete and os.environ.get("CREDAGENT_WORKER_MISSING") == "exit":
             raise SystemExit(self._side.UNAVAILABLE)
 
@@ -115,6 +126,18 @@ class Resident:
             here = self._session._document or {}  # noqa: SLF001  as _wait_s
             filled = all(document["slots"].get(slot, {}).get("filled") for slot in slots)
             if filled and here.get("generation", 0) >= document["generation"]:
+                return
+            await asyncio.sleep(0.02)
+
+    async def _spread(self) -> None:
+        """Give this machine's processes a moment to apply what their agent has now, so that the next task finds it."""
+        deadline = time.monotonic() + SPREAD_S
+        while time.monotonic() < deadline:
+            try:
+                status = await _in_thread(self._side.ask, {"op": "status"})
+            except (self._side.AgentAbsent, self._side.AgentRefused):
+                return
+            if all(worker.get("generation") == status["generation"] for worker in status["workers"]):
                 return
             await asyncio.sleep(0.02)
 
@@ -164,6 +187,20 @@ class Resident:
         except self._side.AgentRefused as error:
             return {"outcome": error.code, "hint": error.hint}
         return {"outcome": answer.get("outcome", "admitted")}
+
+    async def _wait(self, seconds: float | None) -> bool:
+        """Wait for the first application; in a thread that does not keep this process from ending."""
+        loop, done = asyncio.get_running_loop(), asyncio.Event()
+        complete: list[bool] = []
+
+        def wait() -> None:
+            complete.append(self._session.wait(seconds))
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(done.set)
+
+        threading.Thread(target=wait, name="credagent-wait", daemon=True).start()
+        await done.wait()
+        return complete[0]
 
     def _later(self, work: Any) -> None:
         task = asyncio.ensure_future(work)

@@ -65,8 +65,11 @@ class Rounds:
 
     def heard(self, report: Report) -> Machine | None:
         """Take in what a process says of its machine; return the machine if its agent may be sealed to."""
-        if self._own.boot and report.boot == self._own.boot and self._own.pid in (report.pid, *report.parents):
-            self._voice.say("own", "processes of this very process already have your identity; they are left alone")
+        own = bool(self._own.boot) and report.boot == self._own.boot and self._own.pid in (report.pid, *report.parents)
+        if own and report.fault == "no-agent":
+            self._voice.say(
+                "own", "workers that this very process started have your identity already; they are left alone"
+            )
             return None
         self._without_resident.discard(report.address)
         machine = self.roster.note(report)
@@ -82,7 +85,7 @@ class Rounds:
         return machine
 
     async def reconcile(self, courier: Courier) -> bool:
-        """Ask around; say whether processes were found in which no resident answers and that were not known as such."""
+        """Ask around; say whether processes were found in which no resident answers, and that is new."""
         addresses = await courier.addresses() | {reports.SCHEDULER}
         self.roster.keep_only(addresses)
         self._without_resident &= addresses
