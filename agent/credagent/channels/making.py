@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from credagent import configuration_channels as configured
+from credagent.config import channels as configured
 from credagent.channels.channel import PullChannel
 from credagent.channels.environment import EnvironmentChannel
 from credagent.channels.file import FileChannel

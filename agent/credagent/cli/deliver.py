@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, assert_never
 from credagent.errors import ConfigurationError, UsageError
 
 if TYPE_CHECKING:
-    from credagent.configuration_channels import Target
+    from credagent.config.channels import Target
 
 SUMMARY = "put a sealed bundle on a channel"
 
@@ -22,7 +22,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Look at the bundle's form, then put it there."""
     from credagent.bundle import envelope
     from credagent.bundle.opening import verify_signature
-    from credagent.configuration_channels import parse_channel
+    from credagent.config.channels import parse_channel
 
     target = parse_channel(arguments.to)
     parsed = envelope.parse(_read(arguments.bundle))
@@ -43,7 +43,7 @@ def _read(path: str) -> bytes:
 
 
 def _put(target: "Target", text: str) -> int:
-    from credagent import configuration_channels as channels
+    from credagent.config import channels
 
     match target:
         case channels.FileChannel(path):

@@ -56,10 +56,11 @@ def _environment(config_path: str | None) -> Environment:
 
 
 def _resolved_once(config_path: str | None) -> Environment:
-    from credagent import config, service_once
+    from credagent import config
     from credagent.clouds.hardening import make_non_dumpable
+    from credagent.service import once
 
     make_non_dumpable()
     sys.stderr.write("credagent: no agent runs here; this is what one would find now\n")
-    _, view = service_once.resolve(config.load(config_path, os.environ), os.environ)
+    _, view = once.resolve(config.load(config_path, os.environ), os.environ)
     return view.environment

@@ -48,12 +48,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command and end as it ends."""
-    from credagent import service_exec
+    from credagent.service import executing
 
-    wish = service_exec.Wish(
-        command=service_exec.checked(arguments.command),
+    wish = executing.Wish(
+        command=executing.checked(arguments.command),
         config_path=arguments.config,
         user=arguments.user,
         on_renewal=parse_on_renewal(arguments.on_renewal, grace_s=arguments.grace, spread_s=arguments.spread),
     )
-    return service_exec.run(wish, os.environ)
+    return executing.run(wish, os.environ)

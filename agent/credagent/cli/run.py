@@ -20,9 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run until told to stop."""
     if arguments.once:
-        from credagent import service_once
+        from credagent.service import once
 
-        return service_once.run(arguments.config, os.environ)
-    from credagent import service_start
+        return once.run(arguments.config, os.environ)
+    from credagent.service import start
 
-    return service_start.run(arguments.config, os.environ)
+    return start.run(arguments.config, os.environ)

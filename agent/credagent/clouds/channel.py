@@ -1,13 +1,13 @@
-"""Which job reads or writes which channel. The channels' own grammar is `configuration_channels`."""
+"""Which job reads or writes which channel. The channels' own grammar is `config.channels`."""
 
 from importlib import import_module
 from typing import Any
 
-from credagent.config import channels as configured
 from credagent import files
 from credagent.bundle.envelope import MAX_TEXT_BYTES
 from credagent.clouds.failures import CloudFailure
 from credagent.clouds.requests import ChannelGet, ChannelPut, Content, Stored
+from credagent.config import channels as configured
 from credagent.errors import ConfigurationError
 
 JOBS = {

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from credagent import configuration_given
 from credagent.bundle.keys import RecipientPrivateKey, SenderPrivateKey
 from credagent.cli.main import main
+from credagent.config import given
 from credagent.errors import Exit
 
 
 @pytest.fixture(autouse=True)
 def _no_machine_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(configuration_given, "DEFAULT_PATH", str(tmp_path / "default.toml"))
+    monkeypatch.setattr(given, "DEFAULT_PATH", str(tmp_path / "default.toml"))
 
 
 def written(path: Path, text: str, mode: int) -> str:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from credagent import config, configuration_given
+from credagent import config
+from credagent.config import given
 from credagent.errors import ConfigurationError, CredagentError, Exit, PermissionRefused
 
 SECRET_BY_MISTAKE = "AKIAEXAMPLEofasecretinthewrongplace"
@@ -13,7 +14,7 @@ SECRET_BY_MISTAKE = "AKIAEXAMPLEofasecretinthewrongplace"
 
 @pytest.fixture(autouse=True)
 def _no_machine_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(configuration_given, "DEFAULT_PATH", str(tmp_path / "default.toml"))
+    monkeypatch.setattr(given, "DEFAULT_PATH", str(tmp_path / "default.toml"))
 
 
 def written(tmp_path: Path, text: str, mode: int = 0o644) -> str:

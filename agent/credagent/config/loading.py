@@ -1,6 +1,6 @@
 """The configuration: file, then environment, then flags, each winning over the one before, read once into values.
 
-What a key accepts is in `configuration_keys`, what it becomes in `configuration_sections`; what follows from it is
+What a key accepts is in `keys`, what it becomes in `sections`; what follows from it is
 decided by the service. No secret belongs in a configuration, and no error shows a value.
 """
 
@@ -11,27 +11,21 @@ from typing import Any, cast
 from msgspec import Struct
 from msgspec.structs import replace
 
-from credagent.configuration_channels import (
-    DEFAULT_RUNTIME_DIR,
-    SOCKET_NAME,
+from credagent.config.channels import (
     Channel,
     EnvironmentChannel,
-    Target,
     channel_text,
-    parse_channel,
 )
-from credagent.configuration_folders import SOCKET_VARIABLE, agent_sockets, default_folders, may_write
-from credagent.configuration_given import (
-    DEFAULT_PATH,
+from credagent.config.folders import default_folders, may_write
+from credagent.config.given import (
     Given,
     from_environment,
     from_file,
     from_flags,
     refuse_unknown_variables,
 )
-from credagent.configuration_keys import KEYS
-from credagent.configuration_sections import (
-    DEFAULT_STATE_DIR,
+from credagent.config.keys import KEYS
+from credagent.config.sections import (
     Address,
     Agent,
     Aws,
@@ -43,39 +37,8 @@ from credagent.configuration_sections import (
     Log,
     Workers,
 )
-from credagent.configuration_values import Folders, duration_s, duration_text, read
+from credagent.config.values import Folders, duration_text, read
 from credagent.errors import ConfigurationError
-
-__all__ = [
-    "DEFAULT_PATH",
-    "DEFAULT_RUNTIME_DIR",
-    "DEFAULT_STATE_DIR",
-    "SOCKET_NAME",
-    "SOCKET_VARIABLE",
-    "Address",
-    "Agent",
-    "Aws",
-    "Bundle",
-    "Channel",
-    "Config",
-    "Endpoint",
-    "Environment",
-    "Folders",
-    "Google",
-    "Log",
-    "Setting",
-    "Target",
-    "Workers",
-    "agent_sockets",
-    "channel_text",
-    "default_folders",
-    "describe",
-    "duration_s",
-    "duration_text",
-    "load",
-    "may_write",
-    "parse_channel",
-]
 
 _SECTION_TYPES: Mapping[str, Callable[..., Any]] = {
     "agent": Agent,

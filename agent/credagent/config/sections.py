@@ -8,7 +8,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from credagent.configuration_channels import DEFAULT_RUNTIME_DIR, SOCKET_NAME, Channel, FileChannel, SocketChannel
+from credagent.config.channels import DEFAULT_RUNTIME_DIR, SOCKET_NAME, Channel, FileChannel, SocketChannel
 
 DEFAULT_STATE_DIR = "/var/lib/credagent"
 

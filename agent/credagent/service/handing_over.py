@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from credagent import log, service_folders
+from credagent import log
 from credagent.config import Config
 from credagent.credentials import CredentialSet, Held, Slot, Variables
 from credagent.errors import CredagentError
@@ -17,7 +17,8 @@ from credagent.handover.callers import Admission
 from credagent.handover.socket_protocol import set_document
 from credagent.rules.rendering import HandoverPlan, WorkerView, credential_process, worker_environment
 from credagent.secret import Secret
-from credagent.service_folders import Remembered
+from credagent.service import folders
+from credagent.service.folders import Remembered
 
 
 class Handover:
@@ -87,7 +88,7 @@ class Handover:
         try:
             worker_env.write(self.config.workers.env_file, self.view(credential_set).environment)
             names = tuple(sorted(self._names))
-            service_folders.remember(self.config, Remembered(generation=credential_set.generation, names=names))
+            folders.remember(self.config, Remembered(generation=credential_set.generation, names=names))
         except CredagentError as error:
             self.error = error
             log.error("handover_not_written", code=error.code, why=str(error), hint=error.hint)

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from credagent import service_folders
 from credagent.bundle.wrapping import KeyOpener
 from credagent.channels import keyring
 from credagent.channels.archive import archived_in
@@ -17,7 +16,7 @@ from credagent.channels.keyring import Keyring
 from credagent.channels.making import pull_channels
 from credagent.clock import Clock, SystemClock
 from credagent.config import Config
-from credagent.configuration_channels import SocketChannel
+from credagent.config.channels import SocketChannel
 from credagent.credentials import Held, Slot
 from credagent.custody import Custody, Rules, SlotRules
 from credagent.files import Lock
@@ -25,7 +24,8 @@ from credagent.handover import socket as agent_socket
 from credagent.operations import activation
 from credagent.rules.admission import Policy
 from credagent.rules.precedence import Fallback
-from credagent.service_handover import Handover, admission_of
+from credagent.service import folders
+from credagent.service.handing_over import Handover, admission_of
 from credagent.sources.track import Source
 from credagent.store import Store
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class Service:
-    """One agent: its parts, put together. The loop (service_loop) keeps it going."""
+    """One agent: its parts, put together. The loop (`loop`) keeps it going."""
 
     def __init__(
         self, config: Config, environ: Mapping[str, str], *, clock: Clock | None = None, writes: bool = True
@@ -45,7 +45,7 @@ class Service:
         """
         self.config, self.environ = config, environ
         self.clock = clock or SystemClock()
-        remembered = service_folders.recall(config)
+        remembered = folders.recall(config)
         self.fetch = LazyFetcher(config, self.clock)
         load, save = archived_in(config.agent.state_dir, writes=writes)
         intake = Intake(
@@ -140,8 +140,8 @@ def boot(config: Config, environ: Mapping[str, str]) -> Service:
     from credagent.clouds.hardening import make_non_dumpable  # noqa: PLC0415  ctypes, and only where secrets arrive
 
     make_non_dumpable()
-    service_folders.prepare(config)
-    lock = service_folders.take_lock(config)
+    folders.prepare(config)
+    lock = folders.take_lock(config)
     service = Service(config, environ)
     service.lock = lock
     service.handover.bind(activation.sockets(environ))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from credagent.config import Agent, Config, Folders, agent_sockets, default_folders
-from credagent.configuration_folders import may_write
+from credagent.config.folders import may_write
 
 SOMEBODY = 65_533
 

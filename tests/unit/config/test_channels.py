@@ -3,7 +3,7 @@
 import pytest
 
 from credagent.config import Target, channel_text, parse_channel
-from credagent.configuration_channels import (
+from credagent.config.channels import (
     CredentialChannel,
     DaskTarget,
     Ec2UserDataChannel,

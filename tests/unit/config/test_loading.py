@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from credagent import config, configuration_given
-from credagent.configuration_channels import EnvironmentChannel, FileChannel, SocketChannel
+from credagent import config
+from credagent.config import given
+from credagent.config.channels import EnvironmentChannel, FileChannel, SocketChannel
 from credagent.errors import ConfigurationError
 
 SIGNATURE = "AKIAEXAMPLEofasignature"
@@ -60,7 +61,7 @@ level = "debug"
 
 @pytest.fixture(autouse=True)
 def _no_machine_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(configuration_given, "DEFAULT_PATH", str(tmp_path / "default.toml"))
+    monkeypatch.setattr(given, "DEFAULT_PATH", str(tmp_path / "default.toml"))
 
 
 def written(tmp_path: Path, text: str, mode: int = 0o644) -> str:

@@ -1,4 +1,4 @@
-"""How a text of the configuration becomes a value. Which key has which kind is in `configuration_keys`.
+"""How a text of the configuration becomes a value. Which key has which kind is in `keys`.
 
 A value may be secret by mistake (a token pasted into the wrong line), so no error here shows one: it names the type,
 what is accepted, and a hint.
@@ -11,8 +11,8 @@ from typing import Literal
 
 from msgspec import Struct
 
-from credagent.configuration_channels import Channel, DaskTarget, SocketChannel, parse_channel
-from credagent.configuration_sections import Address
+from credagent.config.channels import Channel, DaskTarget, SocketChannel, parse_channel
+from credagent.config.sections import Address
 from credagent.errors import ConfigurationError
 
 LONGEST_DURATION_S = 3_650 * 86_400  # ten years: more is a slip of the pen, and dates overflow beyond

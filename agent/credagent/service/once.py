@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 
 from credagent import config as configuration
-from credagent import files, log, service_folders
+from credagent import files, log
 from credagent.config import Config
 from credagent.credentials import CredentialSet
 from credagent.errors import Exit
 from credagent.rules.rendering import WorkerView
-from credagent.service import Service
+from credagent.service import folders
+from credagent.service.assembly import Service
 
 
 def run(config_path: str | None, environ: Mapping[str, str]) -> int:
@@ -17,8 +18,8 @@ def run(config_path: str | None, environ: Mapping[str, str]) -> int:
 
     make_non_dumpable()
     config = configuration.load(config_path, environ)
-    service_folders.prepare(config)
-    lock = files.lock(service_folders.lock_path(config))
+    folders.prepare(config)
+    lock = files.lock(folders.lock_path(config))
     log.start(config.log.level, config.log.format)
     if lock is None:
         log.info("daemon_runs", note="nothing is written beside it", runtime_dir=config.agent.runtime_dir)

@@ -1,9 +1,9 @@
-"""Every key of the configuration, with its kind. Defaults are in `configuration_sections`."""
+"""Every key of the configuration, with its kind. Defaults are in `sections`."""
 
 from collections.abc import Mapping
 
-from credagent.configuration_channels import CREDENTIAL, VARIABLE
-from credagent.configuration_values import (
+from credagent.config.channels import CREDENTIAL, VARIABLE
+from credagent.config.values import (
     Kind,
     address,
     address_or_none,

@@ -17,9 +17,9 @@ from credagent.operations import notify
 from credagent.operations.metrics import REQUESTS
 from credagent.operations.observability import Observability
 from credagent.operations.status import State, state
-from credagent.service import Service
-from credagent.service_answers import Answers
-from credagent.service_channels import Following
+from credagent.service.answers import Answers
+from credagent.service.assembly import Service
+from credagent.service.following import Following
 
 Reread = Callable[[], Config]
 

@@ -4,9 +4,9 @@ import os
 import stat
 from collections.abc import Callable, Mapping
 
-from credagent.configuration_channels import DEFAULT_RUNTIME_DIR, SOCKET_NAME
-from credagent.configuration_sections import DEFAULT_STATE_DIR, Config
-from credagent.configuration_values import Folders
+from credagent.config.channels import DEFAULT_RUNTIME_DIR, SOCKET_NAME
+from credagent.config.sections import DEFAULT_STATE_DIR, Config
+from credagent.config.values import Folders
 
 SOCKET_VARIABLE = "CREDAGENT_SOCKET"
 

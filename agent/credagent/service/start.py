@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from credagent import config as configuration
 from credagent import log
 from credagent.operations import notify
-from credagent.service import boot
+from credagent.service.assembly import boot
 
 
 def run(config_path: str | None, environ: Mapping[str, str]) -> int:
@@ -18,7 +18,7 @@ def run(config_path: str | None, environ: Mapping[str, str]) -> int:
 
     import asyncio  # noqa: PLC0415  nobody waits for these any more
 
-    from credagent.service_loop import Loop  # noqa: PLC0415
+    from credagent.service.loop import Loop  # noqa: PLC0415
 
     log.start(config.log.level, config.log.format)
     log.info("agent_started", audience=config.agent.audience, runtime_dir=config.agent.runtime_dir, ready=ready)

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from credagent import files
 from credagent.config import Config
-from credagent.configuration_channels import FileChannel
+from credagent.config.channels import FileChannel
 from credagent.errors import ConfigurationError, CredagentError
 from credagent.files import Lock
 

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from msgspec import Struct
 
 from credagent import files
-from credagent.configuration_channels import SEALED_VARIABLE
-from credagent.configuration_folders import SOCKET_VARIABLE
-from credagent.configuration_keys import KEYS, SECTIONS
-from credagent.configuration_values import raw_of_text
+from credagent.config.channels import SEALED_VARIABLE
+from credagent.config.folders import SOCKET_VARIABLE
+from credagent.config.keys import KEYS, SECTIONS
+from credagent.config.values import raw_of_text
 from credagent.errors import ConfigurationError
 
 DEFAULT_PATH = "/etc/credagent/config.toml"

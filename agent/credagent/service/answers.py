@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from credagent import __version__
 from credagent.clock import Clock
 from credagent.config import Config
-from credagent.configuration_channels import SocketChannel
+from credagent.config.channels import SocketChannel
 from credagent.credentials import Slot
 from credagent.custody import Custody
 from credagent.errors import PermissionRefused
@@ -20,7 +20,7 @@ from credagent.operations.status import (
     WorkerSnapshot,
     document,
 )
-from credagent.service_handover import Handover
+from credagent.service.handing_over import Handover
 
 if TYPE_CHECKING:
     from credagent.handover.callers import Caller

@@ -1,7 +1,7 @@
 """The composition root of `exec`: finds or becomes the machine's agent, then starts a program with what it hands out.
 
 Attaching needs no more than the socket. Where no agent runs, one is forked beside the program; what it does is
-`service_start`'s.
+`start`'s.
 """
 
 import os
@@ -17,7 +17,7 @@ import credagent
 from credagent import config as configuration
 from credagent import log
 from credagent.config import Config
-from credagent.configuration_channels import SocketChannel
+from credagent.config.channels import SocketChannel
 from credagent.errors import InternalError, Unavailable, UsageError
 from credagent.handover import launching, launching_kernel
 from credagent.handover.launch_environment import preload_environment
@@ -212,7 +212,7 @@ def _first_set(
 
 def _be_the_agent(start: Start) -> int:
     """Run in the forked process."""
-    from credagent import service_start  # noqa: PLC0415  nothing of it is needed where an agent runs already
+    from credagent.service.start import run as run_agent  # noqa: PLC0415  nothing of it is needed where an agent runs already
 
     os.umask(0o077)
     for name in OF_THE_SERVICE_MANAGER:
@@ -223,7 +223,7 @@ def _be_the_agent(start: Start) -> int:
     else:
         hint = "as root, --user starts the program as another user; else what a task runs can act as the agent"
         log.warning("tasks_share_uid", uid=os.geteuid(), hint=hint)
-    return service_start.run(start.wish.config_path, own)
+    return run_agent(start.wish.config_path, own)
 
 
 def _end_on_signals() -> None:
