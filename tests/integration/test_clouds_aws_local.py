@@ -8,7 +8,7 @@ import pytest
 
 from credagent.clouds.requests import AwsLocalIdentity
 from credagent.credentials import Origin
-from tests.integration.clouds import WITHOUT_MACHINE, Cloud, cloud
+from tests.integration.clouds import NOWHERE, WITHOUT_MACHINE, Cloud, cloud
 
 __all__ = ["cloud"]
 
@@ -109,6 +109,18 @@ def test_nothing_at_all_is_no_local_identity(cloud: Cloud) -> None:
     error = cloud.refused(LOCAL, **WITHOUT_MACHINE)
     assert (error.code, error.retry) == ("no-local-identity", False)
     assert "aws configure" in error.hint
+
+
+def test_a_laptop_whose_metadata_is_not_switched_off_has_no_local_identity_either(cloud: Cloud) -> None:
+    laptop = {"AWS_EC2_METADATA_DISABLED": "false", "AWS_EC2_METADATA_SERVICE_ENDPOINT": NOWHERE}
+    assert cloud.refused(LOCAL, **laptop).code == "no-local-identity"
+
+
+def test_a_profile_that_demands_metadata_says_that_there_is_none(cloud: Cloud) -> None:
+    role = "arn:aws:iam::123456789012:role/r"
+    configured(cloud, f"[profile work]\nrole_arn = {role}\ncredential_source = Ec2InstanceMetadata\n")
+    error = cloud.refused(AwsLocalIdentity(profile="work"), AWS_EC2_METADATA_SERVICE_ENDPOINT=NOWHERE)
+    assert error.code == "metadata-unreachable"
 
 
 def test_the_credential_process_of_a_profile_says_when_its_session_expires(cloud: Cloud) -> None:

@@ -10,6 +10,7 @@ import sys
 from credagent.clouds import hardening
 
 MAX_ERRAND_BYTES = 64 * 1024
+MAX_ADDRESS_SPACE_BYTES = 1024 * 1024 * 1024  # a helper that uses two SDKs at once has 300 MB of it, and 60 MB in use
 
 
 def main() -> int:
@@ -19,9 +20,11 @@ def main() -> int:
     line = sys.stdin.buffer.read(MAX_ERRAND_BYTES + 1)
     answer = _private_answer_pipe()
 
-    from credagent.clouds.wire import decode_errand, encode_reply
+    from credagent.clouds.wire import decode_errand, encode_reply, is_local
 
     errand = decode_errand(line)
+    if not is_local(errand.request):  # a program of the user's own profile may need more
+        hardening.bound_memory(MAX_ADDRESS_SPACE_BYTES)
     # The caller kills at the deadline; should it be dead itself, the kernel's alarm does. The default action of
     # SIGALRM needs no interpreter, so that a name server that hangs in C does not hold it up.
     signal.setitimer(signal.ITIMER_REAL, errand.deadline_s + 1)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import botocore.session
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, MetadataRetrievalError
 from botocore.utils import InstanceMetadataFetcher
 from msgspec import structs
 
@@ -59,6 +59,10 @@ def _found(session: Any) -> tuple[AwsCredentials, datetime | None, str]:  # noqa
         frozen = credentials.get_frozen_credentials()
     except RuntimeError as exc:  # "refreshed credentials are still expired", in a class that says nothing
         raise CloudFailure("expired-token", "found in the environment or a profile") from exc
+    except MetadataRetrievalError as exc:
+        # The chain's last link says so where no service answers, as on every laptop. A profile may demand it, though.
+        demanded = "credential_source" in session.get_scoped_config()
+        raise CloudFailure("metadata-unreachable" if demanded else "no-local-identity") from exc
     except (BotoCoreError, ClientError) as exc:
         raise from_botocore(exc) from exc
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as exc:  # what odd files and programs lead it to

@@ -26,6 +26,11 @@ def die_with_parent() -> bool:
     return _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def bound_memory(limit_bytes: int) -> None:
+    """Let this process have so much address space and no more: an SDK reads an answer of any length."""
+    resource.setrlimit(resource.RLIMIT_AS, (limit_bytes, limit_bytes))
+
+
 def _prctl(option: int, argument: int) -> bool:
     if sys.platform != "linux":
         return False
