@@ -3,12 +3,12 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from credagent.config import channels as configured
 from credagent.channels.channel import PullChannel
 from credagent.channels.environment import EnvironmentChannel
 from credagent.channels.file import FileChannel
 from credagent.channels.stdin import StdinChannel
 from credagent.channels.systemd_credential import SystemdCredentialChannel
+from credagent.config import channels as configured
 
 
 def pull_channels(
@@ -39,4 +39,10 @@ def _made(channel: configured.Channel, name: str, environ: Mapping[str, str], re
         case configured.SocketChannel():
             return None
         case _:
-            raise NotImplementedError
+            return _cloud_channel(channel, name, environ, region)
+
+
+def _cloud_channel(channel: configured.Channel, name: str, environ: Mapping[str, str], region: str) -> PullChannel:
+    from credagent.channels.cloud import CloudChannel  # noqa: PLC0415  only where one is configured
+
+    return CloudChannel(channel, environ, name=name, region=region)

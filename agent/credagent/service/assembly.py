@@ -4,13 +4,15 @@ Everything that can be done without waiting is done before asyncio and structlog
 beside the agent finds credentials and an open socket tens of milliseconds earlier.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from credagent.bundle.wrapping import KeyOpener
 from credagent.channels import keyring
 from credagent.channels.archive import archived_in
+from credagent.channels.awaiting import contents
+from credagent.channels.channel import Content, PullChannel
 from credagent.channels.intake import Intake
 from credagent.channels.keyring import Keyring
 from credagent.channels.making import pull_channels
@@ -59,17 +61,19 @@ class Service:
         self.custody = Custody(rules_of(config), intake=intake, store=store, clock=self.clock, fetch=self.fetch)
         self.handover = Handover(config, admission_of(config), remembered=remembered)
         self.handover.machine_region = lambda: self.fetch.region
-        self.channels = pull_channels(config.bundle.channels, environ)
+        self.channels = pull_channels(config.bundle.channels, environ, region=config.aws.region)
         self.bound: list[agent_socket.Bound] = []
         self.lock: Lock | None = None
 
     def resolve(self, *, waiting: bool = False) -> None:
         """Take up what was in force, and what the channels hold now, as far as that needs no `waiting`."""
+        found: Iterable[tuple[PullChannel, Content]] = contents(self.channels) if waiting else ()
         with self.custody.one_set():
             self.custody.begin()
-            if waiting or self.custody.intake.keyring.local_only:
-                for channel in self.channels:
-                    self.custody.offer(channel.present(), channel.name, shared=channel.shared)
+            if not waiting and self.custody.intake.keyring.local_only:
+                found = ((channel, channel.present()) for channel in self.channels)
+            for channel, content in found:
+                self.custody.offer(content, channel.name, shared=channel.shared)
 
     def hand_over(self) -> None:
         """Write what workers read, now and at each change."""
@@ -90,7 +94,7 @@ class Service:
         intake = self.custody.intake
         intake.policy, intake.keyring = policy_of(config), keyring_of(config, self.environ)
         self.custody.rules = rules_of(config)
-        self.channels = pull_channels(config.bundle.channels, self.environ)
+        self.channels = pull_channels(config.bundle.channels, self.environ, region=config.aws.region)
         self.custody.refused_now.clear()
         self.resolve()
 

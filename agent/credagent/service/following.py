@@ -4,6 +4,7 @@ import asyncio
 
 from credagent import log
 from credagent.channels.channel import Content, PullChannel
+from credagent.channels.cloud import CloudChannel
 from credagent.custody import Custody
 from credagent.errors import CredagentError, Refused, Unavailable
 from credagent.rules.admission import Standing
@@ -19,6 +20,7 @@ class Following:
         """Bring bundles to `custody`."""
         self._custody = custody
         self._again: dict[PullChannel, tuple[Content, str]] = {}
+        self._channels: list[PullChannel] = []
         self._followers: list[asyncio.Task[None]] = []
         self._admitting: set[asyncio.Task[None]] = set()
         self._one_at_a_time = asyncio.Lock()
@@ -27,6 +29,7 @@ class Following:
         """Follow these channels instead of the present ones."""
         self.stop()
         self._again = {}
+        self._channels = channels
         self._followers = [asyncio.create_task(self._follow_one(channel)) for channel in channels]
 
     def stop(self) -> None:
@@ -35,8 +38,9 @@ class Following:
             task.cancel()
 
     def standing_errors(self) -> tuple[str, ...]:
-        """Return the codes of what could not be admitted for a passing reason."""
-        return tuple(code for _, code in self._again.values())
+        """Return the codes of what could not be read, or not be admitted for a passing reason."""
+        troubles = (one.trouble for one in self._channels if isinstance(one, CloudChannel) and one.trouble)
+        return (*troubles, *(code for _, code in self._again.values()))
 
     async def look_again(self) -> None:
         """Offer once more what failed for a passing reason, for ever."""
