@@ -22,6 +22,7 @@ COMMANDS: Mapping[str, Command] = {
     "env": Command("env", CLUSTER, "what a worker would get now, values masked"),
     "credential-process": Command("credential_process", CLUSTER, "answers as an AWS credential_process"),
     "renew": Command("renew", CLUSTER, "renews now"),
+    "doctor": Command("doctor", CLUSTER, "checks this machine from end to end, with a remedy for each finding"),
     "check-config": Command("check_config", CLUSTER, "reads the configuration and explains it"),
     "worker-path": Command("worker_path", CLUSTER, "the folder of credagent_worker.py, for PYTHONPATH"),
     "forward": Command("forward", LAPTOP, "keeps a running Dask cluster supplied with your identity"),
