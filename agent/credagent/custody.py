@@ -18,14 +18,14 @@ from credagent.channels.channel import Content
 from credagent.channels.intake import Admitted, Intake
 from credagent.clock import Clock
 from credagent.credentials import Held, Slot, SlotContent, Statement
-from credagent.errors import CredagentError, NotForThisMachine, Refused
+from credagent.errors import CredagentError, NotForThisMachine
 from credagent.operations.metrics import ORIGIN_CHANGES, REFUSED_BUNDLES, RENEWALS, Counters
 from credagent.operations.status import Refusal, filled
 from credagent.rules import renewal
 from credagent.rules.admission import Standing
 from credagent.rules.precedence import Fallback
 from credagent.sources.keeper import Fetch, Keeper, Order
-from credagent.sources.track import GrantSource
+from credagent.sources.track import GrantSource, expired
 from credagent.store import Store
 
 if TYPE_CHECKING:
@@ -79,6 +79,7 @@ class Custody:
         self.on_change: Callable[[], None] = nothing
         self._said: dict[str, str] = {}  # of each pull channel, so that looking again says nothing twice
         self._holding_back = 0
+        self._to_instruct = False
         store.listen(self._tell_origins)
 
     @property
@@ -137,15 +138,35 @@ class Custody:
             self.refusals.append(refusal)
         if pull:
             self._said[channel] = refusal.message
-        if pull and isinstance(error, Refused) and error.code not in NOT_REFUSED_CONTENT:
+        if not pull:
+            return
+        if error.code in NOT_REFUSED_CONTENT:
+            self.refused_now.pop(channel, None)
+        else:
             self.refused_now[channel] = refusal
-            self.instruct()
+        self.instruct()
 
     def instruct(self) -> None:
-        """Tell every keeper what holds now, and publish the outcome as one set."""
+        """Tell every keeper what holds now, and publish the outcome as one set. Within `one_set`, at its end.
+
+        A state between two steps of one pass (a start, a reload) is none that a slot may act on.
+        """
+        self._to_instruct = True
         with self.one_set():
-            for slot, keeper in self.keepers.items():
-                keeper.instruct(self._order(slot))
+            pass
+
+    def present(self) -> "CredentialSet":
+        """Return the set for an answer that is given now; nothing in it has expired, however late the keepers are.
+
+        A keeper sleeps through a stepped clock or a suspension for as long as one wait lasts.
+        """
+        now = self.clock.now()
+        contents = (self.store.current.content(slot) for slot in Slot)
+        if any(isinstance(content, Held) and expired(content, now) for content in contents):
+            with self.one_set():
+                for keeper in self.keepers.values():
+                    keeper.look()
+        return self.store.current
 
     def is_filled(self, slot: Slot) -> bool:
         """Tell whether `slot` holds credentials that are valid for long enough to count."""
@@ -175,12 +196,16 @@ class Custody:
     def _statement(self, slot: Slot) -> Statement | None:
         intake = self.intake
         if intake.in_force is not None:
-            return intake.in_force.bundle.statement(slot)
-        if intake.revoked is not None:
-            declined = intake.revoked.statement(slot) is Statement.DECLINED
-            return Statement.DECLINED if declined else Statement.WITHDRAWN
-        # Somebody granted something that cannot be read now: that is not the same as nobody having sent anything.
-        return Statement.UNAVAILABLE if intake.withheld is not None else None
+            said = intake.in_force.bundle.statement(slot)
+            lost_its_sender = said is Statement.UNAVAILABLE and slot in intake.cut_off
+            return Statement.WITHDRAWN if lost_its_sender else said
+        if intake.withheld is None:
+            return None
+        said_then = intake.withheld_bundle.statement(slot) if intake.withheld_bundle is not None else None
+        if said_then in (Statement.DECLINED, Statement.WITHDRAWN):
+            return said_then
+        # Somebody granted something that may not be used now: that is not the same as nobody having sent anything.
+        return Statement.WITHDRAWN if intake.sender_removed else Statement.UNAVAILABLE
 
     @contextmanager
     def one_set(self) -> "Iterator[None]":
@@ -189,6 +214,10 @@ class Custody:
         try:
             yield
         finally:
+            if self._holding_back == 1 and self._to_instruct:
+                self._to_instruct = False
+                for slot, keeper in self.keepers.items():
+                    keeper.instruct(self._order(slot))
             self._holding_back -= 1
             self._publish()
 
@@ -220,7 +249,9 @@ def nothing() -> None:
 def source_of(admitted: Admitted, slot: Slot) -> GrantSource | None:
     """Return what an admitted bundle grants for `slot`."""
     grant = admitted.bundle.grant(slot)
-    return None if grant is None else GrantSource(grant=grant, not_after=admitted.bundle.not_after)
+    if grant is None:
+        return None
+    return GrantSource(grant=grant, not_after=admitted.bundle.not_after, issued_at=admitted.bundle.issued_at)
 
 
 def origin_of(content: SlotContent) -> str:

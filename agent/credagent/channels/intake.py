@@ -34,7 +34,8 @@ class Admitted(Struct, frozen=True, kw_only=True):
 class Intake:
     """Admits bundles. `in_force` and `earlier` are what the slots live on.
 
-    `withheld` says why the kept bundle is not used; `revoked` is that bundle where its sender is no longer trusted.
+    `withheld` says why the kept bundle is not used, and `withheld_bundle` what it says where that could be read.
+    `cut_off` are the slots whose earlier bundle is of a sender that is no longer trusted.
     """
 
     def __init__(
@@ -45,30 +46,43 @@ class Intake:
         self.in_force: Admitted | None = None
         self.earlier: Mapping[Slot, Admitted] = {}
         self.withheld: CredagentError | None = None
-        self.revoked: Bundle | None = None
+        self.withheld_bundle: Bundle | None = None
+        self.cut_off: frozenset[Slot] = frozenset()
         self._clock, self._save = clock, save
         self._kept = load()
+        self._opened: dict[str, opening.Opened] = {}  # of what is kept: a reload asks no key service again
+
+    @property
+    def sender_removed(self) -> bool:
+        """Whether the kept bundle is not used because its sender is no longer trusted."""
+        return self.withheld is not None and self.withheld.code == Failure.UNTRUSTED_SENDER.value
 
     def restore(self) -> None:
         """Re-admit what was in force before the start, or before the configuration changed."""
-        self.in_force, self.earlier, self.withheld, self.revoked = None, {}, None, None
+        self.in_force, self.earlier, self.cut_off = None, {}, frozenset()
+        self.withheld, self.withheld_bundle = None, None
         if self._kept.bundle is None:
             return
         try:
             self.in_force = self._reopened(self._kept.bundle, self._kept.channel)
         except (Refused, Unavailable) as error:
             self.withheld = error
-            if error.code == Failure.UNTRUSTED_SENDER.value:
-                self.revoked = self._read_without_trust(self._kept.bundle)
+            if isinstance(error, Refused):
+                self.withheld_bundle = self._read_without_trust(self._kept.bundle)
             log.warning("bundle_in_force_withheld", code=error.code, why=error.why)
             return
-        earlier = {}
+        self._restore_earlier()
+
+    def _restore_earlier(self) -> None:
+        earlier, cut_off = {}, set()
         for slot, text in self._kept.earlier.items():
             try:
                 earlier[slot] = self._reopened(text, self._kept.channel)
             except (Refused, Unavailable) as error:
                 log.warning("earlier_bundle_withheld", slot=slot.value, code=error.code, why=error.why)
-        self.earlier = earlier
+                if error.code == Failure.UNTRUSTED_SENDER.value:
+                    cut_off.add(slot)
+        self.earlier, self.cut_off = earlier, frozenset(cut_off)
 
     def take(self, content: bytes | str, channel: str) -> Standing:
         """Admit what a channel brought. Raises Refused, Unavailable (a key service) or OutputError (cannot be kept)."""
@@ -102,6 +116,8 @@ class Intake:
             channel=channel,
         )
         self._put_in_force(accepted, admitted.mark)
+        self._opened = {text: known for text, known in self._opened.items() if text in self._kept.earlier.values()}
+        self._opened[accepted.text] = opened
         return standing
 
     def _put_in_force(self, accepted: Admitted, mark: Mark) -> None:
@@ -116,7 +132,7 @@ class Intake:
         self._save(kept)
         replaced = self.in_force
         self._kept, self.in_force, self.earlier = kept, accepted, earlier
-        self.withheld, self.revoked = None, None
+        self.withheld, self.withheld_bundle, self.cut_off = None, None, frozenset()
         log.info(
             "bundle_admitted",
             bundle_id=accepted.bundle.bundle_id,
@@ -143,7 +159,7 @@ class Intake:
         envelope = grammar.parse(text)
         opening.verify_signature(envelope)
         standing = admission.before_reopening(envelope, self.policy)
-        admitted = self._judged(envelope, self.open(envelope), standing)
+        admitted = self._judged(envelope, self._open_kept(envelope), standing)
         return Admitted(
             bundle=admitted.bundle,
             text=text,
@@ -152,10 +168,17 @@ class Intake:
             channel=channel,
         )
 
+    def _open_kept(self, envelope: grammar.Envelope) -> opening.Opened:
+        """Open what is kept, once for each key of ours: a key that was taken away opens nothing any more."""
+        known = self._opened.get(envelope.text)
+        if known is None or known.recipient_id not in {key.recipient_id for key in self.keyring.openers}:
+            known = self._opened[envelope.text] = self.open(envelope)
+        return known
+
     def _read_without_trust(self, text: str) -> Bundle | None:
-        """Return what a bundle says whose sender was removed: which slots it granted, so that they are closed."""
+        """Return what a bundle says that is not admitted: which slots it granted, so that they are closed."""
         try:
-            return opening.open_envelope(grammar.parse(text), self.keyring.openers)
+            return self._open_kept(grammar.parse(text)).bundle
         except (Refused, Unavailable):
             return None
 

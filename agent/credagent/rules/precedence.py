@@ -73,8 +73,8 @@ def _without_grant(statement: Statement | None, situation: Situation) -> Decisio
     match statement:
         case None | Statement.DECLINED:
             return Decision(Use.NOTHING if situation.fallback is Fallback.NEVER else Use.MACHINE)
-        case Statement.UNAVAILABLE if situation.holds:
-            return Decision(Use.KEEP, renew=False)
+        case Statement.UNAVAILABLE if situation.holds and situation.fallback is not Fallback.EXPIRED:
+            return Decision(Use.KEEP, renew=False)  # with EXPIRED it is the machine's identity, and goes on
         case Statement.GRANTED | Statement.UNAVAILABLE:
             return Decision(Use.MACHINE if situation.fallback is Fallback.EXPIRED else Use.NOTHING, loud=True)
         case Statement.WITHDRAWN:

@@ -16,7 +16,7 @@ from credagent.credentials import Empty, Held, Slot, SlotContent, Statement
 from credagent.errors import CredagentError, Unavailable
 from credagent.rules import renewal
 from credagent.rules.precedence import Decision, Fallback, Situation, Use, decide
-from credagent.sources.track import Failure, GrantSource, MachineSource, Source, Track, begin
+from credagent.sources.track import Failure, GrantSource, MachineSource, Source, Track, begin, expired
 
 if TYPE_CHECKING:
     import asyncio
@@ -60,7 +60,9 @@ class Keeper:
         self._machine_track: Track | None = None
         self._lead, self._clock, self._fetch = lead, clock, fetch
         self._on_change, self._on_attempt = on_change, on_attempt
+        self._content_from: Source | None = None
         self._warned_share = 0.0
+        self._loss: Failure | None = None
         self._wake: asyncio.Event | None = None
         self._attempt: asyncio.Task[str] | None = None
 
@@ -81,14 +83,15 @@ class Keeper:
         """Judge by the present clock what is held, what to use, and what workers get."""
         now = self._clock.now()
         if self._grant_track is not None:
-            self._grant_track = self._grant_track.without_expired(now)
+            self._grant_track = self._grant_track.as_of(now)
         if self._machine_track is not None:
-            self._machine_track = self._machine_track.without_expired(now)
+            self._machine_track = self._machine_track.as_of(now)
         self.decision = decide(self._situation(now))
         self.track = self._track_in_use()
         before = self.tried
         self.tried = before or not self.order.handed_over or self.track is None or self.track.tried
         self._warn_of_the_end(now)
+        self._warn_of_a_loss(now)
         content = self._content(now)
         if content != self.content or before != self.tried:
             self.content = content
@@ -109,10 +112,16 @@ class Keeper:
             self._wake.clear()
 
     async def renew(self) -> str:
-        """Try the source in use now; return `renewed`, `unchanged` or `failed: CODE`."""
-        if self.track is None or not self.track.fetched:
+        """Try the grant that was lost, else the source in use; return `renewed`, `unchanged` or `failed: CODE`.
+
+        Whoever has given a deleted role back need not wait for the next slow retry of a permanent refusal.
+        """
+        now = self._clock.now()
+        chosen = (self._grant_track, self.track) if self.decision.loud else (self.track,)
+        track = next((track for track in chosen if track is not None and track.attempted(now)), None)
+        if track is None or not self.order.handed_over:
             return "unchanged"
-        return await self._attempt_now(self.track)
+        return await self._attempt_now(track)
 
     @property
     def failure(self) -> Failure | None:
@@ -120,7 +129,7 @@ class Keeper:
         for track in (self.track, self._grant_track):
             if track is not None and track.failure is not None:
                 return track.failure
-        return None
+        return self._loss
 
     def _situation(self, now: datetime) -> Situation:
         order, track = self.order, self._grant_track
@@ -129,7 +138,7 @@ class Keeper:
             fallback=order.fallback,
             grant_lost=track is not None and track.tried and track.held is None,
             earlier_grant=order.earlier_grant is not None,
-            holds=isinstance(self.content, Held) and valid_at(self.content, now),
+            holds=isinstance(self.content, Held) and not expired(self.content, now),
             content_refused=order.content_refused,
         )
 
@@ -138,6 +147,7 @@ class Keeper:
             return None
         match self.decision.use:
             case Use.GRANT:
+                self._machine_track = None  # else it could be taken for what is held when this grant is lost
                 return self._grant_track
             case Use.MACHINE:
                 if self.slot is Slot.ENVIRONMENT:
@@ -154,13 +164,23 @@ class Keeper:
     def _content(self, now: datetime) -> SlotContent:
         track = self.track
         if track is not None and track.held is not None:
+            self._content_from = track.source
             return track.held
-        untried = track is not None and not track.tried
-        if untried and isinstance(self.content, Held) and valid_at(self.content, now):
-            return self.content  # a new source takes over when its first attempt is over, not before
+        if track is not None and not track.tried and self._stays_meanwhile(now):
+            return self.content
         nothing_to_fall_to = self.slot is Slot.ENVIRONMENT or not self.order.handed_over
         falls_back = self.decision.use is Use.MACHINE or nothing_to_fall_to
         return Empty(may_fall_back=falls_back, withdrawn=self.order.statement is Statement.WITHDRAWN)
+
+    def _stays_meanwhile(self, now: datetime) -> bool:
+        """Tell whether the content stays until a new source's first attempt is over: a change must not be a gap.
+
+        But a slot that was granted is not the machine's for a second longer, unless it may be that when all fails.
+        """
+        if not isinstance(self.content, Held) or expired(self.content, now):
+            return False
+        machines = isinstance(self._content_from, MachineSource)
+        return not (machines and self.decision.use is Use.GRANT and self.order.fallback is not Fallback.EXPIRED)
 
     def _attempted_track(self) -> Track | None:
         """Return the track to attempt when due: the one in use, and a lost grant behind a fallback."""
@@ -226,6 +246,15 @@ class Keeper:
             say("renewal_failed", slot=self.slot.value, code=code, why=why, failures=failures)
         self.look()
 
+    def _warn_of_a_loss(self, now: datetime) -> None:
+        """Say once that a slot does not get what was meant for it, also where nothing was held before (a restart)."""
+        if not self.decision.loud or not self.order.handed_over:
+            self._loss = None
+        elif self._loss is None:
+            self._loss = loss_of(self.order, now)
+            why, use = self.failure or self._loss, self.decision.use.value
+            log.warning("credentials_lost", slot=self.slot.value, code=why.code, hint=why.hint, instead=use)
+
     def _warn_of_the_end(self, now: datetime) -> None:
         track = self.track
         if track is None or track.fetched or track.held is None or track.held.expires_at is None:
@@ -237,9 +266,13 @@ class Keeper:
             log.warning("session_not_renewed", slot=self.slot.value, life_passed=share, expires_in_s=left_s)
 
 
-def valid_at(held: Held, now: datetime) -> bool:
-    """Tell whether what is held may still be handed out."""
-    return held.expires_at is None or now < held.expires_at
+def loss_of(order: Order, now: datetime) -> Failure:
+    """Return what status shows of a slot that has no source that could have failed."""
+    if order.content_refused:
+        code, message = "content-refused", "what a channel holds now is refused, and nothing was held before"
+        return Failure(code=code, message=message, hint="see the refused bundle for what to do", at=now)
+    code, message = "not-granted", "its sender has nothing for it at the moment, and nothing is held"
+    return Failure(code=code, message=message, hint="deliver a new bundle", at=now)
 
 
 def failure_from(error: CredagentError, now: datetime) -> Failure:

@@ -10,10 +10,11 @@ from credagent.rules import renewal
 
 
 class GrantSource(Struct, frozen=True, kw_only=True):
-    """A grant of an admitted bundle; `not_after` bounds its use and renewal."""
+    """A grant of an admitted bundle; `not_after` bounds its use and renewal, `issued_at` is when it was sealed."""
 
     grant: Grant
     not_after: datetime
+    issued_at: datetime
 
 
 class MachineSource(Struct, frozen=True, kw_only=True):
@@ -24,7 +25,7 @@ class MachineSource(Struct, frozen=True, kw_only=True):
 
 Source = GrantSource | MachineSource
 
-ABSENCE_CODES = frozenset({"no-identity", "no-role"})
+ABSENCE_CODES = frozenset({"no-identity", "no-role", "no-service-account"})
 
 
 class Failure(Struct, frozen=True, kw_only=True):
@@ -60,9 +61,13 @@ class Track(Struct, frozen=True, kw_only=True):
             self.source.grant, AwsSessionGrant | GoogleAccessTokenGrant | EnvironmentGrant
         )
 
+    def attempted(self, now: datetime) -> bool:
+        """Tell whether it is fetched at all: not what is in the grant itself, and nothing after the bundle's end."""
+        return self.fetched and not self._ended(now)
+
     def seconds_until_due(self, now: datetime, monotonic: float) -> float:
-        """Return the wait until the next attempt; infinite for what is never fetched, and after the bundle's end."""
-        if not self.fetched or self._ended(now):
+        """Return the wait until the next attempt; infinite for what is not `attempted`."""
+        if not self.attempted(now):
             return float("inf")
         if self.retry_at is not None:
             return self.retry_at - monotonic
@@ -70,16 +75,22 @@ class Track(Struct, frozen=True, kw_only=True):
             return (self.renew_at - now).total_seconds()
         return 0.0
 
-    def without_expired(self, now: datetime) -> "Track":
-        """Return the track as it stands at `now`: what has expired is no longer held, and a failure says so."""
-        if self.held is None or self.held.expires_at is None or now < self.held.expires_at:
+    def as_of(self, now: datetime) -> "Track":
+        """Return the track as it stands at `now`: what has expired is no longer held, and a failure says so.
+
+        What is in the grant itself is held again where a clock that was ahead has been set right.
+        """
+        if self.held is None and not self.fetched:
+            again = held_from(self.source, now)
+            return self if expired(again, now) else Track(source=self.source, held=again, tried=True)
+        if self.held is None or not expired(self.held, now):
             return self
         if self._ended(now):
             code, message = "not-after", "the bundle's not_after has passed"
         else:
             code, message = "expired", "the credentials expired"
         hint = "" if self.fetched else "only the sender can renew these: deliver a new bundle"
-        failure = self.failure or Failure(code=code, message=message, hint=hint, at=self.held.expires_at)
+        failure = self.failure or Failure(code=code, message=message, hint=hint, at=self.held.expires_at or now)
         return structs.replace(self, held=None, failure=failure)
 
     def obtained(self, held: Held, *, lead: timedelta, jitter: float) -> "Track":
@@ -107,11 +118,18 @@ def begin(source: Source, now: datetime) -> Track:
     track = Track(source=source)
     if isinstance(source, MachineSource) or track.fetched:
         return track
-    return Track(source=source, held=held_from(source, now), tried=True).without_expired(now)
+    return Track(source=source, held=held_from(source, now), tried=True).as_of(now)
 
 
-def held_from(source: GrantSource, now: datetime) -> Held:
-    """Return what a grant holds that carries its credentials itself."""
+def expired(held: Held, now: datetime) -> bool:
+    """Tell whether what is held may no longer be handed out."""
+    return held.expires_at is not None and now >= held.expires_at
+
+
+def held_from(source: Source, now: datetime) -> Held:
+    """Return what a grant holds that carries its credentials itself. Its life is counted from its sealing on."""
+    if isinstance(source, MachineSource):
+        raise TypeError("the machine's own identity has to be fetched")
     grant = source.grant
     principal = ""
     credentials: AwsCredentials | GoogleToken | Variables
@@ -129,7 +147,7 @@ def held_from(source: GrantSource, now: datetime) -> Held:
         credentials=credentials,
         origin=Origin.BUNDLE,
         principal=principal,
-        obtained_at=now,
+        obtained_at=min(source.issued_at, now),
         expires_at=earliest(own_expiry, source.not_after),
     )
 

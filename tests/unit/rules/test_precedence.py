@@ -27,7 +27,7 @@ ROWS: dict[str, tuple[dict[str, object], tuple[Decision, Decision, Decision]]] =
     ),
     "unavailable, while something else is held": (
         {"statement": Statement.UNAVAILABLE, "holds": True},
-        (KEPT_AS_IT_IS, KEPT_AS_IT_IS, KEPT_AS_IT_IS),
+        (KEPT_AS_IT_IS, MACHINE_LOUDLY, KEPT_AS_IT_IS),
     ),
     "unavailable, and the earlier grant is lost": (
         {"statement": Statement.UNAVAILABLE, "earlier_grant": True, "grant_lost": True},

@@ -1,0 +1,323 @@
+"""A machine in memory: the real custody, intake, keepers and sealed bundles; clock and cloud are the test's.
+
+Nothing here waits for real time, reads a file or opens a socket.
+"""
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, Self
+
+from msgspec import structs
+
+from credagent import log
+from credagent.bundle.keys import Kem, RecipientPrivateKey, SenderPrivateKey
+from credagent.bundle.letter import (
+    SLOT_OF_GRANT,
+    AwsAssumeRoleGrant,
+    AwsSessionGrant,
+    Bundle,
+    EnvironmentGrant,
+    GoogleAccessTokenGrant,
+    Grant,
+)
+from credagent.bundle.sealing import new_bundle_id, seal
+from credagent.bundle.times import microseconds_of
+from credagent.channels.archive import Kept
+from credagent.channels.channel import Content
+from credagent.channels.intake import Intake
+from credagent.channels.keyring import Keyring
+from credagent.credentials import AwsCredentials, Held, Slot, SlotContent, Statement, Variables
+from credagent.custody import Custody, Rules, SlotRules, origin_of
+from credagent.errors import CredagentError, OutputError, Unavailable
+from credagent.rules.admission import Policy
+from credagent.rules.precedence import Fallback
+from credagent.secret import Secret
+from credagent.sources.fetching import Bounds
+from credagent.store import Store
+from tests.scenario.clock import FakeClock
+from tests.scenario.cloud import CloudInMemory
+
+START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+HOUR = 3600.0
+AUDIENCE = "lab"
+ROLE = "arn:aws:iam::123456789012:role/reader"
+ALICE, BOB = SenderPrivateKey(bytes([1]) * 32), SenderPrivateKey(bytes([2]) * 32)
+MACHINE = RecipientPrivateKey(Kem.X25519, bytes([3]) * 32)
+ANOTHER_MACHINE = RecipientPrivateKey(Kem.X25519, bytes([4]) * 32)
+
+Said = Grant | Statement
+
+
+class Disk:
+    """What survives a restart. `full`: nothing more can be kept."""
+
+    def __init__(self) -> None:
+        self.kept = Kept()
+        self.full = False
+
+    def load(self) -> Kept:
+        return self.kept
+
+    def save(self, kept: Kept) -> None:
+        if self.full:
+            raise OutputError("cannot-write", "no space left on device", what="state", hint="free some space")
+        self.kept = kept
+
+
+class World:
+    """One machine, from its first start on. Every method that takes time lets the keepers run."""
+
+    def __init__(
+        self,
+        *,
+        fallback: Fallback = Fallback.ABSENT,
+        required: bool = False,
+        bundle_required: bool = False,
+        fetch: Callable[["World"], Any] | None = None,
+        google_off: bool = False,
+        start: datetime = START,
+    ) -> None:
+        """The machine has an AWS and a Google identity unless the test takes them away."""
+        self.clock = FakeClock(start)
+        self.disk = Disk()
+        self.cloud = CloudInMemory(self.clock)
+        self.bounds = Bounds(assumable_roles=(ROLE,))
+        self.policy = Policy(audience=AUDIENCE, trusted_senders=frozenset({ALICE.public_key.raw, BOB.public_key.raw}))
+        self.rules = rules(fallback, required=required, bundle_required=bundle_required, google_off=google_off)
+        self.keyring = Keyring(openers=(MACHINE,), own=MACHINE, own_ids=frozenset({MACHINE.recipient_id}))
+        self.file: Content = None
+        self.shared = False
+        self._fetch = fetch(self) if fetch is not None else self.cloud
+        self._numbers: dict[str, int] = {}
+        self._loop = asyncio.new_event_loop()
+        self._tasks: list[asyncio.Task[None]] = []
+        self.custody: Custody
+
+    # ---- the agent's life
+
+    def start(self, *, patient: bool = True) -> Self:
+        """Start the agent as the daemon does. Impatient tests look before the first attempts are over."""
+        intake = Intake(
+            policy=self.policy, keyring=self.keyring, clock=self.clock, load=self.disk.load, save=self.disk.save
+        )
+        store = Store(self.custody.store.current.generation if hasattr(self, "custody") else 0)
+        self.cloud.bounds = self.bounds
+        self.custody = Custody(self.rules, intake=intake, store=store, clock=self.clock, fetch=self._fetch)
+        self.sets = [store.current]
+        store.listen(lambda _, new: self.sets.append(new))
+        self._resolve()
+        self._tasks = [self._loop.create_task(keeper.run()) for keeper in self.custody.keepers.values()]
+        if patient:
+            self.settle()
+        return self
+
+    def stop(self) -> None:
+        """End as a killed process does."""
+        for task in asyncio.all_tasks(self._loop):
+            task.cancel()
+        self.settle()
+        self.clock.forget()
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
+    def reload(self, *, fallback: Fallback | None = None, **policy: Any) -> None:
+        """Take another configuration, as SIGHUP makes the daemon do."""
+        self.policy = structs.replace(self.policy, **policy)
+        if fallback is not None:
+            self.rules = rules(fallback)
+        self.cloud.bounds = self.bounds
+        intake = self.custody.intake
+        intake.policy, intake.keyring = self.policy, self.keyring
+        self.custody.rules = self.rules
+        self.custody.refused_now.clear()
+        self._resolve()
+        self.settle()
+
+    def _resolve(self) -> None:
+        with self.custody.one_set():
+            self.custody.begin()
+            self.custody.offer(self.file, "file", shared=self.shared)
+
+    def close(self) -> None:
+        self.stop()
+        self._loop.close()
+
+    # ---- time
+
+    def settle(self) -> None:
+        """Let everything happen that needs no time."""
+        self._loop.run_until_complete(self.clock.let_run())
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass on all clocks."""
+        self._loop.run_until_complete(self.clock.advance(seconds))
+
+    def step_clock(self, seconds: float) -> None:
+        """Step the wall clock; no wait ends earlier for that."""
+        self.clock.step(seconds)
+
+    # ---- bundles
+
+    def bundle(
+        self,
+        aws: Said = Statement.DECLINED,
+        google: Said = Statement.DECLINED,
+        environment: Said = Statement.DECLINED,
+        *,
+        sender: SenderPrivateKey = ALICE,
+        audience: str = AUDIENCE,
+        lasts_s: float = 30 * 24 * HOUR,
+        issued_ago_s: float = 0.0,
+        recipient: RecipientPrivateKey = MACHINE,
+    ) -> str:
+        """Return a sealed bundle."""
+        said = {Slot.AWS: aws, Slot.GOOGLE: google, Slot.ENVIRONMENT: environment}
+        issued_at = self.clock.now() - timedelta(seconds=issued_ago_s)
+        number = max(microseconds_of(issued_at), self._numbers.get(sender.key_id, 0) + 1)
+        self._numbers[sender.key_id] = number
+        grants = tuple(grant for grant in said.values() if not isinstance(grant, Statement))
+        assert all(said[SLOT_OF_GRANT[type(grant)]] is grant for grant in grants)
+        bundle = Bundle(
+            bundle_id=new_bundle_id(),
+            sequence=number,
+            audience=audience,
+            issued_at=issued_at,
+            not_after=min(issued_at + timedelta(seconds=lasts_s), last_end(grants)),
+            slots={slot: one if isinstance(one, Statement) else Statement.GRANTED for slot, one in said.items()},
+            grants=grants,
+        )
+        return seal(bundle, [recipient.public_key], sender)
+
+    def session(self, key: str = "ASIAALICE", lasts_s: float = HOUR) -> AwsSessionGrant:
+        """Return a grant of a session that ends after `lasts_s`."""
+        return AwsSessionGrant(
+            access_key_id=key,
+            secret_access_key=Secret(f"secret-of-{key}"),
+            session_token=Secret(f"token-of-{key}"),
+            expires_at=self.clock.now() + timedelta(seconds=lasts_s),
+        )
+
+    def long_term_key(self) -> AwsSessionGrant:
+        return AwsSessionGrant(access_key_id="AKIAALICE", secret_access_key=Secret("secret-of-AKIAALICE"))
+
+    def google_token(self, lasts_s: float = HOUR) -> GoogleAccessTokenGrant:
+        return GoogleAccessTokenGrant(
+            access_token=Secret("ya29.alice"), expires_at=self.clock.now() + timedelta(seconds=lasts_s)
+        )
+
+    def put(self, content: str | bytes | CredagentError | None) -> CredagentError | None:
+        """Replace the present content of the file channel; return why it is not in force."""
+        self.file = content.encode() if isinstance(content, str) else content
+        error = self.custody.offer(self.file, "file", shared=self.shared)
+        self.settle()
+        return error
+
+    def push(self, text: str) -> str:
+        """Deliver over the socket; return the outcome."""
+        try:
+            return self.custody.push(text, "socket").value
+        except CredagentError as error:
+            return error.code
+        finally:
+            self.settle()
+
+    def renew(self, slot: Slot = Slot.AWS) -> str:
+        """Ask for a renewal now, and return its outcome."""
+        return self._loop.run_until_complete(self.custody.keepers[slot].renew())
+
+    def begin_renewal(self, slot: Slot = Slot.AWS) -> "asyncio.Task[str]":
+        """Ask for a renewal, and do not wait for its outcome."""
+        task = self._loop.create_task(self.custody.keepers[slot].renew())
+        self.settle()
+        return task
+
+    # ---- what people and workers see
+
+    def content(self, slot: Slot = Slot.AWS) -> SlotContent:
+        return self.custody.present().content(slot)
+
+    def key(self, slot: Slot = Slot.AWS) -> str:
+        """Return what names the credentials that workers get now: an access key id, a token; empty for nothing."""
+        return name_of(self.content(slot))
+
+    def origin(self, slot: Slot = Slot.AWS) -> str:
+        return origin_of(self.content(slot))
+
+    @property
+    def generation(self) -> int:
+        return self.custody.store.current.generation
+
+    def failure_code(self, slot: Slot = Slot.AWS) -> str:
+        failure = self.custody.keepers[slot].failure
+        return failure.code if failure else ""
+
+    def failure_hint(self, slot: Slot = Slot.AWS) -> str:
+        failure = self.custody.keepers[slot].failure
+        return failure.hint if failure else ""
+
+
+def said(event: str, **fields: object) -> list[dict[str, Any]]:
+    """Return the fields of each event of that name that has these fields."""
+    found = [shown for _, name, shown in log._waiting if name == event]
+    return [shown for shown in found if all(shown.get(name) == value for name, value in fields.items())]
+
+
+def rules(
+    fallback: Fallback = Fallback.ABSENT,
+    *,
+    required: bool = False,
+    bundle_required: bool = False,
+    google_off: bool = False,
+) -> Rules:
+    """Return what a configuration says; `expect = "required"` makes the fallback `never`, as the configuration does."""
+    fallback = Fallback.NEVER if bundle_required else fallback
+    return Rules(
+        slots={
+            Slot.AWS: SlotRules(fallback=fallback, required=required, handover="environment"),
+            Slot.GOOGLE: SlotRules(fallback=fallback, handover="off" if google_off else "metadata"),
+            Slot.ENVIRONMENT: SlotRules(handover="environment"),
+        },
+        bundle_required=bundle_required,
+    )
+
+
+def role(**changes: Any) -> AwsAssumeRoleGrant:
+    """Return a grant of a role that the machine's configuration lists."""
+    return AwsAssumeRoleGrant(**{"role_arn": ROLE, **changes})
+
+
+def variables(**values: str) -> EnvironmentGrant:
+    return EnvironmentGrant(variables={name: Secret(value) for name, value in values.items()})
+
+
+def name_of(content: SlotContent) -> str:
+    """Return what tells one credential from another; empty for an empty slot."""
+    if not isinstance(content, Held):
+        return ""
+    match content.credentials:
+        case AwsCredentials(access_key_id=key):
+            return key
+        case Variables(values=values):
+            return ",".join(f"{name}={value.reveal()}" for name, value in sorted(values.items()))
+        case token:
+            return token.access_token.reveal()
+
+
+def last_end(grants: tuple[Grant, ...]) -> datetime:
+    """Return when the last credential ends; for ever where one renews itself or has no end, and where there is none."""
+    ends = [getattr(grant, "expires_at", None) for grant in grants]
+    known = [end for end in ends if end is not None]
+    return max(known) if known and len(known) == len(ends) else datetime.max.replace(tzinfo=UTC)
+
+
+def denied() -> Unavailable:
+    """Return a permanent refusal: the role was deleted."""
+    return Unavailable("access-denied", "STS denies it", hint="may this identity assume that role?", retry=False)
+
+
+def throttled() -> Unavailable:
+    """Return a passing failure."""
+    return Unavailable("throttled", "too many requests", hint="nothing to do")
