@@ -1,28 +1,39 @@
-"""`credagent deliver`: put a sealed bundle on a channel."""
+"""`credagent deliver`: put a sealed bundle on a channel, and say what became of it."""
 
 import argparse
 import sys
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING
 
-from credagent.errors import ConfigurationError, UsageError
+from credagent.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from credagent.config.channels import Target
 
 SUMMARY = "put a sealed bundle on a channel"
+EPILOG = """\
+targets:
+  file:PATH            renamed into place; for the agent's eyes only (0600)
+  socket[:PATH]        handed to the agent that runs here; its answer is shown
+  dask:ADDRESS         handed to every agent of a Dask cluster; their answers are shown
+  s3://… gs://…        written with your own identity (any size)
+  aws-ssm:NAME         likewise, in a parameter (at most 8 KiB, free up to 4 KiB)
+
+env, stdin, credential, ec2-user-data, gce-attribute and https are filled by whoever launches the machine or owns the
+server: deliver then says how, and whether the bundle fits.
+"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what `deliver` takes."""
     parser.add_argument("bundle", metavar="BUNDLE", help="the sealed bundle's file, - for standard input")
-    parser.add_argument("--to", required=True, metavar="TARGET", help="file:PATH, socket[:PATH], dask:ADDRESS")
+    parser.add_argument("--to", required=True, metavar="TARGET", help="where to put it (see below)")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Look at the bundle's form, then put it there."""
     from credagent.bundle import envelope
     from credagent.bundle.opening import verify_signature
-    from credagent.config.channels import parse_channel
+    from credagent.config import parse_channel
 
     target = parse_channel(arguments.to)
     parsed = envelope.parse(_read(arguments.bundle))
@@ -47,35 +58,31 @@ def _put(target: "Target", text: str) -> int:
 
     match target:
         case channels.FileChannel(path):
-            from credagent import files
-
-            # For the agent's eyes only; it runs as root or as the user who delivers.
-            files.write_private(path, f"{text}\n".encode())
-            print(f"written to {path}")
+            _write(path, text)
         case channels.SocketChannel(path):
             _push(path, text)
         case channels.DaskTarget(address):
             return _over_dask(address, text)
-        case channels.EnvironmentChannel() | channels.StdinChannel() | channels.CredentialChannel():
-            hint = "hand it to the process that starts the agent; deliver can write file:PATH, socket and dask:ADDRESS"
-            raise UsageError(
-                "not-a-target", "is filled by whoever starts the agent", what=channels.channel_text(target), hint=hint
-            )
-        case (
-            channels.Ec2UserDataChannel()
-            | channels.GceAttributeChannel()
-            | channels.HttpsChannel()
-            | channels.S3Channel()
-            | channels.GsChannel()
-            | channels.SsmChannel()
-        ):
-            hint = "write it with the cloud's own tool; deliver can write file:PATH, socket and dask:ADDRESS"
-            raise UsageError(
-                "not-a-target", "is not written by this version", what=channels.channel_text(target), hint=hint
-            )
+        case channels.S3Channel() | channels.GsChannel() | channels.SsmChannel():
+            from credagent.sender.delivering import to_cloud
+
+            notice = to_cloud(target, text)
+            print(f"written to {channels.channel_text(target)} ({len(text)} bytes)")
+            if notice:
+                print(f"credagent: note: {notice}", file=sys.stderr)
         case _:
-            assert_never(target)
+            from credagent.sender.delivering import by_hand
+
+            raise by_hand(target, text)
     return 0
+
+
+def _write(path: str, text: str) -> None:
+    from credagent import files
+
+    # For the agent's eyes only; it runs as root or as the user who delivers.
+    files.write_private(path, f"{text}\n".encode())
+    print(f"written to {path}")
 
 
 def _push(path: str, text: str) -> None:
