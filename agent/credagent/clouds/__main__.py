@@ -27,6 +27,7 @@ def main() -> int:
         hardening.bound_memory(MAX_ADDRESS_SPACE_BYTES)
     # The caller kills at the deadline; should it be dead itself, the kernel's alarm does. The default action of
     # SIGALRM needs no interpreter, so that a name server that hangs in C does not hold it up.
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.setitimer(signal.ITIMER_REAL, errand.deadline_s + 1)
 
     from credagent.clouds.dispatch import run

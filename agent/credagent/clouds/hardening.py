@@ -28,7 +28,9 @@ def die_with_parent() -> bool:
 
 def bound_memory(limit_bytes: int) -> None:
     """Let this process have so much address space and no more: an SDK reads an answer of any length."""
-    resource.setrlimit(resource.RLIMIT_AS, (limit_bytes, limit_bytes))
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    if hard == resource.RLIM_INFINITY or hard > limit_bytes:  # a tighter limit that is there already stays
+        resource.setrlimit(resource.RLIMIT_AS, (limit_bytes, limit_bytes))
 
 
 def _prctl(option: int, argument: int) -> bool:
