@@ -1,0 +1,130 @@
+"""The five columns of the matrix, each for all rows at once, and what is to be concluded from the cloud's log."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from distributed import Client
+
+from tests.matrix import tasks
+from tests.matrix.machine import LONG_S, Machine
+
+COLUMNS = (
+    "first use",
+    "living object, 3 renewals",
+    "new object",
+    "restarted worker",
+    "agent away, living",
+    "away, new",
+)
+LIVING_S = 45.0
+AWAY_S = 60.0
+TASK_S = 120.0
+RENEWALS = 3
+
+YES, NO, AFTER_REFUSAL, FROZEN, HANGS = "yes", "NO", "after a refusal", "frozen", "hangs"
+FORWARDED = ("assume-role-", "impersonation-")
+REFUSED = (400, 401, 403)
+
+Cells = dict[str, dict[str, str]]
+
+
+class Columns:
+    """Measures one machine; `cells` and, for people who want to know why, `reasons`."""
+
+    def __init__(self, machine: Machine, client: Client, workers: Mapping[str, str]) -> None:
+        """Measure with one worker for each row."""
+        self._machine, self._client, self._workers = machine, client, workers
+        self.cells: Cells = {row: {} for row in workers}
+        self.reasons: dict[tuple[str, str], str] = {}
+        self.slid: dict[str, set[str]] = {}
+
+    def measure(self) -> None:
+        """Fill all columns."""
+        first, living, new, restarted, away_living, away_new = COLUMNS
+        self._once(first, tasks.first_use)
+        self._living(living)
+        self._once(new, tasks.new_object)
+        self._restart()
+        self._once(restarted, tasks.first_use)
+        self._away(away_living, away_new)
+
+    def _on_all(self, task: Callable[..., Any], *arguments: object) -> dict[str, Any]:
+        futures = {
+            row: self._client.submit(task, row, *arguments, workers=[worker], pure=False)
+            for row, worker in self._workers.items()
+        }
+        return {row: _result(future) for row, future in futures.items()}
+
+    def _once(self, column: str, task: Callable[[str], str]) -> None:
+        since = self._machine.cloud.last_seq()
+        for row, said in self._on_all(task).items():
+            calls = self._calls(row, since)
+            self._fill(row, column, YES if said == tasks.OK and calls else NO, said)
+
+    def _living(self, column: str) -> None:
+        since = self._machine.cloud.last_seq()
+        for row, outcomes in self._on_all(tasks.keep_reading, LIVING_S, 1.0).items():
+            calls = self._calls(row, since)
+            said = next((said for said in outcomes if said), "")
+            identities = {call["credential"] for call in calls if call["status"] < REFUSED[0]}
+            if said:
+                cell = NO
+            elif len(identities) <= RENEWALS:
+                cell = FROZEN
+            else:
+                cell = AFTER_REFUSAL if any(call["status"] in REFUSED for call in calls) else YES
+            self._fill(row, column, cell, said or f"{len(identities)} identities")
+
+    def _restart(self) -> None:
+        addresses = list(self._client.scheduler_info(n_workers=-1)["workers"])
+        before = self._client.run(tasks.process)
+        self._client.restart_workers(addresses, timeout=TASK_S)
+        self._client.wait_for_workers(len(addresses), timeout=TASK_S)
+        after = self._client.run(tasks.process)
+        if set(before.values()) & set(after.values()):
+            raise RuntimeError("a worker process was not restarted")
+
+    def _away(self, living: str, new: str) -> None:
+        """Take the agent away for a minute while credentials have an hour to live; fresh objects hold such ones."""
+        self._machine.lifetime(LONG_S)
+        self._machine.renew()
+        self._on_all(tasks.read_again)
+        self._on_all(tasks.first_use)
+        self._machine.stop_agent()
+        since = self._machine.cloud.last_seq()
+        for row, found in self._on_all(tasks.while_away, AWAY_S).items():
+            outcomes, said_new = found if isinstance(found, tuple) else ([str(found)], HANGS)
+            self._calls(row, since)
+            said = next((said for said in outcomes if said), "")
+            self._fill(row, living, NO if said else YES, said)
+            cell = {"": YES, HANGS: HANGS}.get(said_new, NO)
+            self._fill(row, new, cell, said_new)
+        self._machine.start_agent()
+
+    def _calls(self, row: str, since: int) -> list[dict[str, Any]]:
+        """Return a row's calls; one with another identity than a forwarded one is what must never be seen."""
+        calls = self._machine.used(row, since)
+        own = {str(call["credential"]) for call in calls if not str(call["credential"]).startswith(FORWARDED)}
+        if own:
+            self.slid[row] = self.slid.get(row, set()) | own
+        return calls
+
+    def _fill(self, row: str, column: str, cell: str, reason: str) -> None:
+        self.cells[row][column] = cell
+        self.reasons[row, column] = reason
+
+
+def _result(future: Any) -> Any:
+    try:
+        return future.result(timeout=TASK_S + LIVING_S)
+    except Exception as error:  # noqa: BLE001  how it ended is the result
+        return f"{type(error).__name__}: {error}"[:300]
+
+
+def table(cells: Cells) -> str:
+    """Return the matrix as a table in Markdown."""
+    head = ["| library | " + " | ".join(COLUMNS) + " |", "|---|" + "---|" * len(COLUMNS)]
+    rows = [
+        f"| {row} | " + " | ".join(found.get(column, "") for column in COLUMNS) + " |" for row, found in cells.items()
+    ]
+    return "\n".join([*head, *rows])

@@ -1,0 +1,44 @@
+"""What is documented, cell by cell, in the order of `columns.COLUMNS`. `A or B`: a race decides; either is right."""
+
+from tests.matrix.columns import AFTER_REFUSAL, HANGS, NO, YES
+
+ALL = (YES,) * 6
+KEEPS = (YES, YES, YES, YES, YES, f"{NO} or {HANGS}")
+ASKS_ALWAYS = (YES, YES, YES, YES, NO, f"{NO} or {HANGS}")
+FREEZES = (YES, NO, YES, YES, YES, YES)
+
+EXPECTED: dict[str, dict[str, tuple[str, ...]]] = {
+    "endpoint": {
+        "boto3 own": KEEPS,
+        "boto3 default": KEEPS,
+        "aiobotocore": KEEPS,
+        "s3fs": KEEPS,
+        "pyarrow S3": KEEPS,
+        "dask.dataframe": ASKS_ALWAYS,
+        "polars": KEEPS,
+        "deltalake": KEEPS,
+        "obstore S3": KEEPS,
+        "duckdb": (YES, AFTER_REFUSAL, YES, YES, YES, f"{NO} or {HANGS}"),
+        "rasterio": KEEPS,
+        "awscli": ASKS_ALWAYS,
+        "google-auth": KEEPS,
+        "google-cloud-storage": KEEPS,
+        "gcsfs": KEEPS,
+        "pyarrow GCS": KEEPS,
+        "obstore GCS": KEEPS,
+    },
+    "environment": {
+        "boto3 own": ALL,
+        "boto3 default": ALL,
+        "aiobotocore": ALL,
+        "s3fs": ALL,
+        "pyarrow S3": ALL,
+        "dask.dataframe": ALL,
+        "polars": (YES, AFTER_REFUSAL, YES, YES, YES, YES),
+        "deltalake": FREEZES,
+        "obstore S3": FREEZES,
+        "duckdb": (YES, AFTER_REFUSAL, YES, YES, YES, YES),
+        "rasterio": ALL,
+        "awscli": ALL,
+    },
+}
