@@ -1,0 +1,53 @@
+"""A machine is its key; processes come and go."""
+
+from credagent.bundle.keys import RecipientPrivateKey, RecipientPublicKey
+from credagent.sender.forwarding.reports import Report
+from credagent.sender.forwarding.roster import DISTRUSTED, Roster
+
+ONE, TWO = (RecipientPrivateKey.generate().public_key for _ in range(2))
+
+
+def report(address: str, key: RecipientPublicKey | None, fault: str = "") -> Report:
+    return Report(address=address, host="h", key=key, fault=fault)
+
+
+def test_eight_workers_on_one_machine_are_one_recipient() -> None:
+    roster = Roster()
+    machines = {id(roster.note(report(f"w{number}", ONE))) for number in range(8)}
+    assert len(machines) == len(roster.machines) == 1
+    assert roster.machines[ONE.line].addresses == {f"w{number}" for number in range(8)}
+
+
+def test_a_worker_whose_machine_has_another_key_now_speaks_for_the_other() -> None:
+    roster = Roster()
+    roster.note(report("w", ONE))
+    roster.note(report("w", TWO))
+    roster.keep_only({"w"})
+    assert list(roster.machines) == [TWO.line]
+
+
+def test_who_is_gone_is_forgotten() -> None:
+    roster = Roster()
+    roster.note(report("a", ONE))
+    roster.note(report("b", None, "no-agent"))
+    assert roster.unknown({"a", "b", "c"}) == {"c"}
+    roster.keep_only({"c"})
+    assert (roster.machines, roster.faults) == ({}, {})
+
+
+def test_an_agent_that_came_up_is_no_fault_any_more() -> None:
+    roster = Roster()
+    assert roster.note(report("a", None, "no-agent")) is None
+    roster.note(report("a", ONE))
+    assert not roster.faults
+
+
+def test_behind_is_who_is_trusted_and_has_not_confirmed() -> None:
+    roster = Roster()
+    one, two = roster.note(report("a", ONE)), roster.note(report("b", TWO))
+    assert one is not None
+    assert two is not None
+    assert roster.behind(1) == [one, two]
+    one.edition, two.state = 1, DISTRUSTED
+    assert roster.behind(1) == []
+    assert roster.behind(2) == [one]

@@ -1,0 +1,76 @@
+"""Whose key is sealed to: the caller's word, verified TLS, or an explicit choice; nothing else."""
+
+import ssl
+from typing import Any
+
+import pytest
+
+from credagent.bundle.keys import RecipientPrivateKey
+from credagent.errors import UsageError
+from credagent.sender.forwarding import trust
+from credagent.sender.forwarding.reports import Report
+from credagent.sender.forwarding.trust import FirstUse, Ground
+from credagent.sender.options import Options
+
+VERIFYING = ssl.create_default_context()
+BLIND = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+BLIND.check_hostname = False
+BLIND.verify_mode = ssl.CERT_NONE
+
+
+def report(host: str) -> Report:
+    return Report(address=f"tcp://{host}:1", host=host, key=RecipientPrivateKey.generate().public_key)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"pinned": True}, Ground.PINNED),
+        ({"pinned": True, "scheme": "tls", "context": VERIFYING}, Ground.PINNED),
+        ({"scheme": "tls", "context": VERIFYING}, Ground.TLS),
+        ({"trust": "any"}, Ground.ANY),
+        ({"trust": "first-use", "scheme": "tls", "context": VERIFYING}, Ground.FIRST_USE),
+    ],
+)
+def test_there_is_one_ground(given: dict[str, Any], expected: Ground) -> None:
+    assert trust.ground(**{"pinned": False, "trust": None, "scheme": "tcp", "context": None, **given}) is expected
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{}, {"scheme": "tls", "context": BLIND}, {"trust": "yes"}, {"pinned": True, "trust": "any"}],
+)
+def test_without_ground_nothing_is_sent(given: dict[str, Any]) -> None:
+    with pytest.raises(UsageError):
+        trust.ground(**{"pinned": False, "trust": None, "scheme": "tcp", "context": None, **given})
+
+
+@pytest.mark.parametrize(
+    "lasting",
+    [
+        {"assume_role": "arn:aws:iam::123456789012:role/r"},
+        {"impersonate": "a@p.iam.gserviceaccount.com"},
+        {"allow_refresh_token": True},
+        {"allow_long_term": True},
+    ],
+)
+@pytest.mark.parametrize("ground", [Ground.TLS, Ground.FIRST_USE, Ground.ANY])
+def test_what_outlives_a_mistake_goes_to_named_recipients_only(lasting: dict[str, Any], ground: Ground) -> None:
+    options = Options(audience="c", **lasting)
+    trust.demand_pinned(options, Ground.PINNED)
+    with pytest.raises(UsageError):
+        trust.demand_pinned(options, ground)
+
+
+def test_first_use_ends() -> None:
+    first, later = report("a"), report("b")
+    memory = FirstUse(known={})
+    assert first.key is not None
+    assert later.key is not None
+    assert memory.judge(first, first.key).trusted
+    memory.closed = True
+    assert memory.judge(first, first.key).trusted
+    assert memory.judge(later, later.key).code == "joined-later"
+    changed = report("a")
+    assert changed.key is not None
+    assert memory.judge(changed, changed.key).code == "key-changed"
