@@ -30,11 +30,11 @@ class FakeClock:
             return True
         timer = asyncio.get_running_loop().create_future()
         self._waiting.append((self._monotonic + seconds, timer))
-        event._waiters.append(timer)  # type: ignore[attr-defined]  # a task for each wait would triple the time
+        event._waiters.append(timer)  # a task for each wait would triple the time
         try:
             await timer
         finally:
-            event._waiters.remove(timer)  # type: ignore[attr-defined]
+            event._waiters.remove(timer)
         return event.is_set()
 
     async def sleep(self, seconds: float) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 from datetime import datetime, timedelta
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from credagent.bundle.letter import KIND_OF_GRANT
 from credagent.clock import Clock
@@ -56,7 +56,9 @@ class CloudInMemory:
                 await self.gate.wait()
             if kind in self.failing:
                 raise self.failing[kind]
-            return self.same_token or self._issue(kind, number)
+            if self.same_token is not None:
+                return structs.replace(self.same_token, obtained_at=self._clock.now())
+            return self._issue(kind, number)
         finally:
             self.at_once -= 1
 

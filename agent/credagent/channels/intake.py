@@ -90,7 +90,13 @@ class Intake:
         return self.admit(envelope, self.open(envelope), channel)
 
     def open(self, envelope: grammar.Envelope) -> opening.Opened:
-        """Open an examined envelope; with a key service this waits for it. Raises Refused or Unavailable."""
+        """Open an examined envelope; with a key service this waits for it. Raises Refused or Unavailable.
+
+        What is kept was opened before, and is not opened again unless its key was taken away.
+        """
+        known = self._opened.get(envelope.text)
+        if known is not None and known.recipient_id in {key.recipient_id for key in self.keyring.openers}:
+            return known
         return opening.open_by(envelope, self.keyring.openers)
 
     def examine(self, content: bytes | str) -> grammar.Envelope:
@@ -169,11 +175,8 @@ class Intake:
         )
 
     def _open_kept(self, envelope: grammar.Envelope) -> opening.Opened:
-        """Open what is kept, once for each key of ours: a key that was taken away opens nothing any more."""
-        known = self._opened.get(envelope.text)
-        if known is None or known.recipient_id not in {key.recipient_id for key in self.keyring.openers}:
-            known = self._opened[envelope.text] = self.open(envelope)
-        return known
+        opened = self._opened[envelope.text] = self.open(envelope)
+        return opened
 
     def _read_without_trust(self, text: str) -> Bundle | None:
         """Return what a bundle says that is not admitted: which slots it granted, so that they are closed."""
