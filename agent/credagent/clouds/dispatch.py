@@ -4,8 +4,8 @@ from importlib import import_module
 from typing import Any
 
 from credagent.clouds.failures import CloudFailure
-from credagent.clouds.requests import Reply, Request
-from credagent.clouds.wire import Errand
+from credagent.clouds.requests import Reply
+from credagent.clouds.wire import Errand, Request
 
 JOBS = {
     "AwsMachineIdentity": ("aws_machine", "the machine's AWS identity"),

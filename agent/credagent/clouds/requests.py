@@ -284,20 +284,3 @@ class ChannelPut(Asking[Stored], frozen=True, kw_only=True, tag="channel-put"):
     path: str
     region: str = ""
     identity: WhoseIdentity = "local"
-
-
-Request = (
-    AwsMachineIdentity
-    | AwsAssumeRole
-    | AwsCallerIdentity
-    | AwsLocalIdentity
-    | GoogleMachineToken
-    | GoogleAuthorizedUserToken
-    | GoogleImpersonate
-    | GoogleLocalToken
-    | GoogleLocalRefreshToken
-    | KmsDecrypt
-    | KmsEncrypt
-    | ChannelGet
-    | ChannelPut
-)

@@ -10,13 +10,39 @@ from msgspec import Struct
 
 from credagent.clouds.requests import (
     Asking,
+    AwsAssumeRole,
+    AwsCallerIdentity,
     AwsLocalIdentity,
+    AwsMachineIdentity,
+    ChannelGet,
+    ChannelPut,
+    GoogleAuthorizedUserToken,
+    GoogleImpersonate,
     GoogleLocalRefreshToken,
     GoogleLocalToken,
+    GoogleMachineToken,
+    KmsDecrypt,
+    KmsEncrypt,
     Reply,
-    Request,
 )
 from credagent.secret import Secret
+
+Request = (
+    AwsMachineIdentity
+    | AwsAssumeRole
+    | AwsCallerIdentity
+    | AwsLocalIdentity
+    | GoogleMachineToken
+    | GoogleAuthorizedUserToken
+    | GoogleImpersonate
+    | GoogleLocalToken
+    | GoogleLocalRefreshToken
+    | KmsDecrypt
+    | KmsEncrypt
+    | ChannelGet
+    | ChannelPut
+)
+"""Everything that may be asked, for decoding."""
 
 LOCAL_REQUESTS = (AwsLocalIdentity, GoogleLocalToken, GoogleLocalRefreshToken)
 """Requests about the user's own identity: these, and only these, see the user's files and variables."""

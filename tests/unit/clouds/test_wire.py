@@ -15,7 +15,7 @@ SESSION = AwsCredentials(
 )
 TOKEN = GoogleToken(access_token=Secret("ya29"), expires_at=NOON, scopes=("a",))
 
-REQUESTS: tuple[requests.Request, ...] = (
+REQUESTS: tuple[wire.Request, ...] = (
     requests.AwsMachineIdentity(which="container", region="eu-west-1", ask_principal=False),
     requests.AwsAssumeRole(role_arn="arn:aws:iam::1:role/r", tags={"a": "b"}, session=SESSION),
     requests.AwsAssumeRole(role_arn="arn:aws:iam::1:role/r"),
@@ -55,7 +55,7 @@ REPLIES: tuple[requests.Reply, ...] = (
 
 
 @pytest.mark.parametrize("request_", REQUESTS, ids=lambda request: type(request).__name__)
-def test_a_request_arrives_as_it_was_sent(request_: requests.Request) -> None:
+def test_a_request_arrives_as_it_was_sent(request_: wire.Request) -> None:
     errand = wire.decode_errand(wire.encode_errand(request_, 1.5))
     assert errand.request == request_
     assert errand.deadline_s == 1.5
