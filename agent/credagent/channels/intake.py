@@ -58,31 +58,27 @@ class Intake:
         return self.withheld is not None and self.withheld.code == Failure.UNTRUSTED_SENDER.value
 
     def restore(self) -> None:
-        """Re-admit what was in force before the start, or before the configuration changed."""
-        self.in_force, self.earlier, self.cut_off = None, {}, frozenset()
-        self.withheld, self.withheld_bundle = None, None
-        if self._kept.bundle is None:
-            return
-        try:
-            self.in_force = self._reopened(self._kept.bundle, self._kept.channel)
-        except (Refused, Unavailable) as error:
-            self.withheld = error
-            if isinstance(error, Refused):
-                self.withheld_bundle = self._read_without_trust(self._kept.bundle)
-            log.warning("bundle_in_force_withheld", code=error.code, why=error.why)
-            return
-        self._restore_earlier()
+        """Re-admit what was in force before the start, or before the configuration changed.
 
-    def _restore_earlier(self) -> None:
-        earlier, cut_off = {}, set()
-        for slot, text in self._kept.earlier.items():
+        With a key service this waits, in a thread of its own: until it is known what is in force, all stays as it was.
+        """
+        kept = self._kept
+        in_force, earlier, withheld, said, cut_off = None, {}, None, None, set()
+        try:
+            in_force = self._reopened(kept.bundle, kept.channel) if kept.bundle is not None else None
+        except (Refused, Unavailable) as error:
+            log.warning("bundle_in_force_withheld", code=error.code, why=error.why)
+            withheld = error
+            said = self._read_without_trust(kept.bundle) if isinstance(error, Refused) else None
+        for slot, text in kept.earlier.items() if in_force is not None else ():
             try:
-                earlier[slot] = self._reopened(text, self._kept.channel)
+                earlier[slot] = self._reopened(text, kept.channel)
             except (Refused, Unavailable) as error:
                 log.warning("earlier_bundle_withheld", slot=slot.value, code=error.code, why=error.why)
                 if error.code == Failure.UNTRUSTED_SENDER.value:
                     cut_off.add(slot)
-        self.earlier, self.cut_off = earlier, frozenset(cut_off)
+        self.in_force, self.earlier, self.cut_off = in_force, earlier, frozenset(cut_off)
+        self.withheld, self.withheld_bundle = withheld, said
 
     def take(self, content: bytes | str, channel: str) -> Standing:
         """Admit what a channel brought. Raises Refused, Unavailable (a key service) or OutputError (cannot be kept)."""
@@ -178,10 +174,10 @@ class Intake:
         opened = self._opened[envelope.text] = self.open(envelope)
         return opened
 
-    def _read_without_trust(self, text: str) -> Bundle | None:
+    def _read_without_trust(self, text: str | None) -> Bundle | None:
         """Return what a bundle says that is not admitted: which slots it granted, so that they are closed."""
         try:
-            return self._open_kept(grammar.parse(text)).bundle
+            return self._open_kept(grammar.parse(text or "")).bundle
         except (Refused, Unavailable):
             return None
 

@@ -46,7 +46,7 @@ class Answers:
         """Return what workers see now."""
         required = frozenset(slot for slot, rules in self.custody.rules.slots.items() if rules.required)
         return self.handover.document(
-            self.custody.store.current,
+            self.custody.present(),
             settled=self.custody.settled,
             required=required,
             public_key=self.public_key or "",
@@ -58,7 +58,7 @@ class Answers:
 
     def credential_process(self) -> dict[str, object] | None:
         """Return the AWS `credential_process` document, None for an empty slot."""
-        return self.handover.credential_process(self.custody.store.current)
+        return self.handover.credential_process(self.custody.present())
 
     async def renew(self, slot: Slot | None) -> dict[str, Any]:
         """Try to renew one slot, or all."""
@@ -98,7 +98,7 @@ class Answers:
         return Snapshot(
             now=self._clock.now(),
             since=self._since,
-            generation=custody.store.current.generation,
+            generation=custody.present().generation,
             audience=self.config.agent.audience,
             public_key=self.public_key,
             slots={slot: self._slot(slot) for slot in Slot},
