@@ -35,6 +35,10 @@ class Listening:
     admitted: frozenset[int] = frozenset({0})
     outcomes: Counter[str] = field(default_factory=Counter)
 
+    def count(self, face: str, outcome: str) -> None:
+        """Count one answer."""
+        self.outcomes[f"{face} {outcome}"] += 1
+
     def request(self, path: str = PATH, *, method: str = "GET", host: str = "", **headers: str) -> bytes:
         """Return a request with everything that is demanded, and with `headers` in place or in addition."""
         named = {"Host": host or f"127.0.0.1:{self.port}", "Authorization": TOKEN, "Metadata-Flavor": "Google"}
@@ -78,7 +82,7 @@ def listening(*, admitted: frozenset[int] = frozenset({0})) -> Iterator[Listenin
             source=lambda: house.current,
             now=lambda: datetime.now(UTC),
             admits=lambda uid: uid in house.admitted,
-            count=lambda face, outcome: house.outcomes.update([f"{face} {outcome}"]),
+            count=house.count,
             token=Secret(TOKEN),
             google=True,
         )

@@ -10,20 +10,24 @@ from msgspec import Struct
 
 HEAD_LIMIT_BYTES = 8 * 1024  # a bearer token and an SDK's boastful User-Agent need less than 2 KiB
 BODY_LIMIT_BYTES = 4 * 1024  # nobody has anything to say in a body; google-auth may POST an empty one
-FORWARDED = (b"forwarded", b"via", b"x-real-ip")
+FORWARDED = frozenset({b"forwarded", b"via", b"x-real-ip"})
 FORWARDED_PREFIX = b"x-forwarded-"
 # Two different values of these, and two programs may read two different requests.
 SINGULAR = frozenset({b"host", b"authorization", b"metadata-flavor", b"content-length", b"transfer-encoding"})
 
 
 class Request(Struct, frozen=True):
-    """One request; header names in lower case. `last`: the connection ends with its answer."""
+    """One request; header names in lower case. `last`: the connection ends with its answer.
+
+    `forwarded`: somebody passed it on for somebody else, as no SDK does and a deceived proxy would.
+    """
 
     method: bytes
     path: str
     query: str
     headers: Mapping[bytes, bytes]
-    last: bool
+    last: bool = False
+    forwarded: bool = False
 
     def __repr__(self) -> str:
         """Show what was asked, never a header: one of them is a token."""
@@ -78,6 +82,7 @@ class RequestReader:
         self._head_bytes = 0
         self._body_bytes = 0
         self._head_complete = False
+        self._forwarded = False
 
     def on_message_begin(self) -> None:
         """Start a request (called by llhttp)."""
@@ -96,6 +101,8 @@ class RequestReader:
         self._head_bytes += len(name) + len(value) + 4
         if name in SINGULAR and name in self._headers:
             self.malformed = TWICE
+        if name in FORWARDED or name.startswith(FORWARDED_PREFIX):
+            self._forwarded = True
         self._headers[name] = value
 
     def on_headers_complete(self) -> None:
@@ -105,10 +112,10 @@ class RequestReader:
             self.malformed = TOO_LARGE_HEAD
         elif b"transfer-encoding" in self._headers:
             self.malformed = NO_LENGTH
-        elif int(self._headers.get(b"content-length", b"0")) > BODY_LIMIT_BYTES:  # llhttp has checked the digits
-            self.malformed = TOO_LARGE_BODY
         elif not self._target.startswith(b"/"):
             self.malformed = NOT_A_PATH
+        elif b"content-length" in self._headers and int(self._headers[b"content-length"]) > BODY_LIMIT_BYTES:
+            self.malformed = TOO_LARGE_BODY  # llhttp has checked that these are digits
 
     def on_message_complete(self) -> None:
         """Finish a request; after a refused one the rest is not listened to."""
@@ -119,9 +126,4 @@ class RequestReader:
         path, _, query = self._target.decode("latin-1").partition("?")
         parser = self._parser
         last = not parser.should_keep_alive() or parser.get_http_version() != "1.1"
-        self.requests.append(Request(parser.get_method(), path, query, self._headers, last))
-
-
-def forwarded(headers: Mapping[bytes, bytes]) -> bool:
-    """Tell whether somebody passed this request on for somebody else: no SDK does, a deceived proxy would."""
-    return any(name in FORWARDED or name.startswith(FORWARDED_PREFIX) for name in headers)
+        self.requests.append(Request(parser.get_method(), path, query, self._headers, last, self._forwarded))

@@ -15,7 +15,7 @@ from credagent.errors import PermissionRefused
 from credagent.handover.binding import BACKLOG
 from credagent.handover.connections import Callers
 from credagent.handover.http_answer import Answer, refusal
-from credagent.handover.http_request import Malformed, Request, RequestReader, forwarded
+from credagent.handover.http_request import Malformed, Request, RequestReader
 
 HEAD_DEADLINE_S = 5.0  # from a request's first byte to its last; a slow writer holds a connection no longer
 IDLE_DEADLINE_S = 75.0  # longer than the keep-alive of any SDK's pool
@@ -95,7 +95,7 @@ class Site:
         return refused
 
     def _refused(self, request: Request) -> Answer | None:
-        if forwarded(request.headers):
+        if request.forwarded:
             return FORWARDED_REQUEST
         if self._hosts is not None and request.headers.get(b"host", b"").lower() not in self._hosts:
             return WRONG_HOST  # a page in somebody's browser, whose name was made to point here
