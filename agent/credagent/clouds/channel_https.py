@@ -53,7 +53,10 @@ def _next(present: str, location: str, configured: str) -> str:
     """Return where a redirect leads, or raise `redirect-refused`."""
     if not location:
         raise CloudFailure("malformed-answer", "a redirect to nowhere")
-    url = urljoin(present, location)
+    try:
+        url = urljoin(present, location)
+    except ValueError as exc:
+        raise CloudFailure("redirect-refused", "not an address") from exc
     if _origin(url) != _origin(configured):
         _demand_elsewhere(url)
     return url
