@@ -1,0 +1,18 @@
+"""`make test-system`: install what is needed, build the packages, and run every case, each shown with its time."""
+
+import subprocess
+import sys
+
+from tests.system import images
+
+
+def main(arguments: list[str]) -> int:
+    """Prepare, then run pytest; arguments go to it."""
+    images.install_what_is_needed()
+    images.with_package(images.deb())
+    shown = ["-v", "--durations=0", "--durations-min=0", "-p", "no:cacheprovider"]
+    return subprocess.run([sys.executable, "-m", "pytest", "tests/system", *shown, *arguments], check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,87 @@
+"""Machines and containers for the system tests: made in order, ended in any case."""
+
+import os
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.system import images
+from tests.system.cloud import AUDIENCE, Cloud, Sender
+from tests.system.machine import Machine, Network, networked
+
+CONFIGURATION = """\
+[agent]
+audience = "{audience}"
+[bundle]
+trusted_senders = ["{sender}"]
+"""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give each case the time that a machine needs."""
+    for item in items:
+        item.add_marker(pytest.mark.timeout(300))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _root() -> None:
+    if os.geteuid() != 0:
+        pytest.exit("the system tests boot machines: run them as root", returncode=1)
+
+
+@pytest.fixture(scope="session")
+def sender(tmp_path_factory: pytest.TempPathFactory) -> Sender:
+    return Sender(tmp_path_factory.mktemp("sender"))
+
+
+@pytest.fixture
+def network() -> Iterator[Network]:
+    with networked(f"ca-{uuid.uuid4().hex[:8]}") as network:
+        yield network
+
+
+@pytest.fixture
+def cloud(network: Network, tmp_path: Path) -> Iterator[Cloud]:
+    with Cloud(network, tmp_path) as cloud:
+        yield cloud
+
+
+Make = Callable[..., Machine]
+
+
+@pytest.fixture
+def make(network: Network) -> Iterator[Make]:
+    """Make machines from an image, not booted."""
+    with ExitStack() as stack:
+
+        def _make(image: Path, *, bpf: bool = False) -> Machine:
+            folder = Path(tempfile.mkdtemp(prefix="m-", dir=images.FOLDER))
+            return stack.enter_context(Machine(image, folder, network, bpf=bpf))
+
+        yield _make
+
+
+@pytest.fixture
+def node(make: Make, sender: Sender) -> Machine:
+    """Return a machine with the package, configured to trust the sender; not booted."""
+    machine = make(images.with_package(images.deb()))
+    configure(machine, sender)
+    return machine
+
+
+@pytest.fixture
+def running(node: Machine) -> Machine:
+    """Return a booted machine whose agent is ready."""
+    node.boot()
+    node.run("systemctl", "enable", "--now", "credagent")
+    return node
+
+
+def configure(machine: Machine, sender: Sender, more: str = "") -> None:
+    """Write the configuration, as an administrator would."""
+    text = CONFIGURATION.format(audience=AUDIENCE, sender=sender.public_key) + more
+    (machine.root / "etc/credagent/config.toml").write_text(text)

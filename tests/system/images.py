@@ -1,0 +1,131 @@
+"""The file trees that machines and containers start from: a plain Debian, and one with Dask and the package in it.
+
+Made once into build/system, and again when what they are made of has changed.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "build" / "system"
+
+SUITE = "bookworm"
+PACKAGES = "systemd,systemd-sysv,dbus,python3,iproute2,procps,man-db"
+NEEDED = {  # command → Debian package
+    "systemd-nspawn": "systemd-container",
+    "debootstrap": "debootstrap",
+    "podman": "podman",
+    "runc": "runc",
+    "lintian": "lintian",
+    "ip": "iproute2",
+    "man": "man-db",
+}
+
+
+def install_what_is_needed() -> None:
+    """Install Debian's packages that these tests need, and say so."""
+    missing = sorted({package for command, package in NEEDED.items() if shutil.which(command) is None})
+    if missing:
+        print(f"installing Debian packages: {' '.join(missing)}", flush=True)
+        quiet = {"stdout": subprocess.DEVNULL, "env": os.environ | {"DEBIAN_FRONTEND": "noninteractive"}}
+        subprocess.run(["apt-get", "update", "-q"], check=True, **quiet)  # type: ignore[call-overload]
+        apt = ["apt-get", "install", "-yq", "--no-install-recommends", *missing]
+        subprocess.run(apt, check=True, **quiet)  # type: ignore[call-overload]
+
+
+def plain() -> Path:
+    """Return a Debian with systemd and Debian's Python."""
+    root = FOLDER / SUITE
+    if not (root / ".complete").exists():
+        print(f"making a Debian {SUITE} with debootstrap (about a minute)", flush=True)
+        shutil.rmtree(root, ignore_errors=True)
+        root.mkdir(parents=True)
+        with (FOLDER / "debootstrap.log").open("w") as log:
+            command = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", SUITE, str(root)]
+            subprocess.run(command, check=True, stdout=log, stderr=subprocess.STDOUT)
+        (root / ".complete").touch()
+    return root
+
+
+def with_dask() -> Path:
+    """Return the plain one, with a Dask of the user's own in /opt/dask and a user `dask`."""
+    root = FOLDER / "with-dask"
+    if not (root / ".complete").exists():
+        shutil.rmtree(root, ignore_errors=True)
+        _copy(plain(), root)
+        in_root(root, "useradd", "--system", "--create-home", "dask")
+        in_root(root, "/usr/bin/python3", "-m", "venv", "--without-pip", "/opt/dask")
+        (root / "opt/dask/bin/python3").unlink()
+        (root / "opt/dask/bin/python3").symlink_to("/usr/bin/python3.11")
+        print("installing Dask into it", flush=True)
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--python-version=3.11", "--only-binary=:all:"]
+        target = root / "opt/dask/lib/python3.11/site-packages"
+        subprocess.run([*command, f"--target={target}", "distributed", "boto3"], check=True)
+        (root / "opt/dask/bin/dask").write_text(_DASK)
+        (root / "opt/dask/bin/dask").chmod(0o755)
+        (root / "usr/local/bin/dask").symlink_to("/opt/dask/bin/dask")
+        (root / ".complete").touch()
+    return root
+
+
+def with_package(deb: Path) -> Path:
+    """Return the one with Dask, and `deb` installed in it by dpkg."""
+    root = FOLDER / "with-package"
+    made_of = f"{deb.name} {deb.stat().st_mtime_ns}"
+    if not (root / ".complete").exists() or (root / ".complete").read_text() != made_of:
+        shutil.rmtree(root, ignore_errors=True)
+        _copy(with_dask(), root)
+        shutil.copy(deb, root / "root" / deb.name)
+        in_root(root, "dpkg", "-i", f"/root/{deb.name}")
+        (root / ".complete").write_text(made_of)
+    return root
+
+
+def deb(version: str = "") -> Path:
+    """Return the package, built now where its sources are newer; `version` makes one that calls itself otherwise.
+
+    CREDAGENT_TEST_DEB names one that is built already.
+    """
+    if not version and (given := os.environ.get("CREDAGENT_TEST_DEB")):
+        return Path(given)
+    name = f"credagent_{version or '[0-9]*'}_*.deb"
+    folder = FOLDER / "packages" if version else ROOT / "dist"
+    found = sorted(folder.glob(name), key=lambda path: path.stat().st_mtime)
+    newest = max(p.stat().st_mtime for where in ("agent", "systemd", "packaging") for p in (ROOT / where).rglob("*.*"))
+    if found and found[-1].stat().st_mtime > newest:
+        return found[-1]
+    folder.mkdir(parents=True, exist_ok=True)
+    if version:
+        subprocess.run(
+            [ROOT / "packaging/deb/build", ROOT / "build/package-venv", ROOT / "dist", folder],
+            check=True,
+            env=os.environ | {"VERSION": version},
+            stdout=subprocess.DEVNULL,
+        )
+    else:
+        subprocess.run([ROOT / "packaging/build", "wheel", "worker", "deb"], check=True, stdout=subprocess.DEVNULL)
+    return max(folder.glob(name), key=lambda path: path.stat().st_mtime)
+
+
+def in_root(root: Path, *command: str) -> str:
+    """Run a command in a tree that is not booted: without network, with its own mounts and processes."""
+    unshared = ["unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", f"--root={root}"]
+    environ = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND": "noninteractive"}
+    done = subprocess.run([*unshared, *command], capture_output=True, text=True, env=environ, check=False)
+    assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def _copy(source: Path, target: Path) -> None:
+    subprocess.run(["cp", "-a", "--reflink=auto", source, target], check=True)
+    (target / ".complete").unlink()
+
+
+_DASK = """\
+#!/opt/dask/bin/python3
+from dask.__main__ import main
+main()
+"""
