@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import psutil
 import pytest
@@ -139,33 +139,28 @@ class Machine:
         self.process.send_signal(signal.SIGHUP)
         self.until(lambda: len(self.events("configuration_reloaded", "reload_failed")) > len(said))
 
+    def reload_quietly(self) -> None:
+        """Have the daemon read its configuration again, where it may be told not to say so."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGHUP)
+        time.sleep(1)
+
     def ask(self, op: str, **fields: object) -> dict[str, Any]:
         """Ask the agent one thing; empty where none is there."""
         try:
-            with self.connection() as (ask, _):
-                return ask({"op": op, **fields})
+            with self.connection() as agent:
+                return agent.ask(op, **fields)
         except (ConnectionError, FileNotFoundError, EOFError):
             return {}
 
     @contextmanager
-    def connection(self) -> Iterator[tuple[Callable[[Mapping[str, object]], dict[str, Any]], Callable[[], dict[str, Any]]]]:
-        """Give functions that ask, and that wait for the next line, on one connection."""
+    def connection(self) -> Iterator["Connection"]:
+        """Give a connection to the agent."""
         with socket.socket(socket.AF_UNIX) as client:
             client.settimeout(SOON_S)
             client.connect(str(self.socket))
             with client.makefile("rb") as answers:
-
-                def line() -> dict[str, Any]:
-                    answer = answers.readline()
-                    if not answer:
-                        raise EOFError
-                    return dict(json.loads(answer))
-
-                def ask(request: Mapping[str, object]) -> dict[str, Any]:
-                    client.sendall(json.dumps(request).encode() + b"\n")
-                    return line()
-
-                yield ask, line
+                yield Connection(client, answers)
 
     def status(self) -> dict[str, Any]:
         """Return the status document."""
@@ -217,6 +212,30 @@ class Machine:
         assert process is not None
         process.send_signal(number)
         return process.wait(SOON_S)
+
+
+class Connection:
+    """A conversation with the agent in lines of JSON."""
+
+    def __init__(self, client: socket.socket, answers: BinaryIO) -> None:
+        """Talk over a connected socket."""
+        self._client, self._answers = client, answers
+
+    def ask(self, op: str, **fields: object) -> dict[str, Any]:
+        """Ask, and return the next line."""
+        self.tell(op, **fields)
+        return self.hear()
+
+    def tell(self, op: str, **fields: object) -> None:
+        """Say what has no answer."""
+        self._client.sendall(json.dumps({"op": op, **fields}).encode() + b"\n")
+
+    def hear(self) -> dict[str, Any]:
+        """Wait for the next line. Raises EOFError at the end."""
+        answer = self._answers.readline()
+        if not answer:
+            raise EOFError
+        return dict(json.loads(answer))
 
 
 def letter(

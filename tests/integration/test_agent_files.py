@@ -23,13 +23,13 @@ IDLE_WAKES = 6  # the slots look at the clock now and then; a poll at 10 Hz woul
 def test_a_bundle_is_seen_within_100_ms_of_its_rename(machine: Machine) -> None:
     machine.start()
     taken = []
-    with machine.connection() as (ask, line):
-        ask({"op": "subscribe", "role": "worker"})
+    with machine.connection() as agent:
+        agent.ask("subscribe", role="worker")
         for number in range(TRIES):
             sealed = machine.sealed(letter(variables={"NUMBER": str(number)}))
             began = time.perf_counter()
             machine.put(sealed)
-            assert line()["environment"]["NUMBER"] == str(number)
+            assert agent.hear()["environment"]["NUMBER"] == str(number)
             taken.append((time.perf_counter() - began) * 1000)
     assert statistics.median(taken) < SEEN_MS, taken
 
@@ -91,6 +91,15 @@ def test_a_kubernetes_mount_that_swaps_its_link_is_seen(machine: Machine) -> Non
     (mount / "..data_tmp").symlink_to("..data-1")
     (mount / "..data_tmp").rename(mount / "..data")
     machine.until(lambda: machine.value() == "second")
+
+
+def test_a_file_that_is_written_in_place_is_not_judged_before_it_is_closed(machine: Machine) -> None:
+    machine.start()
+    with machine.inbox.open("w") as file:
+        time.sleep(0.3)
+        file.write(machine.sealed(letter()))
+    machine.until(lambda: machine.value() == CANARY)
+    assert machine.refusals() == []
 
 
 def test_content_that_vanishes_changes_nothing(machine: Machine) -> None:

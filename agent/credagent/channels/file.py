@@ -4,6 +4,7 @@ A file system that is changed from another machine (NFS) gives no events: there,
 """
 
 import os
+import stat
 from typing import TYPE_CHECKING
 
 from credagent import files
@@ -43,7 +44,8 @@ class FileChannel:
                 async for event in inotify:
                     if not complete or event.mask & (Mask.IGNORED | Mask.MOVE_SELF | Mask.Q_OVERFLOW):
                         break
-                    told = self._tell(arrived, told)
+                    if not (event.mask & Mask.CREATE and self._unwritten()):
+                        told = self._tell(arrived, told)
 
     def _tell(self, arrived: Arrived, told: Content) -> Content:
         """Tell the present content where it is another one: most events in the folder are of other files."""
@@ -51,6 +53,14 @@ class FileChannel:
         if isinstance(content, CredagentError) or content != told:
             arrived(content)
         return content
+
+    def _unwritten(self) -> bool:
+        """Tell whether somebody has just made the file and writes it in place: closing it will be an event too."""
+        try:
+            found = os.lstat(self._path)
+        except OSError:
+            return False
+        return stat.S_ISREG(found.st_mode) and found.st_size == 0
 
     def _watch(self, inotify: "Inotify", mask: "type[Mask]") -> bool:
         """Watch the file's folder, or the nearest folder that exists (False: watch again after its next event)."""

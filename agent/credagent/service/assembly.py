@@ -87,16 +87,21 @@ class Service:
             self.bound.append(agent_socket.bind(path))
 
     def reconfigure(self, config: Config) -> None:
-        """Go over to another configuration, keeping what is held where it still may be."""
+        """Go over to another configuration, keeping what is held where it still may be.
+
+        Raises CredagentError, and nothing has changed: all that can fail is made before any of it is used.
+        """
+        admission, policy = admission_of(config), policy_of(config)
+        keys = keyring_of(config, self.environ)
+        channels = pull_channels(config.bundle.channels, self.environ, region=config.aws.region)
         self.config = self.handover.config = config
-        self.handover.admission = admission_of(config)
+        self.handover.admission = admission
         self.fetch.reconfigure(config)
-        intake = self.custody.intake
-        intake.policy, intake.keyring = policy_of(config), keyring_of(config, self.environ)
-        self.custody.rules = rules_of(config)
-        self.channels = pull_channels(config.bundle.channels, self.environ, region=config.aws.region)
+        self.custody.intake.policy, self.custody.intake.keyring = policy, keys
+        self.custody.rules, self.channels = rules_of(config), channels
         self.custody.refused_now.clear()
         self.resolve()
+        self.handover.write(self.custody.store.current)  # the configuration says where to, and with which region
 
 
 class LazyFetcher:

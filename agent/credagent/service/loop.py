@@ -21,23 +21,15 @@ from credagent.service.answers import Answers
 from credagent.service.assembly import Service
 from credagent.service.following import Following
 
-Reread = Callable[[], Config]
-
-ONLY_BY_RESTART: dict[str, Callable[[Config], object]] = {
-    "agent.runtime_dir": lambda config: config.agent.runtime_dir,
-    "agent.state_dir": lambda config: config.agent.state_dir,
-    "endpoint.listen": lambda config: config.endpoint.listen,
-    "endpoint.metrics": lambda config: config.endpoint.metrics,
-    "aws.handover": lambda config: config.aws.handover,
-    "google.handover": lambda config: config.google.handover,
-}
+Reread = Callable[[Config], tuple[Config, list[str]]]
+"""Given the running configuration, returns the one to go over to, and the keys that wait for a restart."""
 
 
 class Loop:
     """A running service."""
 
     def __init__(self, service: Service, reread: Reread, *, ready: bool) -> None:
-        """Keep `service` going; `reread` returns the configuration as it stands at a reload.
+        """Keep `service` going; `reread` gives the configuration at a reload.
 
         `ready`: the service manager was told so already.
         """
@@ -85,8 +77,7 @@ class Loop:
         """Take the configuration as it stands now; a broken one is reported, and the old one stays."""
         notify.reloading(int(self.service.clock.monotonic() * 1_000_000))
         try:
-            config = self._reread()
-            late = [key for key, get in ONLY_BY_RESTART.items() if get(config) != get(self.service.config)]
+            config, late = self._reread(self.service.config)
             self.service.reconfigure(config)
         except CredagentError as error:
             self._reload_error = ("reload-failed",)
@@ -99,6 +90,7 @@ class Loop:
             for server in self._servers:
                 server.admission = admission
             self.following.follow(self.service.channels)
+            log.start(config.log.level, config.log.format)
             log.info("configuration_reloaded", needs_restart=late)
         self._told = (-1, False)
         self._changed()

@@ -19,12 +19,13 @@ def run(config_path: str | None, environ: Mapping[str, str]) -> int:
     import asyncio  # noqa: PLC0415  nobody waits for these any more
 
     from credagent.service.loop import Loop  # noqa: PLC0415
+    from credagent.service.reloading import reread  # noqa: PLC0415
 
     log.start(config.log.level, config.log.format)
     log.info("agent_started", audience=config.agent.audience, runtime_dir=config.agent.runtime_dir, ready=ready)
 
     async def live() -> None:
-        await Loop(service, lambda: configuration.load(config_path, environ), ready=ready).run()
+        await Loop(service, lambda running: reread(config_path, environ, running), ready=ready).run()
 
     asyncio.run(live())
     return 0
