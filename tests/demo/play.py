@@ -3,7 +3,6 @@
 import hashlib
 import os
 import signal
-import sys
 import time
 from functools import partial
 from typing import Any
@@ -13,15 +12,27 @@ from distributed import Client
 from credagent.rules.rendering import WITHDRAWN
 from tests.demo import tasks
 from tests.demo.account import Account
+from tests.demo.google import show_google
 from tests.demo.person import Person, bent
-from tests.demo.stage import BIN, Stage, clean_environment, credagent, start_cloud, status
+from tests.demo.stage import (
+    BIN,
+    Stage,
+    clean_environment,
+    credagent,
+    start_cloud,
+    start_scheduler,
+    start_worker,
+    status,
+    worker_environment,
+)
 
 AUDIENCE = "demo-cluster"
 SECRET_DATA = b"the private data"
 SESSION_S = 20
 RENEW_EVERY_S = 7.0
-LIVING_S = 26.0
-SCHEDULER = "tcp://127.0.0.1"
+LIVING_S = 22.0
+ROLE_S = 16.0
+ROLE = "arn:aws:iam::123456789012:role/{}"
 
 
 class Play:
@@ -32,7 +43,7 @@ class Play:
         self.stage, self.account = stage, account
         self.run_dir, self.state_dir = stage.folder / "run", stage.folder / "state"
         self.socket = str(self.run_dir / "agent.sock")
-        self.cloud, self.cloud_environ = start_cloud(stage)
+        self.cloud, self.cloud_environ, self.addresses = start_cloud(stage)
 
     def agent_environ(self) -> dict[str, str]:
         """The agent's machine has an instance profile."""
@@ -70,10 +81,12 @@ def play(stage: Stage, account: Account) -> None:
         _kill_a_worker(play_, client)
         _kill_the_agent(play_, client)
         person.leave()
+        _leave(play_, person, client)
         _decline(play_, person, client)
         _refuse(play_, person, client)
         _hand_over_a_token(play_, person, client)
         _withdraw(play_, person, client)
+        show_google(play_.stage, play_.account, play_.cloud, play_.addresses, client)
 
 
 def _set_up(play: Play) -> Person:
@@ -82,7 +95,7 @@ def _set_up(play: Play) -> Person:
     cloud.create_bucket(tasks.BUCKET)
     cloud.put_object(tasks.BUCKET, tasks.KEY, SECRET_DATA.decode())
     cloud.expire_after("sts", SESSION_S)
-    cloud.expire_after("imds", 3 * SESSION_S)
+    cloud.expire_after("imds", 15 * SESSION_S)
     laptop = {
         **clean_environment(),
         "HOME": str(stage.folder),
@@ -94,7 +107,8 @@ def _set_up(play: Play) -> Person:
     person = Person(stage.folder / "laptop", laptop, audience=AUDIENCE, inbox=play.run_dir / "inbox" / "bundle")
     (stage.folder / "config.toml").write_text(
         f'[agent]\naudience = "{AUDIENCE}"\nruntime_dir = "{play.run_dir}"\nstate_dir = "{play.state_dir}"\n'
-        f'[bundle]\ntrusted_senders = ["file:{person.public_key}"]\n[google]\nhandover = "off"\n'
+        f'[bundle]\ntrusted_senders = ["file:{person.public_key}"]\n'
+        f'[aws]\nassumable_roles = ["{ROLE.format("*")}"]\n[google]\nhandover = "off"\n'
     )
     play.start_agent()
     person.recipient = status(play.socket)["public_key"]
@@ -106,25 +120,12 @@ def _set_up(play: Play) -> Person:
 
 
 def _cluster(play: Play) -> Client:
-    path = credagent("worker-path", environ=clean_environment()).stdout.strip()
-    environ = {
-        **clean_environment(),
-        "HOME": str(play.stage.folder),
-        "AWS_ENDPOINT_URL_S3": play.cloud_environ["AWS_ENDPOINT_URL_S3"],
-        "CREDAGENT_SOCKET": play.socket,
-        "PYTHONPATH": f"{path}:{tasks.__file__.removesuffix('/tests/demo/tasks.py')}",
-        "DASK_DISTRIBUTED__WORKER__PRELOAD": '["credagent_worker"]',
-        "DASK_DISTRIBUTED__SCHEDULER__PRELOAD": '["credagent_worker"]',
-    }
-    dask = [sys.executable, "-m", "dask"]
-    file = play.stage.folder / "scheduler.json"
-    scheduler = [*dask, "scheduler", "--host", SCHEDULER, "--port", "0", "--no-dashboard"]
-    play.stage.start("scheduler", [*scheduler, "--scheduler-file", str(file)], environ)
+    environ = worker_environment(play.stage, play.socket)
+    environ["AWS_ENDPOINT_URL_S3"] = play.cloud_environ["AWS_ENDPOINT_URL_S3"]
+    file = start_scheduler(play.stage, environ)
     play.account.wait("the scheduler listens", file.exists, 30)
-    for number in (1, 2):
-        worker = [*dask, "worker", "--scheduler-file", str(file), "--nthreads", "1", "--no-dashboard"]
-        folder = ["--local-directory", str(play.stage.folder / f"scratch-{number}")]
-        play.stage.start(f"worker-{number}", [*worker, *folder], environ)
+    for name in ("worker-1", "worker-2"):
+        start_worker(play.stage, name, environ)
     client = Client(scheduler_file=str(file), timeout=30)
     play.account.wait("both workers are there", lambda: len(client.scheduler_info()["workers"]) == 2, 40)
     play.account.fact("a scheduler and two workers with nannies; the workers may not ask the metadata service")
@@ -210,6 +211,24 @@ def _subscribed(play: Play) -> int:
     return sum(one["generation"] == document["generation"] for one in document.get("workers", []))
 
 
+def _leave(play: Play, person: Person, client: Client) -> None:
+    play.account.step("The sender leaves; a role that a bundle lets the machine assume goes on renewing")
+    play.cloud.create_role("reader", trusts=["*:assumed-role/dask-node/*"])
+    person.put(person.seal("--aws", "none", "--assume-role", ROLE.format("reader")))
+    play.account.wait("the role was assumed", lambda: play.slot()["origin"] == "assumed-role", 20)
+    play.account.fact(f"the principal: {play.slot()['principal']}; the sender is gone")
+    since, until = play.cloud.last_seq(), time.monotonic() + ROLE_S
+    while time.monotonic() < until:
+        client.submit(tasks.read_object, tasks.BUCKET, tasks.KEY, pure=False).result(timeout=30)
+        play.account.progress(f"{until - time.monotonic():.0f} s to go")
+        time.sleep(0.5)
+    play.account.progress("")
+    calls = play.cloud.log("s3", "GetObject", since=since)
+    used = [name for name in play.cloud.ids_used("s3", "GetObject", since=since) if name.startswith("assume-role")]
+    play.account.require(all(call["code"] == "ok" for call in calls), f"{len(calls)} reads, none failed")
+    play.account.require(len(used) >= 3, f"{len(used)} sessions of the role behind them: {', '.join(used)}")
+
+
 def _decline(play: Play, person: Person, client: Client) -> None:
     play.account.step("The sender declines AWS: the instance profile takes over")
     person.put(person.seal("--aws", "none"))
@@ -224,7 +243,8 @@ def _refuse(play: Play, person: Person, client: Client) -> None:
     old = person.seal("--aws", "none")
     new = person.seal("--aws", "none")
     person.put(new)
-    play.account.wait("a bundle is in force", lambda: status(play.socket)["bundle"]["bundle_id"] in _id(new), 5)
+    shown = credagent("inspect", str(new), environ=clean_environment()).stdout
+    play.account.wait("the newer is in force", lambda: status(play.socket)["bundle"]["bundle_id"] in shown, 5)
     stranger = Person(play.stage.folder / "stranger", person.environ, audience=AUDIENCE, inbox=person.inbox)
     stranger.recipient = person.recipient
     foreign = stranger.seal("--aws", "none", "--env", "PLANTED", PLANTED="by a stranger")
@@ -237,15 +257,14 @@ def _refuse(play: Play, person: Person, client: Client) -> None:
         person.put(bundle)
         play.account.wait(f"the {name} bundle is refused", partial(_is_refused, play, code), 5)
         after = status(play.socket)
-        same = after["generation"] == before["generation"] and (
-            after["bundle"]["bundle_id"] == before["bundle"]["bundle_id"]
-        )
-        play.account.require(same, f"{name}: refused as {code}; generation {after['generation']} and the bundle stay")
+        play.account.require(_in_force(after) == _in_force(before), f"{name}: refused as {code}; nothing has changed")
     play.reads(client, play.cloud.last_seq())
 
 
-def _id(bundle: Any) -> str:
-    return credagent("inspect", str(bundle), environ=clean_environment()).stdout
+def _in_force(document: dict[str, Any]) -> dict[str, Any]:
+    """Return what a refused bundle must not change (renewals go on meanwhile)."""
+    origins = {name: (slot["origin"], slot["statement"]) for name, slot in document["slots"].items()}
+    return {"bundle": document["bundle"]["bundle_id"], **origins}
 
 
 def _is_refused(play: Play, code: str) -> bool:

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
+from credagent.worker import credagent_worker
 from tests.simulator.remote import Remote
 
 BIN = Path(sys.executable).parent
@@ -69,8 +70,8 @@ def clean_environment() -> dict[str, str]:
     return {**kept, "HOME": "/nonexistent", "AWS_EC2_METADATA_DISABLED": "true", "NO_GCE_CHECK": "true"}
 
 
-def start_cloud(stage: Stage) -> tuple[Remote, dict[str, str]]:
-    """Start the simulator; return its controls, and the variables that point an AWS SDK at it."""
+def start_cloud(stage: Stage) -> tuple[Remote, dict[str, str], dict[str, str]]:
+    """Start the simulator; return its controls, the variables that point an SDK at it, and its addresses."""
     state = stage.folder / "cloud.json"
     command = [sys.executable, "-m", "simulator", "--state-file", str(state)]
     process = stage.start("cloud", command, {**clean_environment(), "PYTHONPATH": str(ROOT / "tests")})
@@ -78,7 +79,7 @@ def start_cloud(stage: Stage) -> tuple[Remote, dict[str, str]]:
         if process.poll() is not None:
             raise RuntimeError(f"the simulated cloud did not start:\n{stage.log('cloud')}")
     ready = json.loads(state.read_text())
-    return Remote(ready["addresses"]["admin"]), ready["environ"]
+    return Remote(ready["addresses"]["admin"]), ready["environ"], ready["addresses"]
 
 
 def credagent(*words: str, environ: Mapping[str, str], check: bool = True) -> "subprocess.CompletedProcess[str]":
@@ -88,7 +89,37 @@ def credagent(*words: str, environ: Mapping[str, str], check: bool = True) -> "s
 
 
 def status(socket: str) -> dict[str, Any]:
-    """Return the running agent's status document; empty where none answers."""
-    shown = credagent("status", "--json", environ={**clean_environment(), "CREDAGENT_SOCKET": socket}, check=False)
-    document: dict[str, Any] = json.loads(shown.stdout) if shown.stdout else {}
-    return document
+    """Return the running agent's status document, as `credagent status --json` shows it; empty where none answers."""
+    try:
+        return credagent_worker.ask({"op": "status"}, socket)
+    except credagent_worker.AgentAbsent:
+        return {}
+
+
+def worker_environment(stage: Stage, socket: str) -> dict[str, str]:
+    """Return the environment in which Dask loads the worker's side, and finds the demo's tasks."""
+    path = credagent("worker-path", environ=clean_environment()).stdout.strip()
+    return {
+        **clean_environment(),
+        "HOME": str(stage.folder),
+        "CREDAGENT_SOCKET": socket,
+        "PYTHONPATH": f"{path}:{ROOT}",
+        "DASK_DISTRIBUTED__WORKER__PRELOAD": '["credagent_worker"]',
+        "DASK_DISTRIBUTED__SCHEDULER__PRELOAD": '["credagent_worker"]',
+    }
+
+
+def start_scheduler(stage: Stage, environ: Mapping[str, str]) -> Path:
+    """Start a Dask scheduler on loopback; return the file in which it says where it listens."""
+    file = stage.folder / "scheduler.json"
+    options = ["--host", "tcp://127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file)]
+    stage.start("scheduler", [sys.executable, "-m", "dask", "scheduler", *options], environ)
+    return file
+
+
+def start_worker(stage: Stage, name: str, environ: Mapping[str, str], *options: str) -> None:
+    """Start a Dask worker with a nanny."""
+    file = str(stage.folder / "scheduler.json")
+    known = ["--scheduler-file", file, "--name", name, "--nthreads", "1", "--no-dashboard"]
+    scratch = ["--local-directory", str(stage.folder / f"scratch-{name}")]
+    stage.start(name, [sys.executable, "-m", "dask", "worker", *known, *scratch, *options], environ)
