@@ -96,11 +96,13 @@ def bundle(*, aws: bool = True, variables: Mapping[str, str] | None = None) -> B
     )
 
 
-def put(node: Node, letter: Bundle) -> None:
-    """Seal `letter` to the machine and rename it into the inbox."""
+def put(node: Node, letter: Bundle) -> float:
+    """Seal `letter` to the machine and rename it into the inbox; return the wall clock right before the renaming."""
     arriving = node.inbox.with_name("arriving")
     arriving.write_text(seal(letter, [node.recipient.public_key], node.sender))
+    renamed_at = time.time()
     arriving.rename(node.inbox)
+    return renamed_at
 
 
 @contextmanager
