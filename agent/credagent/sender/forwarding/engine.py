@@ -27,6 +27,7 @@ from credagent.sender.forwarding.wording import Voice
 
 RECONCILE_S = 30.0
 LOOK_S = 5.0  # between two looks at the wall clock: a laptop that slept notices within this
+ANNOUNCED_S = 0.05  # what all workers announce while this is installed arrives by another connection than "done"
 RECONNECT_S, LONGEST_RECONNECT_S = 0.5, 15.0
 EDITION_LIFE_S = 12 * 3600.0  # what has no expiry of its own is sent anew this often
 MAIL_AT_ONCE = 10_000
@@ -113,7 +114,9 @@ class Engine:
         if self.ended.is_set() and self.state == "replaced":
             return
         await self._install(courier, mailbox=True)
+        await asyncio.sleep(ANNOUNCED_S)
         if self.state == "reconnecting":
+            self.supply.hurry()
             self._voice.say(
                 "connection", "connected again; what you had on the cluster in futures is lost to Dask itself"
             )
@@ -122,7 +125,7 @@ class Engine:
         while True:
             self._wake.clear()
             if self._clock.monotonic() - reconciled >= RECONCILE_S or not reconciled:
-                if await self.rounds.reconcile(courier):
+                if await self.rounds.reconcile(courier, known=reconciled > 0):
                     await self._install(courier, mailbox=True)
                 reconciled = self._clock.monotonic()
             await self.rounds.deliver(courier)

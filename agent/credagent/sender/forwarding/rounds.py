@@ -84,13 +84,16 @@ class Rounds:
         self._compare(machine)
         return machine
 
-    async def reconcile(self, courier: Courier) -> bool:
-        """Ask around; say whether processes were found in which no resident answers, and that is new."""
+    async def reconcile(self, courier: Courier, *, known: bool = True) -> bool:
+        """Ask around; say whether processes were found in which no resident answers, and that is new.
+
+        `known` False leaves out machines that have just spoken for themselves.
+        """
         addresses = await courier.addresses() | {reports.SCHEDULER}
         self.roster.keep_only(addresses)
         self._without_resident &= addresses
         before = set(self._without_resident)
-        voices = {next(iter(machine.addresses)) for machine in self.roster.machines.values()}
+        voices = {next(iter(machine.addresses)) for machine in self.roster.machines.values() if known}
         await self._at_once(
             self._ask(courier, address) for address in voices | set(self.roster.faults) | self.roster.unknown(addresses)
         )

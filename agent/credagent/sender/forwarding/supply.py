@@ -60,6 +60,12 @@ class Supply:
         moments = [(due - now).total_seconds() for due in self._due.values()]
         return max(0.0, min(moments, default=LONGEST_LOOK_S))
 
+    def hurry(self) -> None:
+        """Look again soon for what failed: the network is back."""
+        now = self._clock.now()
+        for slot in self._failures:
+            self._due[slot] = now
+
     async def look(self) -> list[str]:
         """Look at what is due; return what a person is told. What was granted is kept, or becomes unavailable."""
         told: list[str] = []

@@ -1,0 +1,163 @@
+"""Sealing for 1, 100 and 10,000 machines; forwarding until 1, 50 and 500 live Dask workers have confirmed.
+
+Each of the workers stands for a machine of its own, with a key of its own: what answers for its agent opens the
+envelope as an agent does. They share a few processes, since 500 do not fit this machine; so do their event loops.
+"""
+
+import contextlib
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from credagent.bundle.keys import RecipientPrivateKey, SenderPrivateKey
+from credagent.bundle.letter import AwsSessionGrant
+from credagent.bundle.sealing import new_bundle_id, seal_each
+from credagent.secret import Secret
+from credagent.sender.composing import LocalIdentity, compose
+from credagent.sender.forwarding.forward import forward_credentials
+from credagent.sender.options import Options
+
+MACHINES = ((1, 200, 0.0), (100, 5, 0.0), (10_000, 1, 2.0))  # how many, how often, at most how many seconds
+WORKERS = ((1, 0.0), (50, 0.0), (500, 5.0))
+HOSTS = 4
+
+HOST = '''
+import asyncio, sys
+from distributed import Worker
+from credagent.bundle import envelope
+from credagent.bundle.keys import RecipientPrivateKey
+from credagent.bundle.opening import open_envelope, verify_signature
+
+class Machine:
+    """The resident and the agent of one worker."""
+    def __init__(self, worker):
+        self.worker, self.key, self.bundle = worker, RecipientPrivateKey.generate(), None
+        worker.handlers["plugin-add"] = self.plugin
+        worker.handlers["credagent-report"], worker.handlers["credagent-deliver"] = self.report, self.deliver
+    async def plugin(self, **message):
+        await self.worker.scheduler.log_event(topic="credagent", msg=await self.report())
+        return {"status": "OK"}
+    async def report(self):
+        bundle = self.bundle
+        return {"credagent": 1, "address": self.worker.address, "host": self.worker.name, "audience": "lab",
+                "public_key": self.key.public_key.line, "bundle_id": bundle.bundle_id if bundle else ""}
+    async def deliver(self, bundle):
+        parsed = envelope.parse(bundle)
+        verify_signature(parsed)
+        self.bundle = open_envelope(parsed, [self.key])
+        return {**await self.report(), "outcome": "admitted"}
+
+async def main(address, name, count):
+    workers = [Worker(address, nthreads=1, name=f"{name}-{n}", memory_limit=0, dashboard=False) for n in range(count)]
+    machines = [Machine(worker) for worker in workers]
+    for begin in range(0, count, 25):
+        await asyncio.gather(*workers[begin:begin + 25])
+    print("ready", flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))
+'''
+
+
+def main() -> None:
+    """Print a row for each number, and the aims."""
+    with tempfile.TemporaryDirectory(prefix="credagent-bench-") as folder:
+        key = SenderPrivateKey.generate()
+        path = Path(folder) / "sender.key"
+        path.touch(mode=0o600)
+        path.write_text(key.to_text().reveal())
+        for count, times, aim_s in MACHINES:
+            _row(f"sealed for {count:,} machines", [_seal_s(count, key) for _ in range(times)], aim_s)
+        for count, aim_s in WORKERS:
+            _row(f"confirmed by {count:,} workers", [_confirm_s(count, path)], aim_s)
+
+
+def _row(name: str, values: list[float], aim_s: float) -> None:
+    aim = f"   aim: {aim_s:.0f} s" if aim_s else ""
+    print(f"{name:<28} {statistics.median(values) * 1000:9.1f} ms   (median of {len(values)}){aim}", flush=True)
+
+
+def _seal_s(count: int, key: SenderPrivateKey) -> float:
+    public = [RecipientPrivateKey.generate().public_key for _ in range(min(count, 100))]
+    recipients = [public[number % len(public)] for number in range(count)]  # making keys is not what is measured
+    now = datetime.now(UTC)
+    session = AwsSessionGrant(
+        access_key_id="ASIAEXAMPLE",
+        secret_access_key=Secret("s" * 40),
+        session_token=Secret("t" * 1000),
+        expires_at=now + timedelta(hours=12),
+    )
+    options = Options(audience="lab", variables={f"NAME_{number}": Secret("v" * 64) for number in range(20)})
+    local = LocalIdentity(aws=session)
+    bundle = compose(options, local, now=now, sequence=int(now.timestamp() * 1e6), bundle_id=new_bundle_id())
+    began = time.perf_counter()
+    texts = list(seal_each(bundle, recipients, key))
+    took_s = time.perf_counter() - began
+    if len(texts[0]) >= 8 * 1024:
+        raise SystemExit(f"an envelope of {len(texts[0])} bytes")
+    return took_s
+
+
+def _confirm_s(count: int, key: Path) -> float:
+    with _cluster(count) as address:
+        began = time.perf_counter()
+        forwarding = forward_credentials(
+            address, aws=None, environ={"X": "1"}, sender_key=key, trust="any", timeout=120, say=lambda _text: None
+        )
+        took_s = time.perf_counter() - began
+        confirmed = sum(machine.state == "admitted" for machine in forwarding.status().machines)
+        forwarding.stop()
+    if confirmed != count:
+        raise SystemExit(f"{confirmed} of {count} workers confirmed")
+    return took_s
+
+
+@contextlib.contextmanager
+def _cluster(count: int) -> Iterator[str]:
+    """A scheduler, and `count` workers in at most HOSTS processes."""
+    with contextlib.ExitStack() as stack, tempfile.TemporaryDirectory(prefix="credagent-bench-") as folder:
+        facts = Path(folder) / "scheduler.json"
+        command = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0"]
+        stack.enter_context(_running([*command, "--no-dashboard", "--scheduler-file", str(facts)], folder))
+        address = _address_in(facts)
+        shares = [count // HOSTS + (number < count % HOSTS) for number in range(HOSTS)]
+        hosts = [
+            stack.enter_context(_running([sys.executable, "-c", HOST, address, f"h{number}", str(share)], folder))
+            for number, share in enumerate(shares)
+            if share
+        ]
+        for host in hosts:
+            if host.stdout is None or host.stdout.readline() != b"ready\n":
+                raise SystemExit("the workers did not start")
+        yield address
+
+
+def _address_in(facts: Path) -> str:
+    import json
+
+    for _ in range(600):
+        with contextlib.suppress(OSError, ValueError):
+            return str(json.loads(facts.read_text())["address"])
+        time.sleep(0.05)
+    raise SystemExit("the scheduler did not start")
+
+
+@contextlib.contextmanager
+def _running(command: list[str], folder: str) -> "Iterator[subprocess.Popen[bytes]]":
+    environ = os.environ | {"CREDAGENT_SOCKET": f"{folder}/nobody.sock"}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=folder, env=environ)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait(10)
+
+
+if __name__ == "__main__":
+    main()
