@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import boto3
@@ -105,6 +106,10 @@ def numbered(number: int, **changes: Any) -> Bundle:
     return letter(variables={"NUMBER": str(number)}, **changes)
 
 
+def holds(machine: Machine, number: str) -> bool:
+    return machine.value("NUMBER") == number
+
+
 def of_another_machine(machine: Machine) -> str:
     return seal(numbered(9), [RecipientPrivateKey.generate().public_key], machine.sender)
 
@@ -180,7 +185,7 @@ def test_an_attribute_that_changes_arrives_at_once(simulator: Simulator, machine
         time.sleep(3)  # the server is being waited for again
         began = time.monotonic()
         simulator.set_attribute(NAME, machine.sealed(numbered(number)))
-        machine.until(lambda number=number: machine.value("NUMBER") == str(number))
+        machine.until(partial(holds, machine, str(number)))
         taken.append(time.monotonic() - began)
     assert min(taken) < 1.0, taken
 

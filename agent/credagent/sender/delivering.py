@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from credagent.clouds.caller import call_blocking
 from credagent.clouds.requests import ChannelPut
 from credagent.config.channels import GsChannel, S3Channel, SsmChannel, Target, channel_text
-from credagent.errors import CredagentError, OutputError, UsageError
+from credagent.errors import CredagentError, OutputError, Unavailable, UsageError
 
 DEADLINE_S = 60.0  # a profile's credential_process or a login behind a slow proxy, then one request
 
@@ -43,12 +43,12 @@ def to_cloud(target: S3Channel | GsChannel | SsmChannel, text: str, environ: Map
     with tempfile.NamedTemporaryFile("w", prefix="credagent-", encoding="ascii") as file:
         file.write(text)
         file.flush()
-        stored = call_blocking(
-            ChannelPut(address=channel_text(target), path=os.path.abspath(file.name)),
-            deadline_s=DEADLINE_S,
-            environ=environ,
-        )
-    return stored.notice
+        request = ChannelPut(address=channel_text(target), path=os.path.abspath(file.name))
+        try:
+            return call_blocking(request, deadline_s=DEADLINE_S, environ=environ).notice
+        except Unavailable as error:
+            what = channel_text(target)
+            raise Unavailable(error.code, error.why, what=what, hint=error.hint, retry=error.retry) from error
 
 
 def demand_room(target: Target, text: str) -> None:

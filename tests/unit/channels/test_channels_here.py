@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -134,7 +135,11 @@ def test_what_was_read_once_is_what_a_reload_finds() -> None:
 
 
 def test_two_channels_of_a_kind_are_told_apart_by_their_whole_text() -> None:
-    wanted = [configured.EnvironmentChannel("A"), configured.EnvironmentChannel("B"), configured.FileChannel("/b")]
+    wanted: list[configured.Channel] = [
+        configured.EnvironmentChannel("A"),
+        configured.EnvironmentChannel("B"),
+        configured.FileChannel("/b"),
+    ]
     assert [one.name for one in pull_channels(wanted, {})] == ["env:A", "env:B", "file"]
 
 
@@ -143,8 +148,8 @@ def test_every_kind_but_the_socket_is_served_and_shared_as_the_rules_say() -> No
         "file:/b env stdin socket credential:c ec2-user-data gce-attribute:a https://h/b s3://buc/k gs://buc/k "
         "aws-ssm:/p"
     )
-    parsed = [configured.parse_channel(text) for text in texts.split()]
-    made = pull_channels(parsed, {})  # type: ignore[arg-type]
+    parsed: list[Any] = [configured.parse_channel(text) for text in texts.split()]
+    made = pull_channels(parsed, {})
     assert {one.name: one.shared for one in made} == {
         "file": False,
         "env": False,
