@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from credagent import log
 from credagent.bundle.letter import (
@@ -67,6 +67,8 @@ class Fetcher:
         if isinstance(answer, requests.AwsObtained) and answer.credentials.region:
             self.region = answer.credentials.region
         held = answer.held(self._clock.now())
+        if isinstance(answer, requests.AwsObtained):
+            held = _by_this_clock(held, answer.skew_s or 0.0)
         return _still_valid(held, self._clock.now())
 
 
@@ -129,6 +131,16 @@ def _listed(target: str, patterns: tuple[str, ...], code: str, key: str) -> None
     if not any(fnmatchcase(target, pattern) for pattern in patterns):
         why = f"this machine's identity may not be used for {target}"
         raise Unavailable(code, why, what="the grant", hint=f"list it under {key} on this machine", retry=False)
+
+
+def _by_this_clock(held: Held, service_ahead_s: float) -> Held:
+    """Bring the end forward where this machine's clock is behind: AWS says when, and not how long (as Google does).
+
+    By a clock an hour behind, what has expired would be handed out for an hour more, by us and by the SDKs.
+    """
+    if held.expires_at is None or service_ahead_s < NOTICEABLE_SKEW_S:
+        return held
+    return structs.replace(held, expires_at=held.expires_at - timedelta(seconds=service_ahead_s))
 
 
 def _still_valid(held: Held, now: datetime) -> Held:
