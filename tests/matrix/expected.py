@@ -4,26 +4,27 @@ from tests.matrix.columns import AFTER_REFUSAL, HANGS, NO, YES
 
 ALL = (YES,) * 6
 KEEPS = (YES, YES, YES, YES, YES, f"{NO} or {HANGS}")
+CACHED = (YES, YES, YES, YES, YES, YES)  # a new object is the old one, or shares its credentials
 ASKS_ALWAYS = (YES, YES, YES, YES, NO, f"{NO} or {HANGS}")
 FREEZES = (YES, NO, YES, YES, YES, YES)
 
 EXPECTED: dict[str, dict[str, tuple[str, ...]]] = {
     "endpoint": {
         "boto3 own": KEEPS,
-        "boto3 default": KEEPS,
+        "boto3 default": CACHED,
         "aiobotocore": KEEPS,
-        "s3fs": KEEPS,
+        "s3fs": CACHED,
         "pyarrow S3": KEEPS,
         "dask.dataframe": ASKS_ALWAYS,
-        "polars": KEEPS,
+        "polars": CACHED,
         "deltalake": KEEPS,
         "obstore S3": KEEPS,
         "duckdb": (YES, AFTER_REFUSAL, YES, YES, YES, f"{NO} or {HANGS}"),
-        "rasterio": KEEPS,
+        "rasterio": ASKS_ALWAYS,
         "awscli": ASKS_ALWAYS,
         "google-auth": KEEPS,
         "google-cloud-storage": KEEPS,
-        "gcsfs": KEEPS,
+        "gcsfs": CACHED,
         "pyarrow GCS": KEEPS,
         "obstore GCS": KEEPS,
     },

@@ -20,22 +20,20 @@ from tests.simulator.remote import Remote
 
 AUDIENCE = "matrix"
 ROLE = "matrix-reader"
-SHORT_S = 20
-LONG_S = 3600
 WAIT_S = 60.0
 
 
 class Machine:
     """Everything below one folder, for one handover of the AWS slot."""
 
-    def __init__(self, stage: Stage, handover: str) -> None:
-        """Start the cloud and the agent, and put a bundle in force."""
+    def __init__(self, stage: Stage, handover: str, *, lifetime_s: float) -> None:
+        """Start the cloud and the agent, and put a bundle in force; credentials live for `lifetime_s`."""
         self.stage, self.handover = stage, handover
         self.run_dir = stage.folder / "run"
         self.socket = str(self.run_dir / "agent.sock")
         self._addresses, self._cloud_environ, self.cloud = _start_cloud(stage)
         self._fill_the_cloud()
-        self.lifetime(SHORT_S)
+        self.lifetime(lifetime_s)
         bundle_home = self.run_dir / "inbox" / "bundle"
         laptop = {**clean_environment(), "HOME": str(stage.folder)}
         person = Person(stage.folder / "laptop", laptop, audience=AUDIENCE, inbox=bundle_home)

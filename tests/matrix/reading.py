@@ -168,7 +168,10 @@ def _rasterio_read(_: None) -> Any:
 
 def _awscli_read(_: None) -> bytes:
     command = [sys.executable, "-m", "awscli", "s3", "cp", f"s3://{BUCKET}/{key('awscli')}", "-"]
-    return subprocess.run(command, capture_output=True, check=True, timeout=60).stdout
+    done = subprocess.run(command, capture_output=True, check=False, timeout=60)
+    if done.returncode:
+        raise OSError(done.stderr.decode(errors="replace").strip())
+    return done.stdout
 
 
 def _google_auth() -> Any:

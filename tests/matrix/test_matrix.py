@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.demo.stage import Stage
-from tests.matrix.columns import COLUMNS, Columns, table
+from tests.demo.stage import ROOT, Stage
+from tests.matrix.columns import COLUMNS, SHORT_S, Columns, table
 from tests.matrix.expected import EXPECTED
 from tests.matrix.machine import Machine
 
 RUN_S = 1200
+REPORTS = ROOT / "build" / "matrix"
 
 pytestmark = [pytest.mark.timeout(RUN_S), pytest.mark.filterwarnings("ignore")]
 
@@ -22,13 +23,22 @@ HANDOVERS = tuple(EXPECTED)
 def measured(request: pytest.FixtureRequest, tables: dict[str, str]) -> Iterator[tuple[str, Columns]]:
     """Measure all rows and columns of one handover."""
     with tempfile.TemporaryDirectory(prefix="ca-") as folder, Stage(Path(folder)) as stage:
-        machine = Machine(stage, request.param)
+        machine = Machine(stage, request.param, lifetime_s=SHORT_S)
         client, workers = machine.start_cluster(EXPECTED[request.param])
         with client:
             columns = Columns(machine, client, workers)
             columns.measure()
         tables[f"handover {request.param}"] = table(columns.cells)
+        _keep(request.param, columns)
         yield request.param, columns
+
+
+def _keep(handover: str, columns: Columns) -> None:
+    """Write the table and the reasons behind its cells where `make clean` finds them."""
+    REPORTS.mkdir(parents=True, exist_ok=True)
+    reasons = [f"- {row}, {column}: {why}" for (row, column), why in columns.reasons.items() if why]
+    slid = [f"- {row} used {', '.join(sorted(own))}" for row, own in columns.slid.items()]
+    (REPORTS / f"{handover}.md").write_text("\n".join([table(columns.cells), "", *reasons, *slid, ""]))
 
 
 def test_every_cell_is_as_documented(measured: tuple[str, Columns]) -> None:

@@ -11,6 +11,7 @@ from tests.matrix import tasks
 from tests.matrix.machine import Machine
 
 SOAK_S = float(os.environ.get("CREDAGENT_TEST_SOAK_S", "300"))
+LIFETIME_S = 20
 ROWS = (
     "boto3 own",
     "boto3 default",
@@ -29,7 +30,7 @@ pytestmark = [pytest.mark.timeout(SOAK_S + 600), pytest.mark.filterwarnings("ign
 
 def test_no_read_fails_while_credentials_live_for_20_seconds() -> None:
     with tempfile.TemporaryDirectory(prefix="ca-") as folder, Stage(Path(folder)) as stage:
-        machine = Machine(stage, "endpoint")
+        machine = Machine(stage, "endpoint", lifetime_s=LIFETIME_S)
         client, workers = machine.start_cluster(ROWS)
         with client:
             first = {row: client.submit(tasks.first_use, row, workers=[at]) for row, at in workers.items()}
@@ -40,4 +41,4 @@ def test_no_read_fails_while_credentials_live_for_20_seconds() -> None:
             outcomes = {row: future.result(SOAK_S + 120) for row, future in reads.items()}
         assert {row: [said for said in found if said] for row, found in outcomes.items()} == {row: [] for row in ROWS}
         identities = {row: {call["credential"] for call in machine.used(row, 0)} for row in ROWS}
-        assert {row for row, seen in identities.items() if len(seen) < SOAK_S / 20} == set()
+        assert {row for row, seen in identities.items() if len(seen) < SOAK_S / LIFETIME_S} == set()
