@@ -59,7 +59,8 @@ class Columns:
 
     def _in_turns(self, task: Callable[[str], str]) -> dict[str, str]:
         """Let a few libraries at a time load and begin: all at once they would outlive their credentials doing so."""
-        rows, found = list(self._workers), {}
+        rows = list(self._workers)
+        found: dict[str, str] = {}
         for start in range(0, len(rows), AT_A_TIME):
             found |= self._on_all(task, rows=rows[start : start + AT_A_TIME])
         return found
