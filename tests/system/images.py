@@ -127,5 +127,6 @@ def _copy(source: Path, target: Path) -> None:
 _DASK = """\
 #!/opt/dask/bin/python3
 from dask.__main__ import main
-main()
+if __name__ == "__main__":
+    main()
 """

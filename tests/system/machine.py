@@ -52,7 +52,7 @@ class Machine:
         self.root = folder / "root"
         self._bpf = bpf
         self._nspawn: subprocess.Popen[bytes] | None = None
-        self._leader = 0
+        self.leader = 0
 
     def __enter__(self) -> Self:
         for name in ("upper", "work", "root"):
@@ -85,14 +85,14 @@ class Machine:
         """Shut down in order."""
         if self._nspawn is None:
             return
-        if self._leader:
-            os.kill(self._leader, signal.SIGRTMIN + 4)
+        if self.leader:
+            os.kill(self.leader, signal.SIGRTMIN + 4)
         try:
             self._nspawn.wait(30)
         except subprocess.TimeoutExpired:
             self._nspawn.kill()
             self._nspawn.wait()
-        self._nspawn, self._leader = None, 0
+        self._nspawn, self.leader = None, 0
 
     def state(self) -> str:
         """Return what `systemctl is-system-running` says."""
@@ -101,7 +101,7 @@ class Machine:
     def run(self, *command: str, check: bool = True, given: str = "", user: str = "") -> str:
         """Run a command in the booted machine and return what it printed."""
         as_user = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups"] if user else []
-        whole = ["nsenter", "-t", str(self._leader), "-a", "env", "-i", _PATH, *as_user, *command]
+        whole = ["nsenter", "-t", str(self.leader), "-a", "env", "-i", _PATH, *as_user, *command]
         done = subprocess.run(whole, capture_output=True, text=True, input=given, timeout=180, check=False)
         assert not check or done.returncode == 0, (
             f"{command}: {done.returncode}\n{done.stdout}{done.stderr}\n{self.log()}"
@@ -111,14 +111,27 @@ class Machine:
     def start(self, *command: str, user: str) -> "subprocess.Popen[str]":
         """Start a command in the booted machine and leave it running."""
         as_user = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups"]
-        whole = ["nsenter", "-t", str(self._leader), "-a", "env", "-i", _PATH, *as_user, *command]
+        whole = ["nsenter", "-t", str(self.leader), "-a", "env", "-i", _PATH, *as_user, *command]
         return subprocess.Popen(
             whole, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
 
     def log(self) -> str:
         """Return the end of the journal of the agent and of Dask."""
-        command = ["nsenter", "-t", str(self._leader), "-a", "journalctl", "-u", "credagent*", "-u", "dask*", "-n", "60", "--no-pager"]
+        command = [
+            "nsenter",
+            "-t",
+            str(self.leader),
+            "-a",
+            "journalctl",
+            "-u",
+            "credagent*",
+            "-u",
+            "dask*",
+            "-n",
+            "60",
+            "--no-pager",
+        ]
         return subprocess.run(command, capture_output=True, text=True, check=False).stdout
 
     def property(self, unit: str, name: str) -> str:
@@ -129,15 +142,15 @@ class Machine:
         """Wait for `truth`, or fail with the agent's journal."""
         give_up = time.monotonic() + within_s
         while not truth():
-            assert time.monotonic() < give_up, self.log() if self._leader else "did not boot"
+            assert time.monotonic() < give_up, self.log() if self.leader else "did not boot"
             time.sleep(0.05)
 
     def _find_leader(self) -> bool:
         assert self._nspawn is not None
         assert self._nspawn.poll() is None, (self.folder / "console.log").read_text()[-2000:]
         children = psutil.Process(self._nspawn.pid).children()
-        self._leader = next((child.pid for child in children if child.name() == "systemd"), 0)
-        return bool(self._leader)
+        self.leader = next((child.pid for child in children if child.name() == "systemd"), 0)
+        return bool(self.leader)
 
 
 _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

@@ -1,0 +1,81 @@
+"""Containers by podman with runc, without network: images from the machines' tree, a store of their own."""
+
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.system import images
+
+CONFIGURATION = """\
+[containers]
+default_ulimits = ["nofile=1024:4096", "nproc=1000:1000"]
+[engine]
+runtime = "runc"
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+"""
+
+FOLDER = images.FOLDER / "podman"
+BASE, AGENT, STOCK = "localhost/plain-debian", "localhost/credagent", "localhost/stock-dask"
+
+# As the stock image of Dask starts: a shell script that becomes its arguments.
+_STOCK = f"""\
+FROM {AGENT}
+USER 0
+RUN printf '#!/bin/bash\\necho prepared\\nexec "$@"\\n' >/usr/bin/prepare.sh && chmod 755 /usr/bin/prepare.sh
+USER 9817:9817
+ENTRYPOINT ["credagent", "exec", "--", "/usr/bin/prepare.sh"]
+"""
+
+
+def podman(*words: str, check: bool = True, timeout_s: float = 120, given: bytes | None = None) -> str:
+    """Run podman and return what it printed."""
+    done = run(*words, timeout_s=timeout_s, given=given)
+    assert not check or done.returncode == 0, f"{words}: {done.returncode}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def run(*words: str, timeout_s: float = 120, given: bytes | None = None) -> "subprocess.CompletedProcess[str]":
+    """Run podman to its end."""
+    return subprocess.run(
+        command(*words),
+        capture_output=True,
+        text=True,
+        env=environ(),
+        timeout=timeout_s,
+        input=None if given is None else given.decode(),
+        check=False,
+    )
+
+
+def command(*words: str) -> list[str]:
+    """Return the command line for podman with our own store."""
+    return ["podman", "--root", str(FOLDER / "store"), "--runroot", str(FOLDER / "run"), *words]
+
+
+def environ() -> Mapping[str, str]:
+    """Return podman's environment, after writing its configuration."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    (FOLDER / "containers.conf").write_text(CONFIGURATION)
+    own = {"CONTAINERS_CONF": str(FOLDER / "containers.conf"), "HOME": str(FOLDER), "TMPDIR": "/var/tmp"}
+    return {"PATH": os.environ["PATH"], **own}
+
+
+def build(deb: Path) -> None:
+    """Import the base, and build the agent's image by its Containerfile."""
+    if run("image", "exists", BASE).returncode != 0:
+        packed = subprocess.run(["tar", "-C", images.plain(), "-c", "."], stdout=subprocess.PIPE, check=True).stdout
+        imported = subprocess.run(
+            command("import", "-", BASE), input=packed, env=environ(), capture_output=True, check=False
+        )
+        assert imported.returncode == 0, imported.stderr.decode()
+    context = FOLDER / "context"
+    (context / "dist").mkdir(parents=True, exist_ok=True)
+    for old in (context / "dist").iterdir():
+        old.unlink()
+    (context / "dist" / "credagent_0_amd64.deb").write_bytes(deb.read_bytes())
+    file = images.ROOT / "packaging" / "container" / "Containerfile"
+    podman("build", "--network=none", "--build-arg", f"BASE={BASE}", "--tag", AGENT, "--file", str(file), str(context))
+    (context / "Stock").write_text(_STOCK)
+    podman("build", "--network=none", "--tag", STOCK, "--file", str(context / "Stock"), str(context))
