@@ -1,4 +1,4 @@
-"""What a reload takes from the configuration: all but what was bound and promised at the start. Nothing is applied here."""
+"""What a reload takes from the configuration: all but what was bound and promised at the start. Applies nothing."""
 
 from collections.abc import Callable, Mapping
 
