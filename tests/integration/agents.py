@@ -214,6 +214,9 @@ class Machine:
         return process.wait(SOON_S)
 
 
+M = TypeVar("M", bound=Machine)
+
+
 class Connection:
     """A conversation with the agent in lines of JSON."""
 
@@ -284,10 +287,10 @@ def write(path: Path, content: str, mode: int) -> None:
 
 
 @contextmanager
-def machines() -> Iterator[Machine]:
+def machines(kind: type[M]) -> Iterator[M]:
     """Give a machine below a folder whose name is short enough for a Unix socket."""
     folder = Path(tempfile.mkdtemp(prefix="ca-a-"))
-    machine = Machine(folder)
+    machine = kind(folder)
     try:
         yield machine
     finally:
@@ -298,7 +301,7 @@ def machines() -> Iterator[Machine]:
 @pytest.fixture
 def machine() -> Iterator[Machine]:
     """Return a machine of the test's own."""
-    with machines() as made:
+    with machines(Machine) as made:
         yield made
 
 

@@ -19,7 +19,7 @@ from credagent.operations.observability import Observability
 from credagent.operations.status import State, state
 from credagent.service.answers import Answers
 from credagent.service.assembly import Service
-from credagent.service.following import Following
+from credagent.service.following import AGAIN_S, Following
 
 Reread = Callable[[Config], tuple[Config, list[str]]]
 """Given the running configuration, returns the one to go over to, and the keys that wait for a restart."""
@@ -62,7 +62,7 @@ class Loop:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(keeper.run()) for keeper in custody.keepers.values()]
             tasks += [group.create_task(self._settle()), group.create_task(self.following.look_again())]
-            tasks.append(group.create_task(self._feed_the_watchdog()))
+            tasks += [group.create_task(self._write_again()), group.create_task(self._feed_the_watchdog())]
             self.following.follow(self.service.channels)
             self._changed()
             await self._stop.wait()
@@ -180,6 +180,14 @@ class Loop:
             log.warning("not_settled", after_s=self.service.config.agent.settle_s)
         self.service.custody.waited_enough = True
         self._changed()
+
+    async def _write_again(self) -> None:
+        """Write what could not be written, for ever: the disk may have room again, and workers that start read it."""
+        while True:
+            await asyncio.sleep(AGAIN_S)
+            if self.service.handover.error is not None:
+                self.service.handover.write(self.service.custody.store.current)
+                self._changed()
 
     async def _feed_the_watchdog(self) -> None:
         interval = notify.watchdog_interval_s()
