@@ -4,9 +4,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from credagent.sender.forwarding.forward import forward_credentials
+    from credagent.sender.launching import cloudprovider_options
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "forward_credentials"]
+__all__ = ["__version__", "cloudprovider_options", "forward_credentials"]
 
 
 def __getattr__(name: str) -> object:
@@ -15,4 +16,8 @@ def __getattr__(name: str) -> object:
         from credagent.sender.forwarding.forward import forward_credentials  # noqa: PLC0415
 
         return forward_credentials
+    if name == "cloudprovider_options":
+        from credagent.sender.launching import cloudprovider_options  # noqa: PLC0415  as above
+
+        return cloudprovider_options
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
