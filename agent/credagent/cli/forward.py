@@ -11,8 +11,9 @@ import ssl
 import sys
 from typing import TYPE_CHECKING
 
+from credagent.cli.forward_installing import add_installing_arguments, install
 from credagent.cli.seal_options import add_identity_arguments, identity_options
-from credagent.errors import ConfigurationError
+from credagent.errors import ConfigurationError, UsageError
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -25,7 +26,7 @@ LOOK_S = 0.5
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what `forward` takes."""
-    parser.add_argument("--scheduler", required=True, metavar="ADDRESS", help="tcp://HOST:PORT or tls://HOST:PORT")
+    parser.add_argument("--scheduler", metavar="ADDRESS", help="tcp://HOST:PORT or tls://HOST:PORT")
     parser.add_argument(
         "--trust", choices=("first-use", "any"), help="which announced keys are believed (see the README)"
     )
@@ -53,10 +54,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         group.add_argument(f"--tls-{name}", metavar="FILE", default=os.environ.get(variable), help=what)
     parser.add_argument("--once", action="store_true", help="end when every machine that is there has answered")
     parser.add_argument("--withdraw-on-exit", action="store_true", help="take the credentials back when this ends")
+    add_installing_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Forward until interrupted; exit 0, or 1 with --once if a machine went without."""
+    if arguments.install or arguments.uninstall:
+        return install(arguments)
+    if arguments.scheduler is None:
+        hint = "name the scheduler, or have every client of yours forward by itself: --install"
+        raise UsageError("usage", "--scheduler is missing", what="credagent forward", hint=hint)
     from credagent.sender.forwarding import address
     from credagent.sender.forwarding.forward import begin
 
@@ -103,6 +110,10 @@ def _until_interrupted(forwarding: "Forwarding", *, withdraws: bool) -> int:
 def _context(arguments: argparse.Namespace) -> ssl.SSLContext | None:
     if not arguments.scheduler.startswith("tls://"):
         return None
+    if not arguments.tls_ca_file:
+        # Names are not compared below: with the system's authorities, whoever has any certificate would be the cluster.
+        why = "nothing says whose certificate is the cluster's"
+        raise UsageError("no-ca", why, what=arguments.scheduler, hint="name the cluster's CA: --tls-ca-file FILE")
     try:
         context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=arguments.tls_ca_file)
         context.check_hostname = False  # as Dask itself: its certificates name no hosts
