@@ -52,7 +52,7 @@ matrix: $(VENV)/.installed-matrix
 	$(BIN)/python -m pytest tests/matrix
 
 package:
-	packaging/build $(PYTHON)
+	PYTHON=$(PYTHON) packaging/build
 
 test-system: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.system

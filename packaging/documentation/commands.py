@@ -1,4 +1,4 @@
-"""The parser of each command that this build has, as the command line makes it: what manual and completions are made of."""
+"""The parser of each command that this build has, as the command line makes it: for manual and completions."""
 
 import argparse
 import importlib

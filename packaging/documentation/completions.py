@@ -8,7 +8,7 @@ import shtab
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from commands import parsers  # noqa: E402  see above
+from commands import parsers
 
 PLACES = {
     "bash": "bash-completion/completions/credagent",

@@ -25,17 +25,16 @@ credagent \\- credential agent for Dask clusters
 .I COMMAND
 [\\fIOPTIONS\\fR]
 .SH DESCRIPTION
-Code that reads your private data on your own machine reads it unchanged on your Dask cluster, and nobody on the way can
-read your credentials. The agent on each machine of the cluster takes a sealed bundle, checks who sent it, opens it, and
-hands the credentials to Dask workers; it renews them under running workers.
-Where nothing was delivered it falls back to the machine's own identity.
+Code that reads your private data on your own machine reads it unchanged on your Dask cluster, and nobody on the way
+can read your credentials. The agent on each machine of the cluster takes a sealed bundle, checks who sent it, opens
+it, and hands the credentials to Dask workers; it renews them under running workers. Where nothing was delivered it falls back to the machine's own identity.
 .SH COMMANDS
 """
 
 FILES = """\
 .SH EXIT STATUS
-0 done; 1 a check failed; 64 usage; 65 bundle refused; 69 no credentials to be had; 70 internal error; 73 cannot write an
-output; 77 permission; 78 configuration.
+0 done; 1 a check failed; 64 usage; 65 bundle refused; 69 no credentials to be had; 70 internal error; 73 cannot write
+an output; 77 permission; 78 configuration.
 .B credagent exec
 exits as its command does.
 .SH FILES

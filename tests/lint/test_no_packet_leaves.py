@@ -25,4 +25,4 @@ def test_nothing_of_the_developer_is_left_in_the_environment() -> None:
     assert os.environ["AWS_EC2_METADATA_DISABLED"] == "true"
     assert os.environ["NO_GCE_CHECK"] == "true"
     assert {name for name in os.environ if name.startswith("AWS_")} == {"AWS_EC2_METADATA_DISABLED"}
-    assert not os.path.exists(os.path.expanduser("~/.aws"))  # noqa: PTH110, PTH111  as botocore looks for it
+    assert not os.path.exists(os.path.expanduser("~/.aws"))

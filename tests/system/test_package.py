@@ -127,11 +127,9 @@ def test_no_library_slips_past_the_agent_where_the_drop_in_denies_it(
     machine.boot()
     (machine.root / "etc/systemd/system/task.service").write_text(TASK)
     (machine.root / "srv/read.py").write_text(READ_BY_ROLE)
-    if denied:
+    if drop_in:
         machine.run("mkdir", "-p", "/etc/systemd/system/task.service.d")
-        machine.run(
-            "cp", "/usr/share/doc/credagent/examples/no-ec2-metadata.conf", "/etc/systemd/system/task.service.d/"
-        )
+        machine.run("cp", f"/usr/share/doc/credagent/examples/{drop_in}", "/etc/systemd/system/task.service.d/")
     machine.run("systemctl", "daemon-reload")
     machine.run("systemctl", "start", "task")
     assert machine.run("cat", "/srv/said").strip() == found

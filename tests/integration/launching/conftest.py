@@ -25,7 +25,7 @@ class Node:
         self.inbox = folder / "run" / "inbox" / "bundle"
         self.log = log_file("exec")
         self._started: list[subprocess.Popen[str]] = []
-        self.environ: dict[str, str] = dict(os.environ) | DEBUG_LOG
+        self.environ: dict[str, str] = {**os.environ, **DEBUG_LOG}
         self._keys()
         self.environ |= {
             "CREDAGENT_AGENT_RUNTIME_DIR": str(folder / "run"),
@@ -46,9 +46,13 @@ class Node:
     def start(self, *words: str, environ: Mapping[str, str] | None = None) -> "subprocess.Popen[str]":
         """Start a command of credagent; its log goes to where the canary is searched."""
         with self.log.open("a") as log:
-            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": log}
             process = subprocess.Popen(
-                [*CREDAGENT, *words], env={**self.environ, **(environ or {})}, text=True, **pipes
+                [*CREDAGENT, *words],
+                env={**self.environ, **(environ or {})},
+                text=True,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
             )
         self._started.append(process)
         return process
