@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.hpke import (
 
 SEED_BYTES = 32
 _ML_KEM_PUBLIC_BYTES = 1184
+_X25519_PUBLIC_BYTES = 32
 _ML_KEM_SEED_BYTES = 64
 _X_WING_EXPANDED_BYTES = 96
 
@@ -46,6 +47,15 @@ def encapsulator(kem: Kem, raw: bytes) -> Encapsulator:
         MLKEM768PublicKey.from_public_bytes(raw[:_ML_KEM_PUBLIC_BYTES]),  # makes FIPS 203's modulus check
         X25519PublicKey.from_public_bytes(raw[_ML_KEM_PUBLIC_BYTES:]),
     )
+
+
+def demand_usable(kem: Kem, raw: bytes) -> None:
+    """Raise ValueError for a public key that nothing can be sealed to: an X25519 point of small order, in either kind.
+
+    X25519 itself takes such a point; only the shared secret, which would be zero for everybody, shows it (RFC 7748).
+    """
+    encapsulator(kem, raw)
+    X25519PrivateKey.generate().exchange(X25519PublicKey.from_public_bytes(raw[-_X25519_PUBLIC_BYTES:]))
 
 
 def decapsulator(kem: Kem, seed: bytes) -> tuple[Decapsulator, bytes]:

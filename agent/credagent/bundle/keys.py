@@ -71,7 +71,7 @@ class RecipientPublicKey(Struct, frozen=True):
         """Return the key of a `.pub` line, or raise ConfigurationError."""
         name, encoded = _kem_and_bytes(_after(RECIPIENT_LINE_PREFIX, line))
         try:
-            kem.encapsulator(name, encoded)
+            kem.demand_usable(name, encoded)
         except ValueError:
             raise _wrong_key(f"it is not a usable {name.value} public key") from None
         return cls(name, encoded)

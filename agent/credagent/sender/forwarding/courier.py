@@ -70,7 +70,7 @@ class Courier:
     async def addresses(self) -> set[str]:
         """Return the addresses of all workers."""
         found = await self.ask("ncores")
-        return {address for address in found if isinstance(address, str)} if isinstance(found, dict) else set()
+        return set(filter(reports.is_address, found)) if isinstance(found, dict) else set()
 
     async def install(self, settings: dict[str, object]) -> None:
         """Put the resident into all workers, present and future."""

@@ -43,6 +43,7 @@ class Engine:
         trust.demand_pinned(plan.options, ground)
         self._plan, self._voice, self._clock = plan, voice, clock
         self.supply = Supply(plan.options, plan.environ, clock)
+        self._ground = ground
         self.rounds = Rounds(plan, ground, voice, clock, own_process())
         self.name = f"credagent-forward-{socket.gethostname()}-{os.getpid()}-{os.urandom(6).hex()}"
         self.state = "starting"
@@ -84,10 +85,11 @@ class Engine:
             except Unavailable as error:
                 if not self.settled.is_set():
                     raise  # never been there: a wrong address is not waited for
+                if self.state != "reconnecting":  # once, not at every attempt
+                    self._voice.say(
+                        "connection", f"cut off from the cluster ({error}); trying again for as long as it takes"
+                    )
                 self.state = "reconnecting"
-                self._voice.say(
-                    "connection", f"cut off from the cluster ({error}); trying again for as long as it takes"
-                )
             if self.ended.is_set():
                 return
             if self._clock.monotonic() - began > LONGEST_RECONNECT_S:
@@ -96,7 +98,9 @@ class Engine:
             pause = min(pause * 2, LONGEST_RECONNECT_S)
 
     async def _connected(self) -> None:
-        courier = Courier(self._plan.whereabouts(), self.name)
+        place = self._plan.whereabouts()
+        trust.demand_still(self._ground, place.scheme)
+        courier = Courier(place, self.name)
         try:
             async with courier.events() as events:
                 await self._greet(courier)
@@ -168,7 +172,8 @@ class Engine:
             if report.nonce and report.outcome:
                 self.rounds.took_mail(report)
             elif report.nonce:
-                self._mail.put_nowait(report)
+                if not self._mail.full():  # whoever floods must not end forwarding for all
+                    self._mail.put_nowait(report)
             elif self.rounds.heard(report) is not None:
                 self._wake.set()
 

@@ -4,6 +4,7 @@ Parsed once, here: what does not fit is None, and the address it came from count
 """
 
 from collections.abc import Mapping
+from typing import TypeGuard
 
 from msgspec import Struct
 
@@ -66,6 +67,11 @@ def parse(value: object, address: str = "") -> Report | None:
         parents=_numbers(value.get("parents")),
         **{name: _text(value, name) for name in _TEXTS},
     )
+
+
+def is_address(value: object) -> TypeGuard[str]:
+    """Tell whether this may be an address: it is shown to people, as every text here."""
+    return isinstance(value, str) and 0 < len(value) <= TEXT_CHARACTERS and value.isprintable()
 
 
 def _text(value: Mapping[object, object], name: str) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
+from credagent.bundle.envelope import audience_fault
 from credagent.clock import Clock
 from credagent.errors import CredagentError, Unavailable
 from credagent.sender.forwarding import reports, trust, wording
@@ -123,6 +124,9 @@ class Rounds:
         self._freshen([machine])
         edition = self.edition
         await self._seal(edition, [machine])
+        if not edition.is_sealed_for(machine):
+            await courier.mail(report.nonce, {"why": "its machine named another audience meanwhile"})
+            return
         await courier.mail(report.nonce, {"bundle": edition.text_for(machine), "slots": edition.granted})
 
     def took_mail(self, report: Report) -> None:
@@ -151,6 +155,8 @@ class Rounds:
 
     def _judge(self, machine: Machine, report: Report) -> trust.Verdict:
         wanted = self._plan.options.audience
+        if machine.audience and (fault := audience_fault(machine.audience)):
+            return trust.Verdict(trusted=False, code="bad-audience", why=fault)
         if wanted and machine.audience not in ("", wanted):
             why = f"its audience is {machine.audience!r}, not {wanted!r}"
             return trust.Verdict(trusted=False, code="other-audience", why=why)
@@ -200,6 +206,8 @@ class Rounds:
     async def _deliver(self, courier: Courier, machine: Machine, edition: Edition, number: int) -> None:
         addresses = random.sample(sorted(machine.addresses), min(ATTEMPTS, len(machine.addresses)))
         for address in addresses:
+            if not edition.is_sealed_for(machine):
+                return  # it has named another audience since: the next round seals for that one
             try:
                 report = await courier.deliver(address, edition.text_for(machine))
             except Unavailable as error:

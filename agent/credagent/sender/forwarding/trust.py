@@ -74,6 +74,16 @@ def demand_pinned(options: Options, found: Ground) -> None:
         raise UsageError("pin-needed", why, what=named[0], hint=hint)
 
 
+def demand_still(found: Ground, scheme: str) -> None:
+    """Raise UsageError where keys are believed for TLS's sake and the scheduler is to be reached without it.
+
+    A cluster object is asked anew at each connection, and may then name another address.
+    """
+    if found is Ground.TLS and scheme != "tls":
+        why = f"the scheduler is at a {scheme}:// address now, where nothing vouches for announced keys"
+        raise UsageError("no-trust", why, what="forward", hint=f"choose one:\n{_CHOICES}")
+
+
 class FirstUse(Struct, kw_only=True):
     """The machines that were there when forwarding began: key line to host. Grows until `close` is called."""
 

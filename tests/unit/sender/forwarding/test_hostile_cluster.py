@@ -1,0 +1,140 @@
+"""One hostile worker, or scheduler, keeps no credentials from the others and has no word on the sender's terminal."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from credagent.bundle import base64url
+from credagent.bundle.keys import RecipientPrivateKey, RecipientPublicKey, SenderPrivateKey
+from credagent.clock import SystemClock
+from credagent.errors import ConfigurationError, UsageError
+from credagent.secret import Secret
+from credagent.sender.composing import LocalIdentity
+from credagent.sender.forwarding import address, trust
+from credagent.sender.forwarding.courier import Courier
+from credagent.sender.forwarding.editions import Edition
+from credagent.sender.forwarding.engine import MAIL_AT_ONCE, Engine
+from credagent.sender.forwarding.plan import Plan
+from credagent.sender.forwarding.reports import Report, parse
+from credagent.sender.forwarding.resident import TOPIC
+from credagent.sender.forwarding.rounds import Own, Rounds
+from credagent.sender.forwarding.wording import Voice
+from credagent.sender.options import Options
+
+HONEST, HOSTILE = (RecipientPrivateKey.generate().public_key for _ in range(2))
+SENDER = SenderPrivateKey.generate()
+PLACE = address.parse("tcp://127.0.0.1:8786")
+
+
+class Post:
+    """Stands for the courier: everybody admits what comes, and says so."""
+
+    def __init__(self) -> None:
+        self.delivered: dict[str, str] = {}
+        self.mailed: list[dict[str, object]] = []
+
+    async def deliver(self, where: str, text: str) -> Report | None:
+        self.delivered[where] = text
+        return None
+
+    async def mail(self, _nonce: str, content: dict[str, object]) -> None:
+        self.mailed.append(content)
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Plan:
+    options = Options(audience="", aws="none", variables={"X": Secret("1")})
+    environ = {"XDG_STATE_HOME": str(tmp_path)}
+    return Plan(options=options, key=SENDER, pinned=(), trust="any", whereabouts=lambda: PLACE, environ=environ)
+
+
+@pytest.fixture
+def rounds(plan: Plan) -> Rounds:
+    made = Rounds(plan, trust.Ground.ANY, Voice(lambda _text: None), SystemClock(), Own(boot="", pid=1))
+    made.publish(
+        Edition(plan.options, LocalIdentity(), key=SENDER, pinned=(), environ=plan.environ, now=datetime.now(UTC))
+    )
+    return made
+
+
+def report(key: RecipientPublicKey, where: str, audience: str = "lab", nonce: str = "") -> Report:
+    return Report(address=where, host=where, key=key, audience=audience, nonce=nonce)
+
+
+@pytest.mark.parametrize("audience", ["x" * 256, "\u20ac" * 100])
+def test_an_audience_that_no_bundle_can_have_costs_only_the_machine_that_names_it(
+    rounds: Rounds, audience: str
+) -> None:
+    rounds.heard(report(HOSTILE, "tcp://evil:1", audience))
+    rounds.heard(report(HONEST, "tcp://good:1"))
+    post = Post()
+    asyncio.run(rounds.deliver(cast("Courier", post)))
+    assert set(post.delivered) == {"tcp://good:1"}
+
+
+@pytest.mark.parametrize("kem", ["x25519", "x-wing"])
+def test_a_key_that_nothing_can_be_sealed_to_is_rubbish(kem: str) -> None:
+    raw = bytes(32) if kem == "x25519" else HONEST.raw[:-32] + bytes(32)
+    line = f"credagent-recipient:{kem}:{base64url.encode(raw)}"
+    assert parse({"credagent": 1, "public_key": line}, "tcp://evil:1") is None
+    with pytest.raises(ConfigurationError):
+        RecipientPublicKey.parse(line)
+
+
+def test_a_machine_that_changes_its_audience_while_its_letter_is_sealed_gets_none_of_it(rounds: Rounds) -> None:
+    async def flips() -> Post:
+        post, others = Post(), count()
+        seal = rounds._seal
+
+        async def sealed(*given: Any) -> None:
+            await seal(*given)
+            rounds.heard(report(HOSTILE, "tcp://evil:1", f"another-{next(others)}"))
+
+        rounds._seal = sealed  # type: ignore[method-assign]
+        await rounds.answer_mail(cast("Courier", post), report(HOSTILE, "tcp://evil:1", nonce="n"))
+        rounds.heard(report(HONEST, "tcp://good:1"))
+        await rounds.deliver(cast("Courier", post))
+        return post
+
+    post = asyncio.run(flips())
+    assert set(post.delivered) == {"tcp://good:1"}
+    assert [set(content) for content in post.mailed] == [{"why"}]
+
+
+def test_more_mail_than_can_be_answered_is_dropped(plan: Plan) -> None:
+    async def floods() -> int:
+        engine = Engine(plan, Voice(lambda _text: None), SystemClock())
+
+        async def events() -> AsyncIterator[tuple[str, Any]]:
+            said = {"credagent": 1, "address": "tcp://evil:1", "fault": "no-agent"}
+            for number in range(MAIL_AT_ONCE + 10):
+                yield TOPIC, {**said, "nonce": f"{number:x}"}
+
+        await engine._listen(events())
+        return engine._mail.qsize()
+
+    assert asyncio.run(floods()) == MAIL_AT_ONCE
+
+
+def test_addresses_that_would_write_to_the_terminal_are_no_addresses() -> None:
+    async def asked() -> set[str]:
+        courier = Courier(PLACE, "me")
+
+        async def answer(*_: object, **__: object) -> dict[object, int]:
+            return {"tcp://10.0.0.1:1": 1, "tcp://\x1b[2J": 1, "tcp://\x9b2J": 1, "x" * 600: 1, 7: 1}
+
+        courier.ask = answer  # type: ignore[method-assign]
+        return await courier.addresses()
+
+    assert asyncio.run(asked()) == {"tcp://10.0.0.1:1"}
+
+
+def test_what_was_believed_over_tls_is_not_sent_without_it() -> None:
+    trust.demand_still(trust.Ground.ANY, PLACE.scheme)
+    with pytest.raises(UsageError):
+        trust.demand_still(trust.Ground.TLS, PLACE.scheme)
