@@ -27,7 +27,8 @@ credagent \\- credential agent for Dask clusters
 .SH DESCRIPTION
 Code that reads your private data on your own machine reads it unchanged on your Dask cluster, and nobody on the way
 can read your credentials. The agent on each machine of the cluster takes a sealed bundle, checks who sent it, opens
-it, and hands the credentials to Dask workers; it renews them under running workers. Where nothing was delivered it falls back to the machine's own identity.
+it, and hands the credentials to Dask workers; it renews them under running workers. Where nothing was delivered it
+falls back to the machine's own identity.
 .SH COMMANDS
 """
 
