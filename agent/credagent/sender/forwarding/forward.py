@@ -1,4 +1,8 @@
-"""`forward_credentials`: one line of Python that keeps a live cluster supplied with the identity of this machine."""
+"""`forward_credentials`: one line of Python that keeps a live cluster supplied with the identity of this machine.
+
+This trusts the cluster as any Dask client does: what workers return is unpickled by Dask in the process that holds the
+signing key. `credagent forward` does the same in a process that reads nothing but text and numbers.
+"""
 
 import os
 import sys
@@ -49,13 +53,9 @@ def forward_credentials(  # noqa: PLR0917  the order in which people know these 
     use ``async with``. It begins at once, and returns when the machines that are there have answered.
 
     `aws`: ``"local"`` (what boto3 would use), ``"profile:NAME"``, or None: the cluster's instance profile applies.
-    `google`: ``"local"`` or None. `environ`: variables as a mapping, or names to take from this environment.
-    `audience`: empty, the one that each machine announces. `recipients`: public keys, files of such, ``aws-kms:ARN``,
-    ``gcp-kms:NAME``. `trust`: ``"first-use"`` or ``"any"``; see the README for whose key is believed and why.
-    Durations are seconds, ``"12h"`` or timedeltas. `say` gets each notice for people (default: stderr).
-
-    This trusts the cluster as your client does: what workers return is unpickled here by Dask, in the process that
-    holds the signing key. `credagent forward` does the same in a process that reads nothing but text and numbers.
+    `google`: ``"local"`` or None. `environ`: a mapping, or names to take from this environment. `audience`: None, the
+    one that each machine announces. `recipients`: public keys, files of such, ``aws-kms:ARN``, ``gcp-kms:NAME``.
+    `trust`: ``"first-use"`` or ``"any"``. Durations: seconds, ``"12h"`` or timedeltas. `say` gets notices for people.
     Raises credagent.errors.UsageError and Unavailable.
     """
     options = Options(
@@ -72,19 +72,32 @@ def forward_credentials(  # noqa: PLR0917  the order in which people know these 
         valid_for_s=_seconds(valid_for) or VALID_FOR_S,
     )
     pins = (recipients,) if isinstance(recipients, str) else tuple(recipients or ())
+    return _forward(client_or_cluster, options, pins, sender_key=sender_key, trust=trust, say=say, timeout_s=timeout)
+
+
+def _forward(
+    target: object,
+    options: Options,
+    recipients: tuple[str, ...],
+    *,
+    sender_key: str | os.PathLike[str] | None,
+    trust: str | None,
+    say: Callable[[str], None] | None,
+    timeout_s: float,
+) -> Forwarding:
     voice = say or _to_stderr
-    if cluster.is_own(client_or_cluster):
+    if cluster.is_own(target):
         voice(OWN)
         return Forwarding(None, "", waits=False)
     return begin(
         options,
-        where=cluster.whereabouts(client_or_cluster),
+        where=cluster.whereabouts(target),
         sender_key=sender_key,
-        recipients=pins,
+        recipients=recipients,
         trust=trust,
         say=voice,
-        waits=not cluster.is_asynchronous(client_or_cluster),
-        timeout_s=timeout,
+        waits=not cluster.is_asynchronous(target),
+        timeout_s=timeout_s,
     )
 
 

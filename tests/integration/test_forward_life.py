@@ -1,0 +1,149 @@
+"""Forwarding over time: late workers, ends, restarts, a second forwarder, and workers that misbehave."""
+
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from credagent.bundle.keys import SenderPrivateKey
+from tests.integration.forward_play import (
+    READ,
+    SECRET,
+    Said,
+    client_of,
+    forward,
+    key,
+    machines_elsewhere,
+    said,
+    small,
+    stage,
+    token_on,
+    write_key,
+)
+from tests.integration.forward_stage import BIN, Stage, end, free_port, run, within
+
+__all__ = ["forward", "key", "machines_elsewhere", "said", "stage"]
+
+
+def test_a_late_worker_on_a_new_machine_holds_them_before_a_task_that_waits_for_it(
+    stage: Stage, key: SenderPrivateKey, forward: Callable[..., Any]
+) -> None:
+    small(stage, key, "a")
+    late = stage.machine("late", key.public_key.line)
+    with client_of(stage, 1) as client, forward(trust="any"):
+        queued = client.submit(eval, READ, resources={"late": 1}, pure=False)
+        stage.start_worker(late, "late", "--resources", "late=1")
+        assert queued.result(timeout=40) == SECRET
+
+
+def test_the_command_serves_until_it_is_killed_and_then_a_late_worker_waits_as_told(
+    stage: Stage, key: SenderPrivateKey
+) -> None:
+    small(stage, key, "a")
+    late = stage.machine("late", key.public_key.line)
+    with client_of(stage, 1) as client:
+        options = ("--aws", "none", "--env", "DB_TOKEN", "--sender-key", str(stage.folder / "sender.key"))
+        forwarder = stage.start_forwarder(*options, "--trust", "any", DB_TOKEN=SECRET)
+        assert token_on(client, "a") == SECRET
+        end(forwarder, signal.SIGKILL)
+        stage.start_worker(late, "late", "--no-nanny", CREDAGENT_WORKER_WAIT="3s")
+        assert token_on(client, "late") == "none"
+        assert "No bundle came from the forwarder in time" in stage.logs()
+        stage.start_forwarder(*options, "--trust", "any", DB_TOKEN=SECRET)
+        assert token_on(client, "late") == SECRET
+
+
+def test_once_says_of_each_machine_what_became_of_it(stage: Stage, key: SenderPrivateKey) -> None:
+    small(stage, key, "a")
+    command = [str(BIN / "credagent"), "forward", "--scheduler", stage.scheduler, "--aws", "none", "--once"]
+    sender = ["--sender-key", str(stage.folder / "sender.key"), "--trust", "any"]
+    with client_of(stage, 1):
+        done = run([*command, *sender], env=stage.environ)
+        assert (done.returncode, "admitted" in done.stdout) == (0, True), done
+        strange = run([*command, "--trust", "any"], env=stage.environ | {"XDG_CONFIG_HOME": str(stage.folder / "x")})
+    assert strange.returncode == 1
+    assert "untrusted-sender" in strange.stdout
+    assert "made a signing key for you" in strange.stderr
+    assert (stage.folder / "x" / "credagent" / "sender.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_leaving_the_block_leaves_what_was_delivered_and_later_workers_do_not_wait(
+    stage: Stage, key: SenderPrivateKey, forward: Callable[..., Any]
+) -> None:
+    (a,) = small(stage, key, "a")
+    other = stage.machine("other", key.public_key.line)
+    with client_of(stage, 1) as client:
+        with forward(trust="any"):
+            pass
+        assert token_on(client, "a") == SECRET
+        stage.start_worker(a, "a2", "--no-nanny")
+        stage.start_worker(other, "other", "--no-nanny", CREDAGENT_WORKER_WAIT="60s")
+        assert token_on(client, "a2") == SECRET
+        assert token_on(client, "other") == "none"
+
+
+def test_a_second_forwarder_takes_over_and_both_say_so(
+    stage: Stage, key: SenderPrivateKey, said: Said, forward: Callable[..., Any]
+) -> None:
+    other = write_key(stage.folder / "other.key")
+    (a,) = small(stage, key, "a")
+    a.stop_agent()
+    a.trusted = (*a.trusted, other.public_key.line)
+    a.start_agent()
+    with client_of(stage, 1) as client:
+        first = forward()
+        second = forward(environ={"DB_TOKEN": "of-the-second"}, sender_key=stage.folder / "other.key")
+        assert token_on(client, "a") == "of-the-second"
+        within(15, lambda: first.status().state == "replaced", "the first forwarder stops")
+        assert second.status().state == "forwarding"
+    assert said.about("takes over from the forwarder of")
+    assert said.about(f"replaces what sender {key.key_id} had forwarded")
+    assert said.about("this forwarder stops")
+
+
+def test_a_restarted_scheduler_and_its_new_workers_are_served_again(
+    stage: Stage, key: SenderPrivateKey, said: Said, forward: Callable[..., Any]
+) -> None:
+    a = stage.machine("a", key.public_key.line)
+    port = free_port()
+    stage.start_scheduler(a, port=port)
+    scheduler = stage.processes[-1]
+    worker = stage.start_worker(a, "a", "--no-nanny")
+    with client_of(stage, 1):
+        forwarding = forward()
+    end(worker)
+    end(scheduler)
+    within(30, lambda: forwarding.status().state == "reconnecting", "the loss is noticed")
+    stage.start_scheduler(a, port=port)
+    stage.start_worker(a, "again", "--no-nanny")
+    with client_of(stage, 1) as client:
+        assert token_on(client, "again") == SECRET
+        within(40, lambda: forwarding.status().state == "forwarding", "forwarding goes on")
+        assert client.run_on_scheduler(eval, READ) == SECRET
+    assert said.about("connected again")
+
+
+def test_workers_that_answer_rubbish_or_never_do_not_keep_the_others(
+    stage: Stage, key: SenderPrivateKey, forward: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from credagent.sender.forwarding import courier
+
+    monkeypatch.setattr(courier, "ASK_S", 2.0)
+    monkeypatch.setattr(courier, "INSTALL_S", 3.0)
+    (a,) = small(stage, key, "a")
+    preload = stage.folder / "hostile.py"
+    preload.write_text("""
+import asyncio, os
+def dask_setup(worker):
+    if os.environ["MOOD"] == "rubbish":
+        async def answer(**message): return {"credagent": 1, "public_key": ["x"], "address": 7}
+    else:
+        async def answer(**message): await asyncio.sleep(600)
+    worker.handlers.update({"plugin-add": answer, "credagent-report": answer, "credagent-deliver": answer})
+""")
+    for mood in ("rubbish", "silent"):
+        stage.start_worker(a, mood, "--no-nanny", "--preload", str(preload), MOOD=mood)
+    with client_of(stage, 3) as client, forward() as forwarding:
+        assert token_on(client, "a") == SECRET
+        assert forwarding.status().state == "forwarding"
