@@ -30,7 +30,8 @@ IMPERSONATION_S = range(1, 43_201)  # generateAccessToken, where the organisatio
 _ID = re.compile(r"[0-9a-f]{32}")
 _TOKEN = re.compile(r"[!-~]+")  # printable ASCII without space: credentials travel in headers and in lines of a file
 _KEY = re.compile(r"[ -~]+")  # ASCII, so that every language sorts keys alike
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # some terminals obey those beyond ASCII too
+_REGION = re.compile(r"[A-Za-z0-9_-]{1,63}", re.ASCII)  # clients make a host's name of it: no dot, no slash
 
 
 def fault(bundle: Bundle) -> str:
@@ -116,6 +117,8 @@ def _texts_fault(grant: Grant) -> str:
             return f"a name in {name} that is empty or not ASCII"
         if (isinstance(value, Secret) or name == "access_key_id") and not _TOKEN.fullmatch(_text(value)):
             return f"a {name} that is not printable ASCII"
+        if name == "region" and value and not _REGION.fullmatch(value):
+            return "a region that is not the name of one"
         if name != "variables" and any(_CONTROL.search(text) for text in _texts(value)):
             return f"a control character in {name}"
     return ""

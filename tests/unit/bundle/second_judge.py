@@ -194,8 +194,9 @@ def check_field(name: str, value: Any, wanted: str) -> None:
     else:
         texts = {"text": lambda: [value], "list": lambda: value, "texts": lambda: list(value.values())}[wanted]()
         assert texts
-        assert all(isinstance(text, str) and not re.search("[\x00-\x1f\x7f]", text) for text in texts)
+        assert all(isinstance(text, str) and not re.search("[\x00-\x1f\x7f-\x9f]", text) for text in texts)
         assert wanted != "text" or value != ""
+        assert name != "region" or re.fullmatch("[A-Za-z0-9_-]{1,63}", value)
         assert name not in TOKENS or re.fullmatch("[!-~]+", value)
         assert wanted != "texts" or all(re.fullmatch("[ -~]+", key) for key in value)
 

@@ -33,6 +33,14 @@ def test_the_usual_ways_in_are_denied(name: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "name",
+    ["HDF5_PLUGIN_PATH", "FSSPEC_S3_ENDPOINT_URL", "numba_cache_dir", "GDAL_CONFIG_FILE", "SERVICE_ACCOUNT", "CC"],
+)
+def test_what_data_libraries_load_code_or_take_an_identity_from_is_denied(name: str) -> None:
+    assert denied([name], []) == [name]
+
+
+@pytest.mark.parametrize(
     "name", ["DB_TOKEN", "MY_PATH", "GDAL_CACHEMAX", "OMP_NUM_THREADS", "HF_TOKEN", "PATHS", "USERS"]
 )
 def test_ordinary_variables_pass(name: str) -> None:

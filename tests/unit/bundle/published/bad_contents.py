@@ -212,6 +212,8 @@ CONTENTS: Mapping[str, Callable[[], Case]] = {
     ),
     "key-with-newline": _grant("a line break in an access key id", access_key_id="ASIA\nLD_PRELOAD=/tmp/x"),
     "secret-with-space": _grant("a space in a secret", secret_access_key="a b"),
+    "region-of-another-host": _grant("a region that makes another host of S3's name", region="eu.example/"),
+    "principal-with-c1-control": _grant("a control character beyond ASCII in a principal", principal="ada\x9b2J"),
     "region-with-control": _grant("a control character in a region", region="eu\x1b[2J"),
     "bundle-id-in-capitals": _json(
         "a bundle id in capitals", lambda value: value.update(bundle_id=value["bundle_id"].upper())
