@@ -1,18 +1,19 @@
 """The entry point: finds the command, runs it, and turns whatever it raises into one line, a hint and an exit code."""
 
-import argparse
 import errno
 import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from credagent.cli.commands import COMMANDS, overview
-from credagent.cli.options import Parser
 from credagent.errors import CredagentError, Exit, InternalError, UsageError
 from credagent.files import output_error
+
+if TYPE_CHECKING:
+    import argparse
 
 INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it
 PIPE_CLOSED = 141  # 128 + SIGPIPE
@@ -20,11 +21,14 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 class CommandModule(Protocol):
-    """What a module below `credagent.cli` offers to be a command; `EPILOG` may follow the help."""
+    """What a module below `credagent.cli` offers to be a command.
+
+    `EPILOG` may follow the help; `plain` may return the arguments of some words without the parser, else None.
+    """
 
     SUMMARY: str
-    add_arguments: Callable[[argparse.ArgumentParser], None]
-    run: Callable[[argparse.Namespace], int]
+    add_arguments: "Callable[[argparse.ArgumentParser], None]"
+    run: Callable[[Any], int]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -69,11 +73,16 @@ def _run(words: list[str]) -> int:
 
 def _command(name: str, words: list[str]) -> int:
     module = _module(name)
+    plain = getattr(module, "plain", None)
+    if plain is not None and (plain_arguments := plain(words)) is not None:
+        return int(module.run(plain_arguments))
+    from credagent.cli.options import Formatter, Parser
+
     parser = Parser(
         prog=f"credagent {name}",
         description=f"{module.SUMMARY[:1].upper()}{module.SUMMARY[1:]}.",
         epilog=getattr(module, "EPILOG", None),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Formatter,
         allow_abbrev=False,
     )
     module.add_arguments(parser)

@@ -10,6 +10,14 @@ from credagent.config import load as load_config
 from credagent.errors import ConfigurationError, UsageError
 
 
+class Formatter(argparse.RawDescriptionHelpFormatter):
+    """Asks for the terminal's width only, where argparse would load shutil, for every command and not just for help."""
+
+    def __init__(self, prog: str) -> None:
+        """Format the help of `prog`."""
+        super().__init__(prog, width=_width() - 2)
+
+
 class Parser(argparse.ArgumentParser):
     """Raises UsageError where argparse would print its usage and exit 2, and repeats no argument that is no option.
 
@@ -33,6 +41,17 @@ class Parser(argparse.ArgumentParser):
         near = get_close_matches(option, [name for action in self._actions for name in action.option_strings], 1)
         hint = f"did you mean {near[0]}? " if near else ""
         raise UsageError("usage", f"no option {option}", what=self.prog, hint=f"{hint}see `{self.prog} --help`")
+
+
+def _width() -> int:
+    try:
+        return int(os.environ.get("COLUMNS", "")) or 80
+    except ValueError:
+        pass
+    try:
+        return os.get_terminal_size(1).columns or 80
+    except OSError:
+        return 80
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:

@@ -1,12 +1,28 @@
 """`credagent run`: the daemon, or with `--once` one resolution without one."""
 
-import argparse
 import os
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
 
 SUMMARY = "run the agent: open what is delivered, hand it to workers, renew it"
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def plain(words: Sequence[str]) -> SimpleNamespace | None:
+    """Return the arguments of a daemon as service managers start it, read without loading what parses options."""
+    match words:
+        case []:
+            return SimpleNamespace(config=None, once=False)
+        case ["--config", path] if not path.startswith("-"):
+            return SimpleNamespace(config=path, once=False)
+        case _:
+            return None
+
+
+def add_arguments(parser: "argparse.ArgumentParser") -> None:
     """Say what `run` takes."""
     parser.add_argument("--config", metavar="F", help="the configuration (default: /etc/credagent/config.toml)")
     parser.add_argument(
@@ -17,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: "argparse.Namespace | SimpleNamespace") -> int:
     """Run until told to stop."""
     if arguments.once:
         from credagent.service import once

@@ -5,11 +5,11 @@
 
 import ctypes
 import resource
-import signal
 import sys
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
 PR_SET_DUMPABLE = 4
+SIGKILL = 9  # the signal module takes milliseconds, of a start that workers wait for
 
 
 def make_non_dumpable() -> bool:
@@ -23,7 +23,7 @@ def make_non_dumpable() -> bool:
 
 def die_with_parent() -> bool:
     """Have the kernel kill this process when the thread that started it ends. Linux only."""
-    return _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    return _prctl(PR_SET_PDEATHSIG, SIGKILL)
 
 
 def bound_memory(limit_bytes: int) -> None:

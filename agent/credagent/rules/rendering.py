@@ -3,7 +3,6 @@
 Pure, and the only place with AWS's and Google's own spellings. Nothing here reads a clock, a file or the environment.
 """
 
-import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from shlex import quote
@@ -114,6 +113,8 @@ def shell(environment: Environment) -> str:
 
 def as_json(environment: Environment) -> str:
     """Return one JSON object, name to value."""
+    import json  # noqa: PLC0415  the daemon starts without it
+
     return json.dumps({name: value.reveal() for name, value in environment.items()}, indent=2) + "\n"
 
 
@@ -266,4 +267,6 @@ def _dotenv_value(text: str) -> str:
 
 
 def _compact(document: Mapping[str, object]) -> bytes:
+    import json  # noqa: PLC0415  as above
+
     return json.dumps(document, separators=(",", ":")).encode()

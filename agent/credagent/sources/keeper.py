@@ -3,7 +3,6 @@
 The choice is rules/precedence, the times are rules/renewal, what an attempt makes of a source is `track`.
 """
 
-import random
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -215,6 +214,8 @@ class Keeper:
         return await asyncio.shield(self._attempt)
 
     async def _attempt_on(self, track: Track) -> str:
+        import random  # noqa: PLC0415  as above
+
         jitter = random.uniform(-1, 1)  # noqa: S311  spreads load, hides nothing
         try:
             held = await self._fetch(track.source)
