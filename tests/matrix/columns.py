@@ -23,7 +23,7 @@ SHORT_S, LONG_S = 30, 3600  # what credentials live: three renewals pass while a
 TASK_S = 120.0
 RENEWALS = 3
 
-YES, NO, AFTER_REFUSAL, FROZEN, HANGS = "yes", "NO", "after a refusal", "frozen", "hangs"
+YES, NO, AFTER_REFUSAL, SELDOM, FROZEN, HANGS = "yes", "NO", "after a refusal", "seldom", "frozen", "hangs"
 FORWARDED = ("assume-role-", "impersonation-")
 REFUSED = (400, 401, 403)
 
@@ -77,13 +77,13 @@ class Columns:
             calls = self._calls(row, since)
             said = next((said for said in outcomes if said), "")
             identities = {call["credential"] for call in calls if call["status"] < REFUSED[0]}
-            if said:
-                cell = NO
-            elif len(identities) <= RENEWALS:
-                cell = FROZEN
-            else:
-                cell = AFTER_REFUSAL if any(call["status"] in REFUSED for call in calls) else YES
-            self._fill(row, column, cell, said or f"{len(identities)} identities")
+            refused = any(call["status"] in REFUSED for call in calls)
+            self._fill(
+                row,
+                column,
+                _living_cell(said, len(identities), refused=refused),
+                said or f"{len(identities)} identities",
+            )
 
     def _restart(self) -> None:
         addresses = list(self._client.scheduler_info(n_workers=-1)["workers"])
@@ -132,6 +132,17 @@ def _result(future: Any) -> Any:
         return future.result(timeout=TASK_S + LIVING_S)
     except Exception as error:  # noqa: BLE001  how it ended is the result
         return f"{type(error).__name__}: {error}"[:300]
+
+
+def _living_cell(said: str, identities: int, *, refused: bool) -> str:
+    """Conclude: who asks again only when S3 has refused changes once in each life, not at each renewal."""
+    if said:
+        return NO
+    if identities == 1:
+        return FROZEN
+    if refused:
+        return AFTER_REFUSAL
+    return YES if identities > RENEWALS else SELDOM
 
 
 def table(cells: Cells) -> str:
