@@ -3,19 +3,27 @@
 import time
 
 from tests.canary import CANARY
+from tests.system import images
 from tests.system.acts import deliver, in_worker, start_dask, status, variable
 from tests.system.cloud import Cloud, Sender
-from tests.system.conftest import configure
+from tests.system.conftest import Make, configure
 from tests.system.machine import Machine
 
 TOKEN = "__import__('os').environ.get('DB_TOKEN')"
 PID = "__import__('os').getpid()"
 
 
-def test_four_commands_take_a_node_from_nothing_to_a_worker_with_credentials(running: Machine, sender: Sender) -> None:
-    deliver(running, sender, CANARY)
-    start_dask(running)
-    assert in_worker(running, TOKEN) == CANARY
+def test_four_commands_take_a_node_from_nothing_to_a_worker_with_credentials(make: Make, sender: Sender) -> None:
+    node = make(images.with_dask())
+    node.boot()
+    package = images.deb()
+    (node.root / "root" / package.name).write_bytes(package.read_bytes())
+    node.run("sh", "-c", f"dpkg -i /root/{package.name}")
+    node.run("sh", "-c", "cat >>/etc/credagent/trusted-senders", given=f"{sender.public_key}\n")
+    node.run("sh", "-c", "systemctl enable --now credagent")
+    deliver(node, sender, CANARY)
+    start_dask(node)
+    assert in_worker(node, TOKEN) == CANARY
 
 
 def test_the_unit_is_sound_where_the_package_is_installed(running: Machine) -> None:
@@ -140,7 +148,6 @@ def test_another_user_of_the_machine_gets_nothing(running: Machine, sender: Send
         said = running.run(*command, user="mallory", check=False)
         assert CANARY not in said
         assert "access_token" not in said
-    assert "not-allowed" in running.run("credagent", "status", "--json", user="mallory", check=False) or True
 
 
 def test_a_person_at_a_shell_sees_what_a_worker_would_get_and_changes_nothing(running: Machine, sender: Sender) -> None:

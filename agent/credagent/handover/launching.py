@@ -8,7 +8,7 @@ import errno
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NoReturn
 
 from msgspec import Struct
@@ -108,16 +108,29 @@ def replace(launch: Launch) -> NoReturn:
 
 def in_foreground() -> bool:
     """Tell whether the terminal's keys reach this process group."""
-    try:
-        return os.tcgetpgrp(0) == os.getpgrp()
-    except OSError:
-        return False  # no terminal
+    with _terminal() as terminal:
+        return terminal is not None and os.tcgetpgrp(terminal) == os.getpgrp()
 
 
 def take_foreground(group: int) -> None:
-    """Give the terminal to `group`. The caller ignores SIGTTOU, or it would be stopped for asking."""
-    with contextlib.suppress(OSError):  # the terminal is gone, or the group is
-        os.tcsetpgrp(0, group)
+    """Give the terminal, if there is one, to `group`. The caller ignores SIGTTOU, or it would be stopped for asking."""
+    with _terminal() as terminal, contextlib.suppress(OSError):  # the group may have ended
+        if terminal is not None:
+            os.tcsetpgrp(terminal, group)
+
+
+@contextlib.contextmanager
+def _terminal() -> Iterator[int | None]:
+    """Open the controlling terminal, whatever standard input is: a pager reads its keys beside a pipe."""
+    try:
+        terminal = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError:
+        yield None
+        return
+    try:
+        yield terminal
+    finally:
+        os.close(terminal)
 
 
 def _become(launch: Launch, failure: int, *, foreground: bool) -> NoReturn:

@@ -97,12 +97,13 @@ class Watch:
 
     def run(self) -> int:
         """Start the program and return its exit status, 128 + signal where one killed it. Raises CannotStart."""
+        foreground = launching.in_foreground()
         with _signals() as wakeups:
             self._child = launching.start(self._launch)
             try:
                 return self._until_the_end(wakeups)
             finally:
-                if not launching.in_foreground() and os.isatty(0):
+                if foreground:  # else whoever started us would go on in the background
                     launching.take_foreground(os.getpgrp())
 
     def _until_the_end(self, wakeups: int) -> int:
@@ -124,6 +125,8 @@ class Watch:
             return  # SIGCHLD, which has done its work by waking us
         if number in ENDING:
             self._ended_by, self._restart_at = number, None
+        if number == signal.SIGCONT and self._child is not None and launching.in_foreground():
+            launching.take_foreground(self._child)  # a shell has brought us back (fg)
         self._send(number)
 
     def _send(self, number: int) -> None:
@@ -238,9 +241,10 @@ def _ended() -> Iterator[tuple[int, int]]:
 
 def _stop_with(child: int) -> None:
     """Stop as the program did (Ctrl-Z), so that the shell takes over; go on together."""
-    if os.getpid() == 1 or not os.isatty(0):
+    if os.getpid() == 1 or os.getsid(0) == os.getpid():
         return  # nobody above does job control
     launching.take_foreground(os.getpgrp())
     os.kill(os.getpid(), signal.SIGSTOP)
-    launching.take_foreground(child)
+    if launching.in_foreground():
+        launching.take_foreground(child)
     os.killpg(child, signal.SIGCONT)

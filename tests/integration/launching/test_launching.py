@@ -2,6 +2,7 @@
 
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
@@ -111,6 +112,45 @@ def test_ctrl_c_reaches_the_program_once(tmp_path: Path, renewals: Path) -> None
     os.write(terminal, b"\x03")
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 9
     os.close(terminal)
+
+
+def test_ctrl_z_gives_the_terminal_back_to_the_shell_and_fg_goes_on(renewals: Path) -> None:
+    driver = f"{sys.executable} {DRIVER} none {renewals} -- sh -c 'echo up; read -r word; echo got $word'"
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.environ["PS1"] = "shell> "
+        os.execvp("bash", ["bash", "--norc", "--noprofile", "-i"])  # noqa: S606  on the terminal's other end
+    _type(terminal, f"{driver}\n", until="up\r\n")
+    _type(terminal, "\x1a", until="Stopped")
+    _type(terminal, "echo in $((40 + 2))\n", until="in 42")
+    _type(terminal, "fg\n", until="-- sh")
+    _type(terminal, "hello\n", until="got hello")
+    _type(terminal, "exit 0\n", until="exit")
+    os.waitpid(pid, 0)
+    os.close(terminal)
+
+
+def test_a_pager_reads_its_keys_from_the_terminal_beside_a_pipe(renewals: Path) -> None:
+    driver = (
+        f"echo piped | {sys.executable} {DRIVER} none {renewals} -- sh -c 'cat; read -r key </dev/tty; echo key $key'"
+    )
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execvp("bash", ["bash", "-c", driver])  # noqa: S606  on the terminal's other end
+    _type(terminal, "", until="piped")
+    _type(terminal, "q\n", until="key q")
+    os.waitpid(pid, 0)
+    os.close(terminal)
+
+
+def _type(terminal: int, keys: str, *, until: str) -> None:
+    os.write(terminal, keys.encode())
+    seen = ""
+    give_up = time.monotonic() + 30
+    while until not in seen:
+        assert time.monotonic() < give_up, seen
+        if select.select([terminal], [], [], 0.5)[0]:
+            seen += os.read(terminal, 1024).decode(errors="replace")
 
 
 def test_a_renewal_can_be_a_signal(start: Start, renewals: Path) -> None:
