@@ -82,8 +82,10 @@ def _shown(value: object) -> object:
         return repr(value)
     if isinstance(value, datetime):
         return value.isoformat().replace("+00:00", "Z")
-    if value is None or isinstance(value, bool | int | float | str):
+    if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, list | tuple | set | frozenset):
         return [_shown(item) for item in value]
-    return str(value)
+    text = str(value)
+    # A bundle's and a cluster's words reach the log: on a terminal, control characters among them would be obeyed.
+    return text if text.isprintable() else "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)

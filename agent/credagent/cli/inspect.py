@@ -5,6 +5,7 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from credagent.cli.showing import printable
 from credagent.errors import ConfigurationError, Exit, Refused, UsageError
 
 if TYPE_CHECKING:
@@ -143,6 +144,6 @@ def _show(facts: Mapping[str, object], indent: str = "") -> None:
                     _show(item, f"{indent}  ")
                     print()
             case list():
-                print(f"{label:<16}{', '.join(map(str, value)) or 'none'}")
+                print(f"{label:<16}{printable(', '.join(map(str, value))) or 'none'}")
             case _:
-                print(f"{label:<16}{value}")
+                print(f"{label:<16}{printable(str(value))}")

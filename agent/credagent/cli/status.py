@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from credagent.cli.agent import ask
+from credagent.cli.showing import printable
 
 SUMMARY = "show what each slot holds, from where and until when"
 WATCH_S = 1.0
@@ -53,7 +54,7 @@ def readable(document: dict[str, Any], *, volatile: bool = True) -> str:
     if volatile:
         memory = f", {agent['uss_bytes'] / 1e6:.1f} MB private" if agent["uss_bytes"] else ""
         lines.append(f"agent       {agent['version']}, pid {agent['pid']}, up {agent['uptime_s']:.0f} s{memory}")
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def _slot(name: str, slot: dict[str, Any]) -> list[str]:

@@ -20,7 +20,7 @@ _LISTED = """
     KUBE* DOCKER_* DASK_* CREDAGENT_* NOTIFY_SOCKET LISTEN_* WATCHDOG_* CREDENTIALS_DIRECTORY *_DIRECTORY
 """
 # What data workers load besides: plug-ins (HDF5, GDAL, Hadoop, ODBC, Kerberos, CUDA), caches of code and compilers
-# that numba, Triton and PyTorch run; and what gives fsspec, object_store or GDAL another endpoint, identity or authority.
+# that numba, Triton and PyTorch run; and what gives fsspec, object_store or GDAL another endpoint or identity.
 _OF_DATA_LIBRARIES = """
     HDF5_PLUGIN_* HDF5_VOL_CONNECTOR GDAL_CONFIG_FILE GDAL_VRT_* OGR_DRIVER_PATH OGR_SQLITE_LOAD_EXTENSIONS
     ARROW_LIBHDFS_DIR HADOOP_* SPARK_* NUMBA_* TRITON_* TORCHINDUCTOR_* TORCH_EXTENSIONS_DIR CUDA_HOME CUDA_PATH
