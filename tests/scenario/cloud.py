@@ -1,6 +1,7 @@
 """Two clouds in memory, where the cloud is not the point: every credential has a name, every call is remembered."""
 
 import asyncio
+from collections import Counter
 from datetime import datetime, timedelta
 
 from msgspec import Struct, structs
@@ -42,14 +43,16 @@ class CloudInMemory:
         self.lifetimes = dict(LIFETIMES_S)
         self.gate: asyncio.Event | None = None  # attempts wait here while it is closed
         self.same_token: Held | None = None
-        self.at_once = self.most_at_once = 0
+        self._at_once: Counter[str] = Counter()
+        self.most_at_once = 0  # of one cloud, and so of one slot
 
     async def __call__(self, source: Source) -> Held:
         kind = kind_of(source)
         self.calls.append(Call(kind, self._clock.now(), self._clock.monotonic()))
         number = len(self.calls)
-        self.at_once += 1
-        self.most_at_once = max(self.most_at_once, self.at_once)
+        which = kind.partition("-")[0]
+        self._at_once[which] += 1
+        self.most_at_once = max(self.most_at_once, self._at_once[which])
         try:
             request_for(source, self.bounds)  # what the configuration forbids never reaches a cloud
             if self.gate is not None:
@@ -60,7 +63,7 @@ class CloudInMemory:
                 return structs.replace(self.same_token, obtained_at=self._clock.now())
             return self._issue(kind, number)
         finally:
-            self.at_once -= 1
+            self._at_once[which] -= 1
 
     def count(self, kind: str) -> int:
         """Return how often this kind was asked for."""

@@ -1,0 +1,151 @@
+"""What an idle agent costs that has used every source once: private memory, processor time, wake-ups; needs root.
+
+`python -m tests.benchmarks.bench_idle [--seconds 60]`. The agent ends with an assumed role and an impersonated account,
+so that every loop of its own goes on. Memory is counted from outside (an agent makes itself non-dumpable), processor
+time and wake-ups (voluntary context switches of all its threads) by the kernel, the former with its helper processes.
+"""
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from msgspec import structs
+
+from credagent.bundle.letter import (
+    AwsAssumeRoleGrant,
+    AwsSessionGrant,
+    EnvironmentGrant,
+    GoogleAccessTokenGrant,
+    GoogleAuthorizedUserGrant,
+    GoogleImpersonationGrant,
+    Grant,
+)
+from credagent.credentials import Slot, Statement
+from credagent.secret import Secret
+from tests.benchmarks import node
+from tests.benchmarks.bench_memory import uss_mb
+from tests.demo.stage import Stage, start_cloud
+
+SECONDS = 60
+PATIENCE_S = 60.0
+CALM_S = 3.0
+AIM_MB, AIM_SHARE, AIM_PER_S = 28.0, 0.1, 0.5
+CONFIGURATION = """
+[aws]
+assumable_roles = ["*"]
+[google]
+impersonable = ["*"]
+admit_refresh_token = true
+[endpoint]
+listen = ["127.0.0.1:0"]
+"""
+
+
+def main() -> None:
+    """Use every source, wait, measure, and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=int, default=SECONDS)
+    seconds = parser.parse_args().seconds
+    with tempfile.TemporaryDirectory(prefix="ca-bi-") as folder, Stage(Path(folder)) as stage:
+        cloud, environ, addresses = start_cloud(stage)
+        environ |= {"CLOUDSDK_API_ENDPOINT_OVERRIDES_IAMCREDENTIALS": addresses["google-iam"]}
+        machine = node.make(Path(folder), CONFIGURATION)
+        with node.agent(machine, environ) as (process, _):
+            use_every_source(machine, cloud, addresses)
+            time.sleep(CALM_S)
+            cpu_s, wake_ups = cost(process.pid)
+            time.sleep(seconds)
+            cpu_s, wake_ups = (now - then for now, then in zip(cost(process.pid), (cpu_s, wake_ups), strict=True))
+            memory = uss_mb(process.pid)
+    show("private memory (USS) after every source", memory, "MB", AIM_MB)
+    show(f"processor time in {seconds} idle s", 100 * cpu_s / seconds, "%", AIM_SHARE)
+    show(f"wake-ups in {seconds} idle s", wake_ups / seconds, "/s", AIM_PER_S)
+
+
+def show(what: str, value: float, unit: str, aim: float) -> None:
+    """Print one figure beside its aim."""
+    print(f"{what:<42} {value:7.3f} {unit:<3} aim: at most {aim:g}")
+
+
+def use_every_source(machine: node.Node, cloud: Any, addresses: dict[str, str]) -> None:
+    """Have each source tried with success; the order ends with those that the agent renews itself."""
+    wait_for(machine, "aws-metadata", "google-metadata")
+    role = cloud.create_role("reader")
+    cloud.allow_impersonation("*", "reader@*")
+    reader = cloud.create_service_account("reader")
+    user = cloud.create_refresh_token("ada@example.org", scopes=["https://www.googleapis.com/auth/cloud-platform"])
+    session = cloud.issue_session("dask-node")
+    token = cloud.issue_google_token("ada@example.org")
+    forwarded = AwsSessionGrant(
+        access_key_id=session["access_key_id"],
+        secret_access_key=Secret(session["secret_access_key"]),
+        session_token=Secret(session["session_token"]),
+        expires_at=datetime.now(UTC) + timedelta(hours=1),
+        region="eu-central-1",
+    )
+    give(
+        machine,
+        forwarded,
+        GoogleAccessTokenGrant(
+            access_token=Secret(token["access_token"]), expires_at=datetime.now(UTC) + timedelta(hours=1)
+        ),
+    )
+    wait_for(machine, "bundle", "bundle")
+    refresh = GoogleAuthorizedUserGrant(
+        client_id=user["client_id"],
+        client_secret=Secret(user["client_secret"]),
+        refresh_token=Secret(user["refresh_token"]),
+        token_uri=addresses["oauth"] + "/token",
+    )
+    give(machine, AwsAssumeRoleGrant(role_arn=role, region="eu-central-1", session=forwarded), refresh)
+    wait_for(machine, "assumed-role", "refresh-token")
+    give(machine, AwsAssumeRoleGrant(role_arn=role, region="eu-central-1"), GoogleImpersonationGrant(target=reader))
+    wait_for(machine, "assumed-role", "impersonation")
+
+
+def give(machine: node.Node, aws: Grant, google: Grant) -> None:
+    """Put a bundle into the inbox that grants all three slots."""
+    letter = node.bundle()
+    variables = next(grant for grant in letter.grants if isinstance(grant, EnvironmentGrant))
+    slots = dict.fromkeys(Slot, Statement.GRANTED)
+    node.put(machine, structs.replace(letter, slots=slots, grants=(aws, google, variables)))
+
+
+def wait_for(machine: node.Node, aws: str, google: str) -> None:
+    """Wait until the slots have these origins. `status` is not asked: it would load what measures memory."""
+    until = time.monotonic() + PATIENCE_S
+    origins: dict[str, str] = {}
+    while origins != {"aws": aws, "google": google}:
+        if time.monotonic() > until:
+            raise SystemExit(f"the agent holds {origins}, not {aws} and {google}")
+        time.sleep(0.2)
+        shown: Any = node.ask(machine, "set")["slots"]
+        origins = {slot: shown[slot]["origin"] for slot in ("aws", "google")}
+
+
+def cost(pid: int) -> tuple[float, float]:
+    """Return the processor seconds of a process and of its children that have ended, and its voluntary switches."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    children_s = sum(map(int, fields[13:15])) / os.sysconf("SC_CLK_TCK")
+    return _of_threads(pid, "schedstat", _on_cpu_s) + children_s, _of_threads(pid, "status", _voluntary)
+
+
+def _of_threads(pid: int, name: str, read: Callable[[str], float]) -> float:
+    return sum(read((task / name).read_text()) for task in Path(f"/proc/{pid}/task").iterdir())
+
+
+def _on_cpu_s(text: str) -> float:
+    return int(text.split(maxsplit=1)[0]) / 1e9
+
+
+def _voluntary(text: str) -> float:
+    return next(float(line.split()[1]) for line in text.splitlines() if line.startswith("voluntary_ctxt"))
+
+
+if __name__ == "__main__":
+    main()
