@@ -1,7 +1,6 @@
 """Puts faces behind bound sockets: the one place that knows which handover is served where, and to whom."""
 
 import asyncio
-import resource
 import socket
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -10,7 +9,7 @@ from typing import cast
 from msgspec import Struct
 
 from credagent.credentials import CredentialSet
-from credagent.handover import endpoint
+from credagent.handover import endpoint, open_files
 from credagent.handover.binding import address_of
 from credagent.handover.connections import Callers
 from credagent.handover.endpoint import Endpoint
@@ -20,8 +19,6 @@ from credagent.handover.http_server import Connection, Face, Site, serve
 from credagent.handover.metadata import Metadata
 from credagent.secret import Secret
 
-CONNECTIONS = 1024
-RESERVED_FILES = 128  # for the socket, channels and helper processes, whatever HTTP callers do
 METRICS_CONNECTIONS = 32
 
 NOT_FOUND = refusal(404, "not-found", "nothing is served here")
@@ -96,7 +93,7 @@ async def start_listeners(
         admits=admits,
         callers=callers,
         count=lambda outcome: count("http", outcome),
-        connections=_most_connections(),
+        connections=open_files.most_connections(),
     )
     return Listeners(tuple(await serve(sockets, site)), (site,), callers)
 
@@ -132,9 +129,3 @@ def hosts_of(sockets: Sequence[socket.socket]) -> frozenset[bytes]:
     addresses = [address_of(ready) for ready in sockets]
     names = {str(address) for address in addresses} | {f"localhost:{address.port}" for address in addresses}
     return frozenset(name.encode() for name in names)
-
-
-def _most_connections() -> int:
-    """Stay below the limit of open files: an accept that fails for want of one would stop all listeners."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return CONNECTIONS if soft == resource.RLIM_INFINITY else max(1, min(CONNECTIONS, soft - RESERVED_FILES))

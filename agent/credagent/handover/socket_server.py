@@ -5,7 +5,9 @@ it while it does not read.
 """
 
 import asyncio
+import math
 import socket
+import time
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +17,7 @@ from msgspec import Struct
 
 from credagent import log
 from credagent.errors import CredagentError, InternalError, Refused, Unavailable
+from credagent.handover import open_files
 from credagent.handover.callers import Admission, Caller, caller_of
 from credagent.handover.socket_answers import Agent, Document, answer, unwelcome
 from credagent.handover.socket_protocol import (
@@ -29,8 +32,11 @@ from credagent.handover.socket_protocol import (
     encode_refusal,
 )
 
-MOST_CONNECTIONS = 1_024
+MOST_CONNECTIONS = open_files.MOST
 KEPT_FOR_PRIVILEGED = 16  # so that root can still ask for the status when workers have taken all the rest
+SHARE_OF_ONE_USER = 0.75  # of the rest, so that one user cannot keep the others from their credentials
+SAY_AGAIN_S = 60.0
+SAID_USERS = 64
 PATIENCE_S = 10.0  # for a request to arrive whole
 
 HttpFactory = Callable[[], asyncio.Protocol]
@@ -52,19 +58,35 @@ def set_line(agent: Agent) -> bytes:
 
 
 class SocketServer:
-    """The connections of one agent. `admission` may be replaced; those already connected stay."""
+    """The connections of one agent. `admission` may be replaced: those that it no longer admits are ended."""
 
     def __init__(self, agent: Agent, admission: Admission, http_factory: HttpFactory | None = None) -> None:
         """Serve `agent`; a connection that begins like HTTP goes to a protocol of `http_factory`."""
         self.agent = agent
-        self.admission = admission
         self.http_factory = http_factory
         self.connections: set[Connection] = set()
+        self._admission = admission
+        self._most = MOST_CONNECTIONS
+        self._said: dict[int, float] = {}
         self._listener: asyncio.Server | None = None
+
+    @property
+    def admission(self) -> Admission:
+        """Who may ask now."""
+        return self._admission
+
+    @admission.setter
+    def admission(self, admission: Admission) -> None:
+        self._admission = admission
+        for connection in list(self.connections):
+            if not connection.is_welcome():
+                connection.end()  # else a user who was taken out of the configuration would be supplied for ever
 
     async def start(self, sock: socket.socket) -> None:
         """Begin to accept connections on a socket that is bound."""
         loop = asyncio.get_running_loop()
+        open_files.make_room()
+        self._most = min(MOST_CONNECTIONS, open_files.most_connections())
         self._listener = await loop.create_unix_server(lambda: Connection(self), sock=sock, backlog=MOST_CONNECTIONS)
 
     def publish(self) -> None:
@@ -82,8 +104,20 @@ class SocketServer:
 
     def has_room_for(self, caller: Caller) -> bool:
         """Say whether one more connection of `caller` may be open."""
-        kept = 0 if self.admission.is_privileged(caller) else KEPT_FOR_PRIVILEGED
-        return len(self.connections) < MOST_CONNECTIONS - kept
+        if self.admission.is_privileged(caller):
+            return len(self.connections) < self._most
+        room = max(1, self._most - KEPT_FOR_PRIVILEGED)
+        own = sum(connection.caller.uid == caller.uid for connection in self.connections)
+        return len(self.connections) < room and own < math.ceil(room * SHARE_OF_ONE_USER)
+
+    def say_refused(self, caller: Caller) -> None:
+        """Name each refused user now and then: anybody may knock, and whoever hammers must not fill the log."""
+        now = time.monotonic()
+        if self._said.get(caller.uid, 0.0) <= now:
+            if len(self._said) >= SAID_USERS:
+                self._said.clear()
+            self._said[caller.uid] = now + SAY_AGAIN_S
+            log.warning("caller_refused", pid=caller.pid, uid=caller.uid, socket="agent")
 
     def close(self) -> None:
         """Stop accepting, and end every connection. The file belongs to whoever bound it."""
@@ -181,6 +215,11 @@ class Connection(asyncio.Protocol):
         else:
             self._missed = True
 
+    def is_welcome(self) -> bool:
+        """Tell whether the caller may still have what this connection gives."""
+        admission = self._server.admission
+        return admission.may_connect(self.caller) and (self.subscriber is None or admission.may_ask(self.caller))
+
     def end(self) -> None:
         """End the connection, without waiting for anybody."""
         if self._task is not None:
@@ -190,7 +229,7 @@ class Connection(asyncio.Protocol):
     def _unwelcome(self) -> CredagentError | None:
         refusal = unwelcome(self._server.admission, self.caller)
         if refusal is not None:
-            log.warning("caller_refused", pid=self.caller.pid, uid=self.caller.uid, socket="agent")
+            self._server.say_refused(self.caller)
             return refusal
         if not self._server.has_room_for(self.caller):
             return Unavailable("busy", "too many connections", hint="try again in a moment")
