@@ -14,7 +14,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -22,17 +21,14 @@ import psutil
 import pytest
 
 from credagent.bundle.keys import RecipientPrivateKey, SenderPrivateKey
-from credagent.bundle.letter import AwsSessionGrant, Bundle, EnvironmentGrant, Grant
-from credagent.bundle.sealing import new_bundle_id, seal
-from credagent.credentials import Slot, Statement
-from credagent.secret import Secret
-from tests.canary import CANARY, DEBUG_LOG, log_file
+from credagent.bundle.letter import Bundle
+from credagent.bundle.sealing import seal
+from tests.canary import DEBUG_LOG, log_file
 from tests.demo.stage import clean_environment
+from tests.integration.letters import AUDIENCE
 
 T = TypeVar("T")
 
-CREDAGENT = [sys.executable, "-m", "credagent"]
-AUDIENCE = "lab"
 SOON_S = 30.0  # for what takes milliseconds on a machine that does nothing else
 
 
@@ -49,6 +45,7 @@ class Machine:
         write(self.key, self.recipient.to_text().reveal(), 0o600)
         self.environ: dict[str, str] = {**clean_environment(), **DEBUG_LOG}
         self.log = log_file("agent")
+        self.program = [sys.executable, "-m", "credagent"]
         self.process: subprocess.Popen[bytes] | None = None
         self._started: list[subprocess.Popen[bytes]] = []
         self._settings: dict[str, dict[str, object]] = {}
@@ -96,7 +93,7 @@ class Machine:
         """Start a command; what it says goes to the log."""
         with self.log.open("ab") as log:
             process = subprocess.Popen(
-                [*CREDAGENT, *words],
+                [*self.program, *words],
                 env={**self.environ, **environ},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -108,7 +105,7 @@ class Machine:
     def run(self, *words: str, **environ: str) -> "subprocess.CompletedProcess[str]":
         """Run a command to its end, without its standard output in any log: some of it is meant to be secret."""
         done = subprocess.run(
-            [*CREDAGENT, *words],
+            [*self.program, *words],
             env={**self.environ, **environ},
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -239,43 +236,6 @@ class Connection:
         if not answer:
             raise EOFError
         return dict(json.loads(answer))
-
-
-def letter(
-    *,
-    aws: Statement = Statement.DECLINED,
-    variables: Mapping[str, str] | None = None,
-    seconds: float = 3600,
-    later_s: float = 0,
-    **changes: Any,
-) -> Bundle:
-    """Return a letter made now (or `later_s` later) that grants a variable, and a session where `aws` is granted."""
-    now = datetime.now(UTC) + timedelta(seconds=later_s)
-    values = {"DB_TOKEN": CANARY} if variables is None else variables
-    grants: list[Grant] = [session(seconds)] if aws is Statement.GRANTED else []
-    grants.append(EnvironmentGrant(variables={name: Secret(value) for name, value in values.items()}))
-    fields: dict[str, Any] = {
-        "bundle_id": new_bundle_id(),
-        "sequence": int(now.timestamp() * 1e6),
-        "audience": AUDIENCE,
-        "issued_at": now,
-        "not_after": now + timedelta(days=30),
-        "slots": {Slot.AWS: aws, Slot.GOOGLE: Statement.DECLINED, Slot.ENVIRONMENT: Statement.GRANTED},
-        "grants": tuple(grants),
-    }
-    return Bundle(**{**fields, **changes})
-
-
-def session(seconds: float = 3600) -> AwsSessionGrant:
-    """Return a forwarded session whose secrets are the canary."""
-    return AwsSessionGrant(
-        access_key_id="ASIAEXAMPLEEXAMPLE00",
-        secret_access_key=Secret(CANARY),
-        session_token=Secret(CANARY + "t" * 200),
-        expires_at=datetime.now(UTC) + timedelta(seconds=seconds),
-        region="eu-central-1",
-        principal="arn:aws:sts::123456789012:assumed-role/reader/ana",
-    )
 
 
 def write(path: Path, content: str, mode: int) -> None:

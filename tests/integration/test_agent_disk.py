@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.canary import CANARY
-from tests.integration.agents import Machine, letter, machine, only_message
+from tests.integration.agents import Machine, machine, only_message
+from tests.integration.letters import letter
 
 __all__ = ["machine"]
 

@@ -10,7 +10,8 @@ import psutil
 import pytest
 
 from tests.canary import CANARY
-from tests.integration.agents import Machine, letter, machine
+from tests.integration.agents import Machine, machine
+from tests.integration.letters import letter
 
 __all__ = ["machine"]
 

@@ -12,7 +12,8 @@ from credagent.bundle.keys import SenderPrivateKey
 from credagent.credentials import Slot, Statement
 from credagent.rules.rendering import WITHDRAWN
 from tests.canary import CANARY
-from tests.integration.agents import Machine, letter, machine, only_message
+from tests.integration.agents import Machine, machine, only_message
+from tests.integration.letters import letter
 
 __all__ = ["machine"]
 

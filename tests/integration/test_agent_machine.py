@@ -19,7 +19,8 @@ import pytest
 from credagent.credentials import Statement
 from tests.canary import CANARY
 from tests.demo.stage import Stage, start_cloud
-from tests.integration.agents import Machine, letter, machines
+from tests.integration.agents import Machine, machines
+from tests.integration.letters import letter
 
 LIFETIME_S = 6
 NOBODY = 65534

@@ -10,7 +10,8 @@ import pytest
 
 from credagent.credentials import Statement
 from tests.canary import CANARY
-from tests.integration.agents import Machine, letter, machine, only_message, write
+from tests.integration.agents import Machine, machine, only_message, write
+from tests.integration.letters import letter
 
 __all__ = ["machine"]
 

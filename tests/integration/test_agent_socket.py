@@ -6,7 +6,8 @@ from credagent.bundle.keys import RecipientPrivateKey, SenderPrivateKey
 from credagent.bundle.sealing import seal
 from credagent.credentials import Statement
 from tests.canary import CANARY
-from tests.integration.agents import Machine, letter, machine, write
+from tests.integration.agents import Machine, machine, write
+from tests.integration.letters import letter
 
 __all__ = ["machine"]
 
