@@ -15,8 +15,9 @@ from moto.server import ThreadedMotoServer
 from credagent.bundle.keys import RecipientPrivateKey
 from credagent.bundle.letter import Bundle
 from credagent.bundle.sealing import seal
-from tests.integration.agents import Machine, letter, machine
+from tests.integration.agents import Machine, machine
 from tests.integration.clouds import NOWHERE
+from tests.integration.letters import letter
 from tests.simulator import Simulator
 
 __all__ = ["machine"]

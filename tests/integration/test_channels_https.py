@@ -9,8 +9,9 @@ import pytest
 from credagent.clouds.caller import call_blocking
 from credagent.clouds.requests import ChannelGet, Content
 from credagent.errors import Unavailable
-from tests.integration.agents import Machine, letter, machine
+from tests.integration.agents import Machine, machine
 from tests.integration.clouds import NOWHERE
+from tests.integration.letters import letter
 from tests.integration.tls_server import Page, Site, site
 
 __all__ = ["machine"]

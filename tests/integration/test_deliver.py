@@ -12,8 +12,9 @@ from moto.server import ThreadedMotoServer
 
 from credagent.bundle.keys import RecipientPrivateKey
 from credagent.bundle.sealing import seal
-from tests.integration.agents import Machine, letter, machine, only_message
+from tests.integration.agents import Machine, machine, only_message
 from tests.integration.clouds import NOWHERE, WITHOUT_MACHINE
+from tests.integration.letters import letter
 from tests.simulator import Simulator
 
 __all__ = ["machine"]

@@ -15,7 +15,8 @@ import credagent
 from credagent.clouds.user_data import bundle_in
 from credagent.errors import ConfigurationError, UsageError
 from credagent.sender.launching import USER_DATA_BYTES
-from tests.integration.agents import AUDIENCE, Machine, letter, machine
+from tests.integration.agents import Machine, machine
+from tests.integration.letters import AUDIENCE, letter
 
 __all__ = ["machine"]
 
