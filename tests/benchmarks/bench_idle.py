@@ -37,9 +37,9 @@ CALM_S = 3.0
 AIM_MB, AIM_SHARE, AIM_PER_S = 28.0, 0.1, 0.5
 CONFIGURATION = """
 [aws]
-assumable_roles = ["*"]
+assumable_roles = ["arn:aws:iam::123456789012:role/reader"]
 [google]
-impersonable = ["*"]
+impersonable = ["reader@dask-project.iam.gserviceaccount.com"]
 admit_refresh_token = true
 [endpoint]
 listen = ["127.0.0.1:0"]
