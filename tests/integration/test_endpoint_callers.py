@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from credagent.handover import open_files
 from tests.integration.listening import PATH, TOKEN_PATH, Listening, ask_as, listening
 
 WORKER, STRANGER, OVERFLOW, ROOT = 65533, 65532, 65534, 0
@@ -70,5 +71,29 @@ def test_refused_callers_cannot_keep_workers_out(house: Listening) -> None:
     try:
         assert ask_as(house, WORKER, house.request()).startswith("HTTP/1.1 200 ")
     finally:
+        for one in crowd:
+            one.close()
+
+
+def test_a_user_who_was_taken_out_of_the_configuration_is_not_answered_on_an_open_connection() -> None:
+    with listening(admitted=frozenset({ROOT})) as house:
+        held = socket.create_connection(("127.0.0.1", house.port), timeout=10)
+        held.sendall(house.request())
+        assert held.recv(65536).startswith(b"HTTP/1.1 200 ")
+        house.admitted = frozenset()
+        held.sendall(house.request())
+        assert held.recv(65536).startswith(b"HTTP/1.1 403 ")
+
+
+def test_one_user_leaves_connections_for_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(open_files, "most_connections", lambda: 8)
+    with listening(admitted=frozenset({ROOT, WORKER})) as house:
+        crowd = [socket.create_connection(("127.0.0.1", house.port), timeout=10) for _ in range(8)]
+        answers = []
+        for one in crowd:
+            one.sendall(house.request())
+            answers.append(one.recv(65536)[9:12])
+        assert answers == [b"200"] * 6 + [b"503"] * 2
+        assert ask_as(house, WORKER, house.request()).startswith("HTTP/1.1 200 ")
         for one in crowd:
             one.close()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from credagent.handover import http_server, listeners
+from credagent.handover import http_server, open_files
 from tests.integration.listening import PATH, TOKEN_PATH, Listening, listening
 
 OWN = frozenset({os.geteuid()})
@@ -136,7 +136,7 @@ def test_an_idle_connection_ends(house: Listening, monkeypatch: pytest.MonkeyPat
 
 
 def test_surplus_connections_are_refused_and_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listeners, "CONNECTIONS", 3)
+    monkeypatch.setattr(open_files, "MOST", 3)
     with listening(admitted=OWN) as house:
         crowd = [connect(house) for _ in range(3)]
         for one in crowd:

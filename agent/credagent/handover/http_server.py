@@ -24,6 +24,8 @@ DRAIN_LIMIT_BYTES = 256 * 1024
 READ_BYTES = 16 * 1024
 SAY_AGAIN_S = 60.0
 SAID_USERS = 64
+FREELY_GIVEN = 0.5  # of the connections; counting whose they are begins beyond
+SHARE_OF_ONE_USER = 0.75
 REFUSED_CONNECTIONS = 64  # waiting to be told so; more than that are dropped without a word
 
 NOT_ALLOWED = refusal(403, "not-allowed", "this user may not ask: see [workers] in the agent's configuration")
@@ -65,7 +67,7 @@ class Site:
         self._connections = connections
         self._said: dict[int, float] = {}
 
-    def turn_away(self, transport: asyncio.Transport) -> Answer | None:
+    def turn_away(self, connection: "Connection", transport: asyncio.Transport) -> Answer | None:
         """Return why this connection is not served, None where it is. Asked once, before its first byte is read."""
         if len(self.open) >= self._connections:
             return TOO_MANY
@@ -75,16 +77,17 @@ class Site:
         try:
             if ours is not None and theirs is not None:
                 uid = self._callers.uid(ours[:2], theirs[:2])
+                connection.uid = uid
                 if self._admits(uid):
-                    return None
+                    return TOO_MANY if self._has_its_share(uid) else None
                 self._say_once(uid)
         except PermissionRefused as error:
             log.debug("caller_unknown", why=error.why)
         return NOT_ALLOWED
 
-    def answer(self, request: Request) -> Answer:
-        """Answer one request; what the face has answered, it has counted."""
-        refused = self._refused(request)
+    def answer(self, request: Request, uid: int | None = None) -> Answer:
+        """Answer one request of `uid`; what the face has answered, it has counted."""
+        refused = self._refused(request, uid)
         if refused is None:
             try:
                 return self._face.answer(request)
@@ -94,7 +97,15 @@ class Site:
         self.count(refused.outcome)
         return refused
 
-    def _refused(self, request: Request) -> Answer | None:
+    def _has_its_share(self, uid: int) -> bool:
+        """Tell whether a user has so many connections that more would keep the other users from theirs."""
+        if len(self.open) < self._connections * FREELY_GIVEN:
+            return False
+        return sum(connection.uid == uid for connection in self.open) >= self._connections * SHARE_OF_ONE_USER
+
+    def _refused(self, request: Request, uid: int | None) -> Answer | None:
+        if self._admits is not None and (uid is None or not self._admits(uid)):
+            return NOT_ALLOWED  # a reload may have taken the user out, who would be served as long as he keeps asking
         if request.forwarded:
             return FORWARDED_REQUEST
         if self._hosts is not None and request.headers.get(b"host", b"").lower() not in self._hosts:
@@ -124,6 +135,7 @@ class Connection(asyncio.BufferedProtocol):
     def __init__(self, site: Site, loop: asyncio.AbstractEventLoop) -> None:
         """Begin before the connection is made."""
         self._site, self._loop = site, loop
+        self.uid: int | None = None
         self._reader = RequestReader()
         self._transport: asyncio.Transport
         self._refusal: Answer | None = None
@@ -136,7 +148,7 @@ class Connection(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Find out who calls; whoever may not ask is told so after he has spoken, if he is quick."""
         self._transport = cast("asyncio.Transport", transport)
-        self._refusal = self._site.turn_away(self._transport)
+        self._refusal = self._site.turn_away(self, self._transport)
         if self._refusal is None:
             self._site.open.add(self)
             return
@@ -173,7 +185,7 @@ class Connection(asyncio.BufferedProtocol):
         reader.feed(data)
         payloads = []
         for request in reader.requests:
-            payloads.append(self._site.answer(request).payload)
+            payloads.append(self._site.answer(request, self.uid).payload)
             if request.last:
                 self._end(b"".join(payloads))
                 return
