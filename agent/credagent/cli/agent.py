@@ -1,11 +1,11 @@
 """How commands talk to the agent that runs here. Its answers are documents; wording them is the commands'."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from credagent import config as configuration
-from credagent.errors import CredagentError, PermissionRefused, Refused, Unavailable
+from credagent.errors import ConfigurationError, CredagentError, PermissionRefused, Refused, Unavailable
 from credagent.worker import credagent_worker
 
 ANSWER_S = 10.0
@@ -15,10 +15,8 @@ def ask(
     request: Mapping[str, object], *, config_path: str | None = None, timeout_s: float = ANSWER_S
 ) -> dict[str, Any]:
     """Return the agent's answer. Raises Unavailable (code `no-agent`) where none answers, else what the agent said."""
-    config = configuration.load(config_path, os.environ)
-    paths = configuration.agent_sockets(config, os.environ, os.geteuid())
     absent: Exception | None = None
-    for path in paths:
+    for path in _sockets(config_path):
         try:
             return credagent_worker.ask(request, path, timeout_s)
         except credagent_worker.AgentAbsent as error:
@@ -27,6 +25,22 @@ def ask(
             raise refusal_of(error) from error
     hint = "is it running? start it with `credagent run`, or name its configuration with --config"
     raise Unavailable("no-agent", f"no agent answers ({absent})", what="the agent", hint=hint) from absent
+
+
+def _sockets(config_path: str | None) -> Sequence[str]:
+    """Return where the agent may listen.
+
+    An agent that runs on while its configuration is broken is asked about just that: where the file cannot be read,
+    the default places are tried, if there is something at all.
+    """
+    try:
+        config = configuration.load(config_path, os.environ)
+    except ConfigurationError:
+        present = [path for path in credagent_worker.socket_paths() if os.path.exists(path)]
+        if config_path or not present:
+            raise
+        return present
+    return configuration.agent_sockets(config, os.environ, os.geteuid())
 
 
 def refusal_of(error: credagent_worker.AgentRefused) -> CredagentError:
