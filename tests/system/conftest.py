@@ -58,9 +58,9 @@ def make(network: Network) -> Iterator[Make]:
     """Make machines from an image, not booted."""
     with ExitStack() as stack:
 
-        def _make(image: Path, *, bpf: bool = False) -> Machine:
+        def _make(image: Path, *options: str) -> Machine:
             folder = Path(tempfile.mkdtemp(prefix="m-", dir=images.FOLDER))
-            return stack.enter_context(Machine(image, folder, network, bpf=bpf))
+            return stack.enter_context(Machine(image, folder, network, options=options))
 
         yield _make
 

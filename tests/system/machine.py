@@ -17,7 +17,7 @@ import psutil
 
 METADATA = ("169.254.169.254/32", "fd00:ec2::254/128")
 BOOT_S = 120.0
-CAPABILITIES = ("--capability=CAP_BPF,CAP_PERFMON,CAP_NET_ADMIN", "--system-call-filter=bpf bpf perf_event_open")
+WITH_BPF = ("--capability=CAP_BPF,CAP_PERFMON,CAP_NET_ADMIN", "--system-call-filter=bpf bpf perf_event_open")
 
 
 class Network:
@@ -47,10 +47,10 @@ class Network:
 class Machine:
     """One machine, from its first boot to its end."""
 
-    def __init__(self, image: Path, folder: Path, network: Network, *, bpf: bool = False) -> None:
+    def __init__(self, image: Path, folder: Path, network: Network, *, options: tuple[str, ...] = ()) -> None:
         self.image, self.folder, self.network = image, folder, network
         self.root = folder / "root"
-        self._bpf = bpf
+        self._options = options
         self._nspawn: subprocess.Popen[bytes] | None = None
         self.leader = 0
 
@@ -73,7 +73,7 @@ class Machine:
         command += [f"--machine={self.network.name}", "--console=pipe", f"--network-namespace-path={self.network.path}"]
         with (self.folder / "console.log").open("ab") as console:
             self._nspawn = subprocess.Popen(
-                [*command, *(CAPABILITIES if self._bpf else ())],
+                [*command, *self._options],
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=subprocess.STDOUT,

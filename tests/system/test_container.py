@@ -12,10 +12,10 @@ import pytest
 
 from tests.canary import CANARY
 from tests.system import containers, images
-from tests.system.acts import status, variable
+from tests.system.acts import deliver, variable
 from tests.system.cloud import AUDIENCE, Sender
+from tests.system.conftest import Make, configure
 from tests.system.containers import AGENT, STOCK, podman, run
-from tests.system.machine import Machine
 
 OFFLINE = ("--rm", "--pull=never", "--network=none", "--env=AWS_EC2_METADATA_DISABLED=true", "--env=NO_GCE_CHECK=true")
 HARDENED = ("--read-only", "--cap-drop=all", "--security-opt=no-new-privileges")
@@ -132,20 +132,25 @@ def test_root_in_a_container_drops_the_program(sender: Sender) -> None:
 
 
 def test_a_container_beside_the_machines_agent_asks_it_through_the_mounted_folder(
-    running: Machine, sender: Sender, network: object
+    make: Make, sender: Sender, tmp_path: Path
 ) -> None:
-    bundle = sender.seal(status(running)["public_key"])
-    running.run("sh", "-c", "cat >/run/credagent/inbox/bundle", given=bundle)
-    running.until(lambda: variable(running) == CANARY)
-    uid = running.run("id", "-u", "dask").strip()
-    mounted = f"--volume=/proc/{running.leader}/root/run/credagent:/run/credagent:ro"
+    folder = tmp_path / "run"
+    folder.mkdir(mode=0o755)
+    machine = make(images.with_package(images.deb()), f"--bind={folder}:/run/credagent")
+    configure(machine, sender)
+    machine.boot()
+    machine.run("systemctl", "enable", "--now", "credagent")
+    deliver(machine, sender, CANARY)
+    machine.until(lambda: variable(machine) == CANARY)
+    machine.run(
+        "systemctl", "restart", "credagent"
+    )  # a mounted folder shows the new socket, a mounted socket would not
+    mounted = f"--volume={folder}:/run/credagent:ro"
     named = "--env=CREDAGENT_SOCKET=/run/credagent/agent.sock"
-    said = podman("run", "--rm", "--pull=never", "--network=host", f"--user={uid}", mounted, named, AGENT, "--", *ECHO)
-    assert said == f"{CANARY}\n"
-    said = run(
-        "run", "--rm", "--pull=never", "--network=host", "--user=4321", mounted, named, AGENT, "--", *ECHO
-    ).stdout
-    assert CANARY not in said
+    asking = ("run", "--rm", "--pull=never", "--network=host", mounted, named)
+    dask = machine.run("id", "-u", "dask").strip()
+    assert podman(*asking, f"--user={dask}", AGENT, "--", *ECHO) == f"{CANARY}\n"
+    assert CANARY not in run(*asking, "--user=4321", AGENT, "--", *ECHO).stdout
 
 
 def test_ctrl_c_on_a_terminal_ends_it(name: str) -> None:

@@ -10,7 +10,7 @@ from tests.system import images
 from tests.system.acts import deliver, in_worker, start_dask, status, variable
 from tests.system.cloud import Cloud, Sender
 from tests.system.conftest import Make, configure
-from tests.system.machine import Machine
+from tests.system.machine import WITH_BPF, Machine
 
 OLDER = "0.0.9"
 TOKEN = "__import__('os').environ.get('DB_TOKEN')"
@@ -96,7 +96,7 @@ def test_a_removal_keeps_what_a_reinstallation_needs(node: Machine, sender: Send
     deliver(node, sender, CANARY)
     node.until(lambda: variable(node) == CANARY)
     node.run("dpkg", "--remove", "credagent")
-    assert node.run("sh", "-c", "pgrep -f 'credagent run'", check=False) == ""
+    assert node.run("pgrep", "-x", "credagent", check=False) == ""
     install(node, images.deb())
     node.run("systemctl", "enable", "--now", "credagent")
     node.until(lambda: variable(node) == CANARY)
@@ -122,7 +122,7 @@ def test_a_key_that_systemd_decrypts_opens_bundles(node: Machine, sender: Sender
 def test_no_library_slips_past_the_agent_where_the_drop_in_denies_it(
     make: Make, sender: Sender, cloud: Cloud, drop_in: str, found: str
 ) -> None:
-    machine = make(images.with_package(images.deb()), bpf=True)
+    machine = make(images.with_package(images.deb()), *WITH_BPF)
     configure(machine, sender)
     machine.boot()
     (machine.root / "etc/systemd/system/task.service").write_text(TASK)
