@@ -105,10 +105,16 @@ def _live_apart(live: Callable[[], int]) -> NoReturn:
     except CredagentError as error:
         code = error.exit_code
         _say(f"credagent: {error}\n" + (f"hint: {error.hint}\n" if error.hint else ""))
-    except BaseException:  # noqa: BLE001  nothing above: the exit status and the trace are all that leaves
-        _say(traceback.format_exc(limit=-8))
+    except BaseException as error:  # noqa: BLE001  nothing above: the exit status and the trace are all that leaves
+        _say(_trace(error))
     finally:
         os._exit(code)
+
+
+def _trace(error: BaseException) -> str:
+    """Return what kind of error came, and where; not what it says: a foreign exception's text may hold a secret."""
+    frames = traceback.format_tb(error.__traceback__, limit=-8)
+    return f"credagent: internal error: {type(error).__name__}\n{''.join(frames)}"
 
 
 def _say(text: str) -> None:

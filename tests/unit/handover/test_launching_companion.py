@@ -1,0 +1,24 @@
+"""The last words of an agent that crashed beside a program say where, and nothing that was in its hands."""
+
+import os
+
+import pytest
+
+from credagent.handover.launching_companion import AgentBeside
+
+
+def test_a_crash_tells_no_secret(capfd: pytest.CaptureFixture[str]) -> None:
+    secret = "-".join(("canary", "5d1f"))  # not in a line of source that a trace quotes
+
+    def live() -> int:
+        raise ValueError(secret)
+
+    beside = AgentBeside(live)
+    beside.start()
+    (pid,) = beside.pids()
+    beside.ended(*os.waitpid(pid, 0))
+    said = capfd.readouterr().err
+    assert "ValueError" in said
+    assert "test_launching_companion" in said
+    assert beside.exit_code == 70
+    assert secret not in said
