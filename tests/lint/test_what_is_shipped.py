@@ -1,0 +1,52 @@
+"""What is shipped beside the code says the same as the code: defaults in the manual, units, example configuration."""
+
+import re
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from credagent import config
+from credagent.config.keys import KEYS
+
+ROOT = Path(__file__).parents[2]
+DEFAULTS = ROOT / "packaging" / "documentation" / "defaults.toml"
+UNITS = sorted([*(ROOT / "systemd").glob("*.service"), *(ROOT / "systemd").glob("*.socket")])
+
+
+def test_the_manual_shows_every_key_with_its_default() -> None:
+    shown = {f"{section}.{key}" for section, keys in tomllib.loads(DEFAULTS.read_text()).items() for key in keys}
+    assert shown == set(KEYS)
+    written, default = (config.describe(config.load(path, {})) for path in (str(DEFAULTS), None))
+    assert {one.key: one.value for one in written} == {one.key: one.value for one in default}
+
+
+def test_the_packages_configuration_changes_nothing_but_where_trust_is_looked_for() -> None:
+    shipped = tomllib.loads((ROOT / "packaging" / "deb" / "config.toml").read_text())
+    given = {(section, key) for section, keys in shipped.items() for key in keys}
+    assert given == {("bundle", "trusted_senders")}
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.name)
+def test_every_directive_is_explained(unit: Path) -> None:
+    paragraphs = re.split(r"\n\s*\n|^\[.*\]$", unit.read_text(), flags=re.MULTILINE)
+    plain = ("Description=", "Documentation=", "WantedBy=", "Also=", "Wants=", "After=", "Type=exec", "User=dask")
+    for paragraph in paragraphs:
+        explained = False
+        for line in paragraph.splitlines():
+            explained = explained or line.startswith("#")
+            assert explained or not line.strip() or line.startswith(plain), f"{unit.name}: {line}"
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
+def test_the_units_exposure_is_at_most_13_tenths() -> None:
+    command = ["systemd-analyze", "security", "--offline=true", "--threshold=13", "systemd/credagent.service"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-300:]
+
+
+def test_the_sockets_ports_are_the_configurations() -> None:
+    listened = re.findall(r"^ListenStream=(.*)$", (ROOT / "systemd" / "credagent.socket").read_text(), re.MULTILINE)
+    assert listened == [str(address) for address in config.Endpoint().listen]
