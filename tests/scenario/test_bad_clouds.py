@@ -119,7 +119,7 @@ async def in_this_process(request: Asking[Any], *, deadline_s: float, environ: o
 
 @pytest.mark.parametrize("bad", BAD)
 def test_bad_metadata_leaves_what_is_held_as_it_is(cloud: Simulator, machine: Callable[..., World], bad: Bad) -> None:
-    world = machine()
+    world = machine(google_off=bad.slot is Slot.AWS)
     before, key = world.generation, world.key(bad.slot)
     assert key
     cloud.fault(bad.service, bad.operation, **bad.fault)
@@ -134,7 +134,7 @@ def test_bad_metadata_at_the_start_hands_out_nothing_and_closes_nothing(
 ) -> None:
     """A library that looks for itself finds what is there: the machine's identity is nobody's secret here."""
     cloud.fault(bad.service, bad.operation, **bad.fault)
-    world = machine()
+    world = machine(google_off=bad.slot is Slot.AWS)
     assert world.content(bad.slot) == Empty(may_fall_back=True)
     assert world.custody.settled
     assert world.failure_code(bad.slot) == bad.code
@@ -163,7 +163,7 @@ def test_a_role_that_sts_does_not_give_is_not_replaced_by_the_machines_identity_
 ) -> None:
     cloud.create_role("reader")
     cloud.fault("sts", "AssumeRole", **fault)
-    world = machine(fallback=fallback)
+    world = machine(fallback=fallback, google_off=True)
     world.put(world.bundle(aws=role(region="eu-central-1")))
     assert world.failure_code() == code
     assert world.origin() == ("aws-metadata" if fallback is Fallback.EXPIRED else "none")
@@ -177,7 +177,7 @@ def test_a_role_that_sts_no_longer_gives_is_held_as_long_as_it_lasts(
     cloud: Simulator, machine: Callable[..., World], fault: dict[str, Any], code: str
 ) -> None:
     cloud.create_role("reader")
-    world = machine()
+    world = machine(google_off=True)
     world.put(world.bundle(aws=role(region="eu-central-1")))
     before = (world.generation, world.key())
     cloud.fault("sts", "AssumeRole", **fault)

@@ -25,6 +25,7 @@ class MachineSource(Struct, frozen=True, kw_only=True):
 
 Source = GrantSource | MachineSource
 
+LIFE_WITHOUT_END = timedelta(hours=12)
 ABSENCE_CODES = frozenset({"no-identity", "no-role", "no-service-account"})
 
 
@@ -97,9 +98,9 @@ class Track(Struct, frozen=True, kw_only=True):
         """Return the track after a successful attempt (the same credentials again are a success)."""
         if isinstance(self.source, GrantSource):
             held = structs.replace(held, expires_at=earliest(held.expires_at, self.source.not_after))
-        renew_at = None
-        if held.expires_at is not None:
-            renew_at = renewal.renew_at(held.obtained_at, held.expires_at, lead, jitter)
+        # What names no end is asked for again now and then: else a changed identity would go unnoticed for ever.
+        ends = held.expires_at or held.obtained_at + LIFE_WITHOUT_END
+        renew_at = renewal.renew_at(held.obtained_at, ends, lead, jitter)
         return Track(source=self.source, held=held, tried=True, renew_at=renew_at)
 
     def failed(self, failure: Failure, *, monotonic: float, jitter: float) -> "Track":
