@@ -37,6 +37,7 @@ KEPT_FOR_PRIVILEGED = 16  # so that root can still ask for the status when worke
 SHARE_OF_ONE_USER = 0.75  # of the rest, so that one user cannot keep the others from their credentials
 SAY_AGAIN_S = 60.0
 SAID_USERS = 64
+BURST = 16  # requests of one caller that are answered before others have their turn
 PATIENCE_S = 10.0  # for a request to arrive whole
 
 HttpFactory = Callable[[], asyncio.Protocol]
@@ -140,6 +141,7 @@ class Connection(asyncio.Protocol):
         self._writable = True
         self._missed = False  # a set was published while the caller did not read
         self._ended = False  # the caller has said all it will say
+        self._waits_its_turn = False  # more was asked than is answered at once
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._http: asyncio.Protocol | None = None
@@ -187,7 +189,7 @@ class Connection(asyncio.Protocol):
         if self._http is not None:
             return bool(self._http.eof_received())
         self._ended = True
-        return self._task is not None
+        return self._task is not None or self._waits_its_turn
 
     def pause_writing(self) -> None:
         """Answer nothing more until the caller reads."""
@@ -236,7 +238,12 @@ class Connection(asyncio.Protocol):
         return None
 
     def _answer_next(self) -> None:
+        answered = 0
         while self._writable and self._task is None and not self.transport.is_closing():
+            if answered == BURST:
+                self._wait_for_a_turn()
+                return
+            answered += 1
             length = self._received.find(b"\n")
             if max(length, len(self._received) if length < 0 else 0) > REQUEST_BYTES:
                 self._refuse(Refused("too-large", f"a request has at most {REQUEST_BYTES} bytes"))
@@ -252,6 +259,17 @@ class Connection(asyncio.Protocol):
             self._be_patient()
         if self._task is not None or not self._writable:
             self.transport.pause_reading()
+
+    def _wait_for_a_turn(self) -> None:
+        """Let others, renewals and the watchdog go first: thousands of requests fit into what is read at once."""
+        self.transport.pause_reading()
+        if not self._waits_its_turn:
+            self._waits_its_turn = True
+            asyncio.get_running_loop().call_soon(self._take_a_turn)
+
+    def _take_a_turn(self) -> None:
+        self._waits_its_turn = False
+        self._go_on()
 
     def _answer(self, request: Request) -> None:
         if isinstance(request, Applied):
@@ -290,7 +308,7 @@ class Connection(asyncio.Protocol):
     def _go_on(self) -> None:
         self._be_patient()
         self._answer_next()
-        if self._task is not None or self.transport.is_closing():
+        if self._task is not None or self._waits_its_turn or self.transport.is_closing():
             return
         if self._ended:
             self.transport.close()

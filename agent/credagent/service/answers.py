@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from credagent.handover.socket_server import Subscriber
 
 PUSHED_BY = "socket"
+FRESH_S = 1.0  # what the kernel said of processes is good for so long
 Deliver = Callable[[str, str], Awaitable[str]]
 """Admits a pushed bundle from a channel; returns the outcome. Raises CredagentError."""
 
@@ -41,6 +42,8 @@ class Answers:
         self.standing_errors: Callable[[], tuple[str, ...]] = tuple
         self._clock, self._deliver = clock, deliver
         self._started, self._since = clock.monotonic(), clock.now()
+        self._measured: tuple[float, int, int] | None = None
+        self._looked_at, self._looks = self._started, dict[tuple[int, datetime], bool]()
 
     def worker_document(self) -> dict[str, Any]:
         """Return what workers see now."""
@@ -78,10 +81,8 @@ class Answers:
 
     def status(self) -> dict[str, Any]:
         """Return the status document, with this process's memory as the kernel counts it."""
-        import psutil  # noqa: PLC0415  only when somebody asks
-
-        memory = psutil.Process().memory_full_info()
-        return document(self.snapshot(rss_bytes=memory.rss, uss_bytes=memory.uss))
+        rss_bytes, uss_bytes = self._memory()
+        return document(self.snapshot(rss_bytes=rss_bytes, uss_bytes=uss_bytes))
 
     @property
     def public_key(self) -> str | None:
@@ -145,11 +146,30 @@ class Answers:
             channel=admitted.channel,
         )
 
+    def _memory(self) -> tuple[int, int]:
+        """Return resident and private bytes, of this second: who asks without end must not keep the kernel counting."""
+        now = self._clock.monotonic()
+        if self._measured is None or now - self._measured[0] >= FRESH_S:
+            import psutil  # noqa: PLC0415  only when somebody asks
+
+            memory = psutil.Process().memory_full_info()
+            self._measured = (now, memory.rss, memory.uss)
+        return self._measured[1:]
+
+    def _is_reused(self, pid: int, since: datetime) -> bool:
+        """Tell what `_reused` tells, of this second: a status of 700 workers would ask the kernel as often."""
+        now = self._clock.monotonic()
+        if now - self._looked_at >= FRESH_S:
+            self._looked_at, self._looks = now, {}
+        if (pid, since) not in self._looks:
+            self._looks[pid, since] = _reused(pid, since)
+        return self._looks[pid, since]
+
     def _workers(self) -> "list[WorkerSnapshot]":
         return [
             WorkerSnapshot(pid=one.pid, uid=one.uid, role=one.role, generation=one.generation, since=one.since)
             for one in self.subscribers()
-            if not _reused(one.pid, one.since)
+            if not self._is_reused(one.pid, one.since)
         ]
 
 

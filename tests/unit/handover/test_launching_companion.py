@@ -8,7 +8,7 @@ from credagent.handover.launching_companion import AgentBeside
 
 
 def test_a_crash_tells_no_secret(capfd: pytest.CaptureFixture[str]) -> None:
-    secret = "-".join(("canary", "5d1f"))  # not in a line of source that a trace quotes
+    secret = os.urandom(8).hex()
 
     def live() -> int:
         raise ValueError(secret)

@@ -323,3 +323,17 @@ def test_who_hammers_at_the_socket_does_not_fill_the_log(tmp_path: Path, monkeyp
 
     tell(story, tmp_path)
     assert said == ["caller_refused"]
+
+
+def test_who_asks_thousands_of_times_at_once_lets_others_go_first(tmp_path: Path) -> None:
+    async def story(_: SocketServer, client: Client) -> None:
+        other = await client.another()
+        client.writer.write(b'{"op":"identity"}\n' * 2_000)
+        other.writer.write(b'{"op":"identity"}\n')
+        client.writer.write_eof()
+        assert (await other.answer())["ok"]
+        greedy = await client.reader.read(1)
+        rest = greedy + await client.reader.read()
+        assert rest.count(b"\n") == 2_000  # late, and all of them
+
+    tell(story, tmp_path)
