@@ -62,7 +62,7 @@ def start(level: str = "info", log_format: str = "auto") -> None:
     )
     while _waiting:
         waiting_level, event, fields = _waiting.popleft()
-        getattr(_sink, waiting_level)(event, **fields)
+        _write(waiting_level, event, fields)
 
 
 def _emit(level: str, event: str, fields: dict[str, object]) -> None:
@@ -74,7 +74,14 @@ def _emit(level: str, event: str, fields: dict[str, object]) -> None:
     if _sink is None:
         _waiting.append((level, event, shown))
     else:
-        getattr(_sink, level)(event, **shown)
+        _write(level, event, shown)
+
+
+def _write(level: str, event: str, fields: dict[str, Any]) -> None:
+    try:
+        getattr(_sink, level)(event, **fields)
+    except OSError:
+        return  # a full disk, a reader that is gone: what is held is worth more than what is said
 
 
 def _shown(value: object) -> object:

@@ -102,6 +102,11 @@ class Machine:
         self._started.append(process)
         return process
 
+    def adopt(self, process: "subprocess.Popen[bytes]") -> None:
+        """Take a daemon that a test has started for this machine's."""
+        self.process = process
+        self._started.append(process)
+
     def run(self, *words: str, **environ: str) -> "subprocess.CompletedProcess[str]":
         """Run a command to its end, without its standard output in any log: some of it is meant to be secret."""
         done = subprocess.run(

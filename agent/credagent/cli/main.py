@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, TextIO, cast
 
 from credagent.cli.commands import COMMANDS, overview
 from credagent.errors import CredagentError, Exit, InternalError, UsageError
@@ -119,10 +119,10 @@ def _report(error: CredagentError, *, debug: bool) -> int:
 def _outside(error: OSError, *, debug: bool) -> int:
     """Tell an output that nobody reads or that is full from a defect of ours: files and sockets have errors of ours."""
     if isinstance(error, BrokenPipeError):
-        _drop_output()
+        _drop(sys.stdout)
         return PIPE_CLOSED
     if error.errno in _FULL and error.filename is None:
-        _drop_output()
+        _drop(sys.stdout)
         return _report(output_error("standard output", error), debug=debug)
     return _report(_unexpected(error), debug=debug)
 
@@ -143,12 +143,17 @@ def _unexpected(error: Exception) -> InternalError:
 def _flush() -> None:
     if sys.stdout is not None:
         sys.stdout.flush()
+    if sys.stderr is not None:
+        try:
+            sys.stderr.flush()
+        except OSError:
+            _drop(sys.stderr)  # who reads no log learns how it ended all the same: by the exit status
 
 
-def _drop_output() -> None:
+def _drop(stream: TextIO) -> None:
     """Let the interpreter's own flush at exit go nowhere, instead of failing once more with a trace."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
+    os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
 
 

@@ -74,6 +74,7 @@ class Service:
                 found = ((channel, channel.present()) for channel in self.channels)
             for channel, content in found:
                 self.custody.offer(content, channel.name, shared=channel.shared)
+        self.custody.unlooked = set() if waiting else {channel.name for channel in self.channels if channel.waits}
 
     def hand_over(self) -> None:
         """Write what workers read, now and at each change."""

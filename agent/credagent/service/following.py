@@ -20,6 +20,7 @@ class Following:
         """Bring bundles to `custody`."""
         self._custody = custody
         self._again: dict[PullChannel, tuple[Content, str]] = {}
+        self._failed: dict[PullChannel, str] = {}
         self._channels: list[PullChannel] = []
         self._followers: list[asyncio.Task[None]] = []
         self._admitting: set[asyncio.Task[None]] = set()
@@ -28,7 +29,7 @@ class Following:
     def follow(self, channels: list[PullChannel]) -> None:
         """Follow these channels instead of the present ones."""
         self.stop()
-        self._again = {}
+        self._again, self._failed = {}, {}
         self._channels = channels
         self._followers = [asyncio.create_task(self._follow_one(channel)) for channel in channels]
 
@@ -40,7 +41,7 @@ class Following:
     def standing_errors(self) -> tuple[str, ...]:
         """Return the codes of what could not be read, or not be admitted for a passing reason."""
         troubles = (one.trouble for one in self._channels if isinstance(one, CloudChannel) and one.trouble)
-        return (*troubles, *(code for _, code in self._again.values()))
+        return (*troubles, *self._failed.values(), *(code for _, code in self._again.values()))
 
     async def look_again(self) -> None:
         """Offer once more what failed for a passing reason, for ever."""
@@ -72,19 +73,22 @@ class Following:
         while True:
             try:
                 await channel.follow(lambda content: self._arrived(channel, content))
-            except (CredagentError, OSError) as error:
+            except Exception as error:  # noqa: BLE001  a defect in one channel must not silence it for good, unsaid
                 code = error.code if isinstance(error, CredagentError) else type(error).__name__
+                self._failed[channel] = code
                 log.warning("channel_failed", channel=channel.name, code=code)
             await asyncio.sleep(AGAIN_S)
 
     def _arrived(self, channel: PullChannel, content: Content) -> None:
         self._again.pop(channel, None)
+        self._failed.pop(channel, None)
         if isinstance(content, bytes) and not self._custody.intake.keyring.local_only:
             task = asyncio.create_task(self._offer_elsewhere(channel, content))
             self._admitting.add(task)
             task.add_done_callback(self._admitting.discard)
             return
         self._note(channel, content, self._custody.offer(content, channel.name, shared=channel.shared))
+        self._custody.looked_at(channel.name)
 
     async def _offer_elsewhere(self, channel: PullChannel, content: bytes) -> None:
         try:
@@ -94,6 +98,7 @@ class Following:
             self._note(channel, content, error)
         else:
             self._custody.accepted(channel.name)
+        self._custody.looked_at(channel.name)
 
     async def _admit_elsewhere(self, content: bytes | str, channel: str) -> Standing:
         """Admit a bundle whose key a cloud may hold: opening waits in a thread, the loop does not."""

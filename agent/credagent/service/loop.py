@@ -52,12 +52,10 @@ class Loop:
         self._state: State | None = None
 
     async def run(self) -> None:
-        """Serve until SIGTERM or SIGINT. The first task that fails stops all."""
-        loop, custody = asyncio.get_running_loop(), self.service.custody
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop.set)
-        loop.add_signal_handler(signal.SIGHUP, self.reload)
+        """Serve until SIGTERM or SIGINT, reload at SIGHUP. The first task that fails stops all."""
+        custody = self.service.custody
         await self._serve()
+        self._heed_signals()
         custody.on_change = self._changed
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(keeper.run()) for keeper in custody.keepers.values()]
@@ -95,6 +93,13 @@ class Loop:
         self._told = (-1, False)
         self._changed()
         notify.ready(self._sentence())
+
+    def _heed_signals(self) -> None:
+        """Act on signals, also on those that came during the start and were held back."""
+        actions = {signal.SIGTERM: self._stop.set, signal.SIGINT: self._stop.set, signal.SIGHUP: self.reload}
+        for number, act in actions.items():
+            asyncio.get_running_loop().add_signal_handler(number, act)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, actions)
 
     async def _serve(self) -> None:
         service = self.service

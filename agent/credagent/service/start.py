@@ -1,5 +1,6 @@
 """Starts the daemon: boots, says that it is ready, and only then loads the event loop and the log."""
 
+import signal
 from collections.abc import Mapping
 
 from credagent import config as configuration
@@ -7,9 +8,13 @@ from credagent import log
 from credagent.operations import notify
 from credagent.service.assembly import boot
 
+LATER = (signal.SIGHUP, signal.SIGTERM)
+"""They wait until the loop acts on them: a reload that comes just after the start would end the agent."""
+
 
 def run(config_path: str | None, environ: Mapping[str, str]) -> int:
     """Run a daemon until it is told to stop. Raises CredagentError where it cannot start."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, LATER)
     config = configuration.load(config_path, environ)
     service = boot(config, environ)
     ready = service.custody.settled
