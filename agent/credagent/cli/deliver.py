@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 SUMMARY = "put a sealed bundle on a channel"
 EPILOG = """\
 targets:
-  file:PATH            renamed into place; for the agent's eyes only (0600)
+  file:PATH            renamed into place, whole; it is sealed, so others may read it (0644)
   socket[:PATH]        handed to the agent that runs here; its answer is shown
   dask:ADDRESS         handed to every agent of a Dask cluster; their answers are shown
   s3://… gs://…        written with your own identity (any size)
@@ -80,8 +80,9 @@ def _put(target: "Target", text: str) -> int:
 def _write(path: str, text: str) -> None:
     from credagent import files
 
-    # For the agent's eyes only; it runs as root or as the user who delivers.
-    files.write_private(path, f"{text}\n".encode())
+    # Readable: it is sealed, and an agent with a user of its own must be able to read what root puts into its inbox. A
+    # file that it cannot read would be refused content, and close every slot for which nothing was granted.
+    files.write_private(path, f"{text}\n".encode(), 0o644)
     print(f"written to {path}")
 
 
