@@ -117,12 +117,12 @@ def test_a_parameter_gets_the_tier_that_its_size_needs_and_a_person_is_told_of_t
     assert parameters.describe_parameters()["Parameters"][0].get("Tier", "Standard") == tier
 
 
-def test_a_file_is_renamed_into_place_for_the_agent_alone(machine: Machine) -> None:
+def test_a_file_is_renamed_into_place_whole_and_can_be_read_by_the_agent(machine: Machine) -> None:
     machine.start()
     done = deliver(machine, bundle(machine), f"file:{machine.inbox}")
     assert done.returncode == 0, done.stderr
     machine.until(lambda: machine.value("NUMBER") == "1")
-    assert machine.inbox.stat().st_mode & 0o777 == 0o644  # sealed; an agent of another user has to read what root delivers
+    assert machine.inbox.stat().st_mode & 0o777 == 0o644  # sealed; the agent may be another user
 
 
 def test_the_running_agents_answer_is_shown(machine: Machine) -> None:
