@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from msgspec.structs import replace
 
-from credagent.credentials import AwsCredentials, CredentialSet, Empty, Held, Origin, Slot
+from credagent.credentials import AwsCredentials, CredentialSet, Empty, Held, Origin, Slot, SlotContent
 from credagent.secret import Secret
 from credagent.store import Store
 
@@ -42,7 +42,12 @@ def test_the_same_content_is_nothing_new() -> None:
 def test_another_end_principal_or_emptiness_is_something_new() -> None:
     store = Store()
     store.replace({Slot.AWS: HELD})
-    contents = [replace(HELD, expires_at=NOW), replace(HELD, principal="arn:x"), Empty(), Empty(withdrawn=True)]
+    contents: list[SlotContent] = [
+        replace(HELD, expires_at=NOW),
+        replace(HELD, principal="arn:x"),
+        Empty(),
+        Empty(withdrawn=True),
+    ]
     assert [store.replace({Slot.AWS: content}) for content in contents] == [True] * 4
 
 
@@ -65,7 +70,12 @@ def test_whoever_has_stopped_listening_is_told_nothing() -> None:
 def test_a_listener_may_stop_while_it_is_told() -> None:
     store = Store()
     told: list[str] = []
-    stop = store.listen(lambda *_: (told.append("first"), stop())[0])
+
+    def once(*_: object) -> None:
+        told.append("first")
+        stop()
+
+    stop = store.listen(once)
     store.listen(lambda *_: told.append("second"))
     store.replace({Slot.AWS: HELD})
     assert told == ["first", "second"]

@@ -1,0 +1,128 @@
+"""The machine's keys: made once, bound to the machine, read from where the configuration says, never guessed."""
+
+import stat
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from credagent.bundle.keys import Kem, RecipientPrivateKey, SenderPrivateKey
+from credagent.channels import keyring
+from credagent.errors import ConfigurationError, CredagentError, PermissionRefused
+
+
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a state folder on a machine of a known id."""
+    machine_id = tmp_path / "machine-id"
+    machine_id.write_text("one\n")
+    monkeypatch.setattr(keyring, "MACHINE_ID_FILES", (str(machine_id),))
+    folder = tmp_path / "state"
+    folder.mkdir(mode=0o700)
+    return folder
+
+
+def no_cloud(spec: str) -> NoReturn:
+    raise AssertionError(spec)
+
+
+def own(state: Path) -> keyring.Keyring:
+    return keyring.load(("state",), str(state), {}, no_cloud)
+
+
+def test_the_first_start_makes_a_private_key_and_the_next_one_finds_it(state: Path) -> None:
+    assert not keyring.has_own(str(state))
+    first = own(state)
+    assert first.own is not None
+    assert first.own.public_key.kem is Kem.X_WING
+    assert stat.S_IMODE((state / keyring.KEY_FILE).stat().st_mode) == 0o600
+    second = own(state)
+    assert second.own is not None
+    assert second.own.key_id == first.own.key_id
+    assert second.own_ids == {first.own.recipient_id}
+
+
+def test_a_cloned_machine_makes_a_key_of_its_own_and_forgets_the_other(state: Path, tmp_path: Path) -> None:
+    first = own(state)
+    keyring.rotate(str(state))
+    (tmp_path / "machine-id").write_text("two\n")
+    cloned = own(state)
+    assert cloned.own is not None
+    assert first.own is not None
+    assert first.own.recipient_id not in cloned.own_ids
+    assert len(cloned.openers) == 1
+
+
+def test_a_key_that_was_put_there_is_bound_to_the_machine_that_first_reads_it(state: Path, tmp_path: Path) -> None:
+    given = RecipientPrivateKey.generate()
+    _write(state / keyring.KEY_FILE, given)
+    assert own(state).own_ids == {given.recipient_id}
+    (tmp_path / "machine-id").write_text("two\n")
+    assert own(state).own_ids != {given.recipient_id}
+
+
+def test_after_a_rotation_both_keys_open_and_the_new_one_is_shown(state: Path) -> None:
+    before = own(state)
+    new = keyring.rotate(str(state))
+    after = own(state)
+    assert before.own is not None
+    assert after.own is not None
+    assert after.own.key_id == new.key_id
+    assert after.own_ids == {before.own.recipient_id, new.recipient_id}
+
+
+def test_keys_of_files_and_of_systemd_are_shared_ones(state: Path, tmp_path: Path) -> None:
+    key = RecipientPrivateKey.generate(Kem.X25519)
+    _write(tmp_path / "shared.key", key)
+    environ = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
+    specs = (f"file:{tmp_path}/shared.key", "credential:shared.key")
+    found = keyring.load(specs, str(state), environ, no_cloud)
+    assert [opener.recipient_id for opener in found.openers] == [key.recipient_id] * 2
+    assert (found.own, found.own_ids, found.local_only) == (None, frozenset(), True)
+
+
+def test_a_cloud_is_asked_for_nothing_yet(state: Path) -> None:
+    key = RecipientPrivateKey.generate(Kem.X25519)
+    found = keyring.load(("aws-kms:arn:x",), str(state), {}, lambda _: key)
+    assert not found.local_only
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "code"),
+    [("nonsense", 0o600, ConfigurationError), (None, 0o644, PermissionRefused), (None, 0o640, PermissionRefused)],
+)
+def test_a_key_that_is_none_or_open_is_refused_by_name(
+    state: Path, tmp_path: Path, content: str | None, mode: int, code: type[CredagentError]
+) -> None:
+    path = tmp_path / "a.key"
+    _write(path, RecipientPrivateKey.generate())
+    if content is not None:
+        path.write_text(content)
+    path.chmod(mode)
+    with pytest.raises(code) as raised:
+        keyring.load((f"file:{path}",), str(state), {}, no_cloud)
+    assert str(path) in str(raised.value)
+
+
+def test_a_missing_key_file_and_a_missing_credential_say_what_to_do(state: Path) -> None:
+    for spec in ("file:/nonexistent/key", "credential:key"):
+        with pytest.raises(ConfigurationError) as raised:
+            keyring.load((spec,), str(state), {}, no_cloud)
+        assert raised.value.hint
+
+
+def test_trusted_senders_are_lines_here_or_in_a_file_with_comments(tmp_path: Path) -> None:
+    one, two = SenderPrivateKey.generate().public_key, SenderPrivateKey.generate().public_key
+    file = tmp_path / "trusted"
+    file.write_text(f"# the laptop\n{one.line}\n\n")
+    file.chmod(0o644)
+    assert keyring.trusted_senders((f"file:{file}", two.line)) == {one.raw, two.raw}
+    assert keyring.trusted_senders(()) == frozenset()
+    file.chmod(0o666)
+    with pytest.raises(PermissionRefused):
+        keyring.trusted_senders((f"file:{file}",))
+
+
+def _write(path: Path, key: RecipientPrivateKey) -> None:
+    path.touch(mode=0o600)
+    path.write_text(key.to_text().reveal() + "\n")
