@@ -76,6 +76,7 @@ class Custody:
         self.refused_now: dict[str, Refusal] = {}
         self.refusals: deque[Refusal] = deque(maxlen=REMEMBERED_REFUSALS)
         self.waited_enough = False
+        self.unlooked: set[str] = set()  # pull channels whose first content is still awaited
         self.on_change: Callable[[], None] = nothing
         self._said: dict[str, str] = {}  # of each pull channel, so that looking again says nothing twice
         self._holding_back = 0
@@ -84,13 +85,25 @@ class Custody:
 
     @property
     def settled(self) -> bool:
-        """Whether every slot was tried once, or has had its time."""
-        return self.waited_enough or all(keeper.tried for keeper in self.keepers.values())
+        """Whether every slot was tried once, or has had its time.
+
+        Before a first bundle is in force, a slot was not tried until each channel was looked at.
+        """
+        if self.waited_enough:
+            return True
+        awaited = bool(self.unlooked) and self.intake.in_force is None
+        return not awaited and all(keeper.tried for keeper in self.keepers.values())
 
     def begin(self) -> None:
         """Take up what was in force."""
         self.intake.restore()
         self.instruct()
+
+    def looked_at(self, channel: str) -> None:
+        """Note that a channel's first content was told."""
+        if channel in self.unlooked:
+            self.unlooked.discard(channel)
+            self.on_change()
 
     def offer(self, content: Content, channel: str, *, shared: bool = False) -> CredagentError | None:
         """Take the present content of a pull channel; return why it is not in force, None where it is or is absent."""

@@ -276,3 +276,23 @@ def test_nothing_is_left_of_a_helper_that_waited_when_the_agent_ends(simulator: 
     children = machine.until(process.children)
     machine.kill()
     machine.until(lambda: not any(child.is_running() and child.status() != "zombie" for child in children))
+
+
+def test_a_machine_is_not_ready_before_its_channels_were_looked_at(simulator: Simulator, machine: Machine) -> None:
+    """A worker that starts with the machine waits for the bundle, and does not begin with the machine's own role."""
+    simulator.set_attribute(NAME, machine.sealed(numbered(1)))
+    simulator.fault("google-metadata", "attribute", times=1, delay_s=1.5)
+    machine.configure(bundle={"channels": [f"gce-attribute:{NAME}"]}, aws={"handover": "off"})
+    machine.start()
+    assert machine.value("NUMBER") == "1"
+
+
+def test_a_channel_that_hangs_holds_a_machine_back_no_longer_than_settling_may_take(
+    simulator: Simulator, machine: Machine
+) -> None:
+    simulator.fault("s3", hang=True)
+    machine.configure(bundle={"channels": ["s3://cluster/bundle"]}, agent={"settle": "3s"})
+    began = time.monotonic()
+    machine.start()
+    assert 2 < time.monotonic() - began < 15
+    simulator.clear_faults()

@@ -23,6 +23,11 @@ class PullChannel(Protocol):
     name: str
     shared: bool
 
+    @property
+    def waits(self) -> bool:
+        """Tell whether `present` says nothing about what the channel holds."""
+        ...
+
     def present(self) -> Content:
         """Return the present content without waiting; None too where it can only be had by waiting."""
         ...

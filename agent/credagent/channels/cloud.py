@@ -34,6 +34,7 @@ class CloudChannel:
     """
 
     shared = True
+    waits = True
 
     def __init__(
         self, channel: Channel, environ: Mapping[str, str], *, name: str, region: str = "", ask: Ask | None = None

@@ -11,6 +11,7 @@ class EnvironmentChannel:
     """A bundle in a variable of the agent's environment. An unset variable changes nothing; an empty one is refused."""
 
     shared = False
+    waits = False
 
     def __init__(self, variable: str, environ: Mapping[str, str], *, name: str = "env") -> None:
         """Look at `variable`. Linux allows 128 KiB for a variable with its name."""

@@ -19,6 +19,7 @@ class FileChannel:
     """A bundle at a path. A file that vanishes changes nothing; an empty one is refused."""
 
     shared = False
+    waits = False
 
     def __init__(self, path: str, *, name: str = "file") -> None:
         """Follow `path`, which may not exist yet, and whose folders may not either."""

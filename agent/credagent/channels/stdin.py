@@ -86,6 +86,11 @@ class StdinChannel:
         """Read the agent's own standard input, unless `line` is given."""
         self._line = line or of_this_process()
 
+    @property
+    def waits(self) -> bool:
+        """Tell whether the line may still come."""
+        return bool(self._line.left_s)
+
     def present(self) -> Content:
         """Return the line, waiting for it a moment when the agent starts."""
         self._line.wait_at_start()

@@ -15,6 +15,7 @@ class SystemdCredentialChannel:
     """
 
     shared = False
+    waits = False
 
     def __init__(self, credential: str, environ: Mapping[str, str], *, name: str = "credential") -> None:
         """Look for `credential` in the folder that systemd names. Without systemd there is none."""
