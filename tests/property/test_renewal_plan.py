@@ -37,9 +37,7 @@ def test_no_life_leads_to_a_hot_loop(left_s: float, lead: timedelta, jitter: flo
 
 
 @given(lives, lives, leads, jitters)
-def test_less_left_never_means_a_longer_wait(
-    one: timedelta, other: timedelta, lead: timedelta, jitter: float
-) -> None:
+def test_less_left_never_means_a_longer_wait(one: timedelta, other: timedelta, lead: timedelta, jitter: float) -> None:
     """The wait is monotone in what is left, so that the same credentials again cannot postpone the next attempt."""
     shorter, longer = sorted((one, other))
     assert renewal.renewal_wait_s(shorter, lead, jitter) <= renewal.renewal_wait_s(longer, lead, jitter) + 1e-6
