@@ -41,7 +41,7 @@ class Machine:
         worker.handlers["plugin-add"] = self.plugin
         worker.handlers["credagent-report"], worker.handlers["credagent-deliver"] = self.report, self.deliver
     async def plugin(self, **message):
-        await self.worker.scheduler.log_event(topic="credagent", msg=await self.report())
+        self.worker.log_event("credagent", await self.report())
         return {"status": "OK"}
     async def report(self):
         bundle = self.bundle

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(not forward_network.possible(), reason="needs ro
 
 CANARY = "canary-kT5xw0-hunter2"
 TESTS = Path(__file__).parents[1]
-SESSION_S = 160
+SESSION_S = 120
 READ_WELL = ["hello", hashlib.sha256(CANARY.encode()).hexdigest()]
 CUT_S = 45.0  # longer than the 30 s after which Dask's own client closes for good
 
@@ -164,6 +164,7 @@ def test_a_cluster_of_separate_machines_is_kept_supplied_and_its_scheduler_learn
         assert key.public_key.key_id.encode() in everything  # the capture did see the conversation
         assert b"credagent-bundle:1:" in everything
         memory = b"\0".join(forward_network.memory_of(scheduler.pid))
+        assert b"credagent-forwarding" in memory  # it is the scheduler that was looked into
     secrets = [CANARY, *_values_in_memory_of_agents(machines)]
     for secret in secrets:
         for disguise in forward_network.disguises(secret):

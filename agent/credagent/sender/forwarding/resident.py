@@ -82,7 +82,7 @@ class Resident:
         nonce = os.urandom(16).hex()
         seen = await self._agent_within(deadline)
         if mailbox:
-            await self._tell({**seen, "nonce": nonce})
+            self._tell({**seen, "nonce": nonce})
         wanted: Any = ()
         if seen.get("fault"):
             logger.warning("The agent of %s is of no help here (%s): %s", _host(), seen["fault"], seen.get("hint"))
@@ -102,7 +102,7 @@ class Resident:
             logger.warning("The forwarder sends nothing here: %s", mail.get("why"))
             return ()
         outcome = await self.deliver(str(mail["bundle"]))
-        await self._tell({**outcome, "nonce": nonce})
+        self._tell({**outcome, "nonce": nonce})
         return mail.get("slots", ()) if outcome.get("outcome") in ("admitted", "unchanged") else ()
 
     async def _mail(self, nonce: str, deadline: float) -> Any:
@@ -150,13 +150,11 @@ class Resident:
             await asyncio.sleep(0.2)
 
     async def _announce(self, more: Mapping[str, Any]) -> None:
-        await self._tell({**await self.report(), **more})
+        self._tell({**await self.report(), **more})
 
-    async def _tell(self, message: Mapping[str, Any]) -> None:
-        if self._role == "scheduler":
-            self._server.log_event(TOPIC, {**self._where(), **message})
-        else:
-            await self._server.scheduler.log_event(topic=TOPIC, msg={**self._where(), **message})
+    def _tell(self, message: Mapping[str, Any]) -> None:
+        # A worker's own stream: a call to the scheduler would open a connection for each of a thousand workers.
+        self._server.log_event(TOPIC, {**self._where(), **message})
 
     def _where(self) -> dict[str, Any]:
         address = "scheduler" if self._role == "scheduler" else self._server.contact_address or self._server.address
