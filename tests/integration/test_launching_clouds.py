@@ -93,6 +93,7 @@ def test_the_container_gets_the_socket_and_the_workers_module(machine: Machine) 
     assert variables["DASK_DISTRIBUTED__WORKER__PRELOAD"] == "credagent_worker"
     assert variables["CREDAGENT_SOCKET"] == "/run/credagent/agent.sock"
     assert [volume.split(":")[1] for volume in volumes] == ["/run/credagent", variables["PYTHONPATH"]]
+    assert all(volume.endswith(":ro") for volume in volumes)  # tasks are root there, and the folder is the machine's
     assert "--shm-size=1g" in words
 
 

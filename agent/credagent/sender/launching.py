@@ -62,9 +62,9 @@ def cloudprovider_options(
     if text:
         bootstrap.append(_written(BUNDLE_PATH, text, "0644"))
     bootstrap.append("systemctl enable credagent && systemctl restart credagent")
-    mounts = " ".join(
-        f"--volume {source}" for source in (f"{RUNTIME_DIR}:{RUNTIME_DIR}", f"{WORKER_PATH}:{WORKER_PATH}:ro")
-    )
+    # Read-only, through which a socket can be connected to all the same: tasks are root in most Dask images, and could
+    # put their own socket, or a worker.env that systemd reads as root, in the place of the agent's.
+    mounts = " ".join(f"--volume {folder}:{folder}:ro" for folder in (RUNTIME_DIR, WORKER_PATH))
     options: dict[str, object] = {
         "env_vars": _variables(env_vars or {}),
         "docker_args": f"{mounts} {docker_args}".strip(),
