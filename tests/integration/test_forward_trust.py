@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
+import boto3
 import distributed
 import pytest
+from moto.server import ThreadedMotoServer
 
 from credagent.bundle.keys import RecipientPrivateKey, SenderPrivateKey
 from credagent.errors import Unavailable, UsageError
@@ -22,6 +24,7 @@ from tests.integration.forward_play import (
     token_on,
 )
 from tests.integration.forward_stage import Stage, free_port, within
+from tests.simulator import Simulator
 
 __all__ = ["forward", "key", "machines_elsewhere", "said", "stage"]
 
@@ -110,6 +113,26 @@ def test_a_cluster_key_that_the_caller_names_serves_machines_that_announce_other
     with forward(trust=None, recipients=RecipientPrivateKey.generate().public_key.line) as forwarding:
         assert {machine.code for machine in forwarding.status().machines} == {"not-for-this-machine"}
     assert said.about("not-for-this-machine")
+
+
+def test_a_key_in_kms_serves_machines_that_have_none_of_their_own(
+    stage: Stage, key: SenderPrivateKey, forward: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    with Simulator() as cloud:
+        where = {"AWS_ENDPOINT_URL_KMS": "http://{}:{}".format(*server.get_host_and_port())}
+        monkeypatch.setenv("AWS_ENDPOINT_URL_KMS", where["AWS_ENDPOINT_URL_KMS"])
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.setenv(name, "of-the-sender")
+        kms = boto3.client("kms", endpoint_url=where["AWS_ENDPOINT_URL_KMS"], region_name="eu-central-1")
+        name = f"aws-kms:{kms.create_key()['KeyMetadata']['Arn']}"
+        stage.environ |= {**cloud.environ(google_machine=False), **where, "CREDAGENT_BUNDLE_RECIPIENT_KEYS": name}
+        small(stage, key, "a")
+        with client_of(stage, 1) as client, forward(trust=None, recipients=name) as forwarding:
+            assert [machine.state for machine in forwarding.status().machines] == ["admitted"]
+            assert token_on(client, "a") == SECRET
+    server.stop()
 
 
 def test_a_variable_on_the_deny_list_is_said_before_and_refused_by_the_agent(
