@@ -154,7 +154,8 @@ def test_a_proxy_that_is_not_there_is_unreachable(web: Site) -> None:
 
 
 def test_an_agent_takes_a_bundle_from_the_web_and_shows_no_signature(machine: Machine, web: Site) -> None:
-    web.hold("/bundle", machine.sealed(letter(variables={"NUMBER": "1"})))
+    first = machine.sealed(letter(variables={"NUMBER": "1"}))
+    web.hold("/bundle", first)
     url = web.url(f"/bundle?{SECRET}")
     machine.configure(bundle={"channels": [url]})
     machine.start(REQUESTS_CA_BUNDLE=str(web.ca_file))
@@ -163,4 +164,8 @@ def test_an_agent_takes_a_bundle_from_the_web_and_shows_no_signature(machine: Ma
     web.hold("/bundle", machine.sealed(letter(variables={"NUMBER": "2"})))
     machine.reload()
     machine.until(lambda: machine.value("NUMBER") == "2")
+    web.hold("/bundle", first)
+    machine.reload()
+    machine.until(lambda: machine.refusals() == ["replayed"])
+    assert machine.value("NUMBER") == "2"
     assert SECRET not in machine.said()

@@ -1,9 +1,11 @@
 """What launchers are given: dask-cloudprovider's user data, rendered, run as cloud-init would, and read by an agent."""
 
 import asyncio
+import importlib.util
 import json
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import credagent
 from credagent.clouds.user_data import bundle_in
 from credagent.errors import ConfigurationError, UsageError
 from credagent.sender.launching import USER_DATA_BYTES
+from credagent.worker import credagent_worker
 from tests.integration.agents import Machine, machine
 from tests.integration.letters import AUDIENCE, letter
 
@@ -153,3 +156,30 @@ def test_the_cloud_init_examples_are_what_cloud_init_reads(name: str, machine: M
     folders = {"CREDAGENT_AGENT_RUNTIME_DIR": str(machine.run_dir), "CREDAGENT_AGENT_STATE_DIR": str(machine.state_dir)}
     done = machine.run("check-config", "--config", str(config), **folders)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_remote_command_of_ssh_cluster_finds_the_workers_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SSHCluster puts it in front of `-m distributed.cli.dask_worker …` and hands the line to a shell."""
+    example = example_of("ssh_cluster")
+    monkeypatch.setattr(example, "WORKER_PATH", str(Path(credagent_worker.__file__).parent))
+    program = "import credagent_worker, dask.config as c; print(c.get('distributed.worker.preload'))"
+    line = f"{example.remote_python(sys.executable)} -c {shlex.quote(program)}"
+    bare = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent"}
+    done = subprocess.run(["/bin/sh", "-c", line], env=bare, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "credagent_worker"
+
+
+def test_the_example_for_dask_cloudprovider_makes_its_options(machine: Machine) -> None:
+    example = example_of("dask_cloudprovider_ec2")
+    example.PUBLIC_KEY = machine.sender.public_key.line
+    assert set(example.options()) == {"env_vars", "docker_args", "extra_bootstrap"}
+
+
+def example_of(name: str) -> Any:
+    """Load an example as Python does when somebody runs it."""
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
