@@ -15,7 +15,7 @@ from credagent.errors import PermissionRefused
 from credagent.handover.binding import BACKLOG
 from credagent.handover.connections import Callers
 from credagent.handover.http_answer import Answer, refusal
-from credagent.handover.http_request import Malformed, Request, RequestReader
+from credagent.handover.http_request import KnownRequests, Malformed, Request, RequestReader
 
 HEAD_DEADLINE_S = 5.0  # from a request's first byte to its last; a slow writer holds a connection no longer
 IDLE_DEADLINE_S = 75.0  # longer than the keep-alive of any SDK's pool
@@ -60,6 +60,7 @@ class Site:
     ) -> None:
         """`admits` None: whoever can connect may ask. `hosts` None: whatever name it was called by (a Unix socket)."""
         self.buffer = memoryview(bytearray(READ_BYTES))
+        self.known = KnownRequests()
         self.count = count
         self.open: set[Connection] = set()
         self.refused: set[Connection] = set()
@@ -136,7 +137,7 @@ class Connection(asyncio.BufferedProtocol):
         """Begin before the connection is made."""
         self._site, self._loop = site, loop
         self.uid: int | None = None
-        self._reader = RequestReader()
+        self._reader = RequestReader(site.known)
         self._transport: asyncio.Transport
         self._refusal: Answer | None = None
         self._draining = 0

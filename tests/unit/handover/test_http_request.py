@@ -2,13 +2,19 @@
 
 import pytest
 
-from credagent.handover.http_request import BODY_LIMIT_BYTES, HEAD_LIMIT_BYTES, RequestReader
+from credagent.handover.http_request import (
+    BODY_LIMIT_BYTES,
+    HEAD_LIMIT_BYTES,
+    KNOWN_REQUESTS,
+    KnownRequests,
+    RequestReader,
+)
 
 PLAIN = b"GET /aws/v1/credentials?x=1 HTTP/1.1\r\nHost: 127.0.0.1:9817\r\nAuthorization: secret-token\r\n\r\n"
 
 
 def read(data: bytes, piece: int = 10_000) -> RequestReader:
-    reader = RequestReader()
+    reader = RequestReader(KnownRequests())
     for start in range(0, len(data), piece):
         reader.feed(data[start : start + piece])
     return reader
@@ -41,6 +47,35 @@ def test_pipelined_requests_keep_their_order() -> None:
 )
 def test_the_last_request_of_a_connection_is_known(head: bytes) -> None:
     assert read(head).requests[0].last
+
+
+def test_bytes_that_were_one_whole_request_mean_the_same_on_every_connection() -> None:
+    known = KnownRequests()
+    first, second = RequestReader(known), RequestReader(known)
+    for reader in (first, second, first):
+        reader.feed(PLAIN)
+    assert first.requests == second.requests * 2
+
+
+def test_the_same_bytes_within_a_request_are_its_body() -> None:
+    known = KnownRequests()
+    reader = RequestReader(known)
+    reader.feed(PLAIN)
+    reader.feed(b"POST /token HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(PLAIN))
+    reader.feed(PLAIN)
+    reader.feed(PLAIN)
+    assert [request.path for request in reader.requests] == ["/aws/v1/credentials", "/token", "/aws/v1/credentials"]
+
+
+def test_last_large_many_and_broken_requests_are_not_remembered() -> None:
+    known = KnownRequests()
+    last, large = PLAIN.replace(b"Host", b"Connection: close\r\nHost"), PLAIN.replace(b"x=1", b"x" * 2_000)
+    for data in (last, large, PLAIN * 2, PLAIN + b"GET", b"nonsense\r\n\r\n"):
+        RequestReader(known).feed(data)
+        assert known.find(data) is None
+    for number in range(KNOWN_REQUESTS + 1):
+        RequestReader(known).feed(PLAIN.replace(b"x=1", b"x=%d" % number))
+    assert known.find(PLAIN.replace(b"x=1", b"x=0")) is None
 
 
 def test_a_request_shows_no_header() -> None:
