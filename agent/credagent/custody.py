@@ -204,6 +204,7 @@ class Custody:
             fallback=rules.fallback,
             content_refused=bool(self.refused_now),
             handed_over=rules.handover != "off",
+            bundle_in_force=intake.in_force is not None,
         )
 
     def _statement(self, slot: Slot) -> Statement | None:

@@ -267,6 +267,16 @@ def test_what_an_attempt_brings_for_a_grant_that_is_gone_is_thrown_away(world: W
     assert world.key() == ""
 
 
+def test_a_removed_senders_session_does_not_stay_until_the_machines_identity_is_there(world: World) -> None:
+    """Found by the property test: declined, then removed, while the first attempt on the machine's identity hangs."""
+    world.put(world.bundle(aws=world.session()))
+    world.cloud.gate = asyncio.Event()
+    world.put(world.bundle())
+    assert world.key() == "ASIAALICE"
+    world.reload(trusted_senders=frozenset())
+    assert world.key() == ""
+
+
 def test_a_reload_during_an_attempt_keeps_what_it_brings_where_nothing_changed(world: World) -> None:
     world.put(world.bundle(aws=role()))
     world.cloud.gate = asyncio.Event()

@@ -33,6 +33,7 @@ class Order(Struct, frozen=True, kw_only=True):
     fallback: Fallback = Fallback.ABSENT
     content_refused: bool = False
     handed_over: bool = True
+    bundle_in_force: bool = True
 
 
 class Keeper:
@@ -178,8 +179,9 @@ class Keeper:
         """
         if not isinstance(self.content, Held) or expired(self.content, now):
             return False
-        machines = isinstance(self._content_from, MachineSource)
-        return not (machines and self.decision.use is Use.GRANT and self.order.fallback is not Fallback.EXPIRED)
+        if isinstance(self._content_from, GrantSource):
+            return self.order.bundle_in_force  # else its sender was removed, or it is not admitted any more
+        return self.decision.use is not Use.GRANT or self.order.fallback is Fallback.EXPIRED
 
     def _attempted_track(self) -> Track | None:
         """Return the track to attempt when due: the one in use, and a lost grant behind a fallback."""
