@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from credagent.channels.channel import PullChannel
 from credagent.channels.environment import EnvironmentChannel
 from credagent.channels.file import FileChannel
-from credagent.channels.stdin import StdinChannel
 from credagent.channels.systemd_credential import SystemdCredentialChannel
 from credagent.config import channels as configured
 
@@ -33,13 +32,19 @@ def _made(channel: configured.Channel, name: str, environ: Mapping[str, str], re
         case configured.EnvironmentChannel():
             return EnvironmentChannel(channel.name, environ, name=name)
         case configured.StdinChannel():
-            return StdinChannel()
+            return _standard_input()
         case configured.CredentialChannel():
             return SystemdCredentialChannel(channel.name, environ, name=name)
         case configured.SocketChannel():
             return None
         case _:
             return _cloud_channel(channel, name, environ, region)
+
+
+def _standard_input() -> PullChannel:
+    from credagent.channels.stdin import StdinChannel  # noqa: PLC0415  only where it is configured
+
+    return StdinChannel()
 
 
 def _cloud_channel(channel: configured.Channel, name: str, environ: Mapping[str, str], region: str) -> PullChannel:

@@ -7,6 +7,7 @@ running agent, until the deadline. A terminal that nobody types into, or /dev/nu
 import os
 import select
 import stat
+import threading
 import time
 
 from credagent.bundle.failures import Failure, refusal
@@ -30,6 +31,7 @@ class Line:
         self._over = False
         self._content: Content = None
         self._patience_s = START_WAIT_S
+        self._reading = threading.Lock()  # a reload follows anew before the former follower has noticed its end
 
     def wait_at_start(self) -> None:
         """Wait a moment, the first time: a reload finds workers that are being served."""
@@ -41,11 +43,12 @@ class Line:
         until = min(time.monotonic() + wait_s, self._until)
         poll = select.poll()
         poll.register(self._descriptor, select.POLLIN)
-        while not self._over and (left_s := until - time.monotonic()) > 0 and poll.poll(left_s * 1000):
-            self.read()
+        with self._reading:
+            while not self._over and (left_s := until - time.monotonic()) > 0 and poll.poll(left_s * 1000):
+                self._read_block()
 
-    def read(self) -> None:
-        """Read a block that is there: it must not wait."""
+    def _read_block(self) -> None:
+        """Read what is there: it must not wait."""
         try:
             block = os.read(self._descriptor, READ_BYTES)
         except BlockingIOError:
