@@ -40,7 +40,7 @@ EXPECTED: dict[str, dict[str, tuple[str, ...]]] = {
         "obstore S3": FREEZES,
         "duckdb": (YES, AFTER_REFUSAL, YES, YES, YES, YES),
         "rasterio": ALL,
-        # A new process each time, with what the worker had when it started: here it has seconds to use that.
+        # A new process each time, with what the worker had when it started: a slow start may outlive that.
         "awscli": (YES, f"{YES} or {NO}", YES, YES, YES, YES),
     },
 }
