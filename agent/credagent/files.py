@@ -161,6 +161,25 @@ def lock(path: str) -> Lock | None:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise output_error(path, error) from error
+    return _locked(fd, path)
+
+
+def lock_folder(path: str) -> Lock | None:
+    """Return an exclusive lock on a folder itself, which needs no room in it; None while another process holds it."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        raise output_error(path, error) from error
+    return _locked(fd, path)
+
+
+def output_error(path: str, error: OSError) -> OutputError:
+    """Translate what the operating system said about writing `path`."""
+    hint = _OUTPUT_HINTS.get(error.errno or 0, "see what is at that path, and whether this user may write there")
+    return OutputError("not-written", _reason(error), what=path, hint=hint)
+
+
+def _locked(fd: int, path: str) -> Lock | None:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -170,12 +189,6 @@ def lock(path: str) -> Lock | None:
         os.close(fd)
         raise output_error(path, error) from error
     return Lock(fd)
-
-
-def output_error(path: str, error: OSError) -> OutputError:
-    """Translate what the operating system said about writing `path`."""
-    hint = _OUTPUT_HINTS.get(error.errno or 0, "see what is at that path, and whether this user may write there")
-    return OutputError("not-written", _reason(error), what=path, hint=hint)
 
 
 def _read_owned(path: str, limit: int, open_bits: int, remedy: str) -> bytes:

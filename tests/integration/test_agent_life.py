@@ -86,6 +86,20 @@ def test_a_second_daemon_on_the_same_folder_is_told_so(machine: Machine) -> None
     assert machine.status()["state"] == "ready"
 
 
+def test_a_second_daemon_on_the_same_state_is_told_so_and_once_writes_nothing_there(machine: Machine) -> None:
+    machine.put(machine.sealed(letter()))
+    machine.start()
+    kept = (machine.state_dir / "in-force.json").read_bytes()
+    other = {"CREDAGENT_AGENT_RUNTIME_DIR": str(machine.folder / "run-2")}
+    done = machine.run("run", "--config", str(machine.config), **other)
+    assert done.returncode == 78
+    assert str(machine.state_dir) in only_message(done)[0]
+    assert "state_dir of its own" in only_message(done)[1]
+    assert machine.once(**other).returncode == 0
+    assert not (machine.folder / "run-2" / "worker.env").exists()
+    assert (machine.state_dir / "in-force.json").read_bytes() == kept
+
+
 def test_bundle_marks_and_generation_survive_a_crash(machine: Machine) -> None:
     old, new = machine.sealed(letter()), machine.sealed(letter(variables={"DB_TOKEN": "second"}, later_s=1))
     machine.start()

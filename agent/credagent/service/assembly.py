@@ -63,7 +63,7 @@ class Service:
         self.handover.machine_region = lambda: self.fetch.region
         self.channels = pull_channels(config.bundle.channels, environ, region=config.aws.region)
         self.bound: list[agent_socket.Bound] = []
-        self.lock: Lock | None = None
+        self.locks: tuple[Lock, ...] = ()
 
     def resolve(self, *, waiting: bool = False) -> None:
         """Take up what was in force, and what the channels hold now, as far as that needs no `waiting`."""
@@ -151,9 +151,9 @@ def boot(config: Config, environ: Mapping[str, str]) -> Service:
 
     make_non_dumpable()
     folders.prepare(config)
-    lock = folders.take_lock(config)
+    locks = folders.take_locks(config)
     service = Service(config, environ)
-    service.lock = lock
+    service.locks = locks
     service.handover.bind(activation.sockets(environ))
     service.resolve()
     service.hand_over()

@@ -34,18 +34,31 @@ def prepare(config: Config) -> None:
         files.private_folder(folder, 0o700)
 
 
-def take_lock(config: Config) -> Lock:
-    """Return the daemon's lock on `runtime_dir`. Raises ConfigurationError where another daemon holds it."""
-    lock = files.lock(lock_path(config))
-    if lock is None:
-        hint = "stop it, or give this one a runtime_dir of its own (agent.runtime_dir)"
-        raise ConfigurationError("already-running", "an agent runs already", what=config.agent.runtime_dir, hint=hint)
-    return lock
+def take_locks(config: Config) -> tuple[Lock, Lock]:
+    """Return the daemon's locks on both folders. Raises ConfigurationError where another daemon holds one."""
+    runtime_dir, state_dir = config.agent.runtime_dir, config.agent.state_dir
+    runtime = files.lock(_lock_path(config))
+    if runtime is None:
+        hint = "stop it, or give this one a runtime_dir and a state_dir of its own"
+        raise ConfigurationError("already-running", "an agent runs already", what=runtime_dir, hint=hint)
+    state = files.lock_folder(state_dir)
+    if state is None:
+        # Two agents that keep their marks in one file lose each other's, and replayed bundles come in.
+        hint = "stop it, or give this one a state_dir of its own (agent.state_dir)"
+        raise ConfigurationError("state-in-use", "another agent uses it", what=state_dir, hint=hint)
+    return runtime, state
 
 
-def lock_path(config: Config) -> str:
-    """Return where the lock is."""
-    return f"{config.agent.runtime_dir}/lock"
+def free_locks(config: Config) -> tuple[Lock, Lock] | None:
+    """Return both locks, None where a daemon holds one."""
+    runtime = files.lock(_lock_path(config))
+    if runtime is None:
+        return None
+    state = files.lock_folder(config.agent.state_dir)
+    if state is None:
+        runtime.release()
+        return None
+    return runtime, state
 
 
 def recall(config: Config) -> Remembered:
@@ -60,6 +73,10 @@ def recall(config: Config) -> Remembered:
 def remember(config: Config, remembered: Remembered) -> None:
     """Keep what was handed out for the next agent. Raises OutputError."""
     files.write_private(_memory_path(config), msgspec.json.encode(remembered))
+
+
+def _lock_path(config: Config) -> str:
+    return f"{config.agent.runtime_dir}/lock"
 
 
 def _memory_path(config: Config) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from credagent import config as configuration
-from credagent import files, log
+from credagent import log
 from credagent.config import Config
 from credagent.credentials import CredentialSet
 from credagent.errors import Exit
@@ -19,13 +19,14 @@ def run(config_path: str | None, environ: Mapping[str, str]) -> int:
     make_non_dumpable()
     config = configuration.load(config_path, environ)
     folders.prepare(config)
-    lock = files.lock(folders.lock_path(config))
+    locks = folders.free_locks(config)
     log.start(config.log.level, config.log.format)
-    if lock is None:
+    if locks is None:
         log.info("daemon_runs", note="nothing is written beside it", runtime_dir=config.agent.runtime_dir)
-    service = Service(config, environ, writes=lock is not None)
+    service = Service(config, environ, writes=locks is not None)
+    service.locks = locks or ()
     _resolve(service)
-    if lock is not None:
+    if locks is not None:
         service.handover.write(service.custody.store.current)
         if service.handover.error is not None:
             raise service.handover.error
