@@ -44,6 +44,7 @@ def person(stage: Stage) -> dict[str, str]:
 
 def install(stage: Stage, person: dict[str, str], *more: str) -> "subprocess.CompletedProcess[str]":
     words = ("forward", "--install", "--aws", "none", "--env", "DB_TOKEN", "--trust", "first-use")
+    words += ("--scheduler", stage.scheduler)
     return run((str(BIN / "credagent"), *words, "--sender-key", str(stage.folder / "sender.key"), *more), env=person)
 
 
@@ -73,6 +74,25 @@ def test_every_client_forwards_by_itself_until_it_is_undone(
     assert (done.returncode, os.listdir(installing.folder(person))) == (0, [])
 
 
+def test_a_cluster_that_was_not_named_gets_nothing(stage: Stage, key: SenderPrivateKey, person: dict[str, str]) -> None:
+    """Anybody's scheduler may announce a key; being connected to once must not send an identity there."""
+    cluster(stage, key)
+    named, stage.scheduler = stage.scheduler, "tcp://127.0.0.1:1"
+    assert install(stage, person).returncode == 0
+    stage.scheduler = named
+    done = client(stage, person)
+    assert (done.returncode, done.stdout.strip()) == (0, "none"), done.stderr
+
+
+def test_trust_is_not_installed_for_all_clusters(tmp_path: Path) -> None:
+    for trust in ("first-use", "any"):
+        words = ("forward", "--install", "--aws", "none", "--trust", trust)
+        done = run((str(BIN / "credagent"), *words), env={**os.environ, "HOME": str(tmp_path)})
+        assert done.returncode == 64
+        assert "--scheduler" in done.stderr
+        assert not (tmp_path / ".config" / "dask").exists()
+
+
 def test_a_client_that_cannot_forward_is_still_a_client(
     stage: Stage, key: SenderPrivateKey, person: dict[str, str]
 ) -> None:
@@ -100,8 +120,8 @@ def test_where_credagent_is_not_installed_the_preload_does_nothing(
 def test_a_client_inside_a_worker_forwards_nothing(stage: Stage, key: SenderPrivateKey, person: dict[str, str]) -> None:
     """The worker inherits the very configuration, as under SSHCluster or with a shared home."""
     machine = stage.machine("a", key.public_key.line)
-    install(stage, person)
     stage.start_scheduler(machine)
+    install(stage, person)
     stage.start_worker(machine, "a1", "--nthreads", "2", HOME=person["HOME"], DB_TOKEN=SECRET)
     done = client(stage, {**person, "HOME": str(stage.folder)}, CLIENT_IN_A_TASK)
     assert (done.returncode, done.stdout.strip()) == (0, "7"), done.stderr

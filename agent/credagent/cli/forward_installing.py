@@ -21,18 +21,22 @@ def install(arguments: argparse.Namespace) -> int:
     """Write or remove the preload, and say what it does."""
     from credagent.sender import installing
 
-    if arguments.scheduler or arguments.once or arguments.withdraw_on_exit:
-        hint = "leave out --scheduler, --once and --withdraw-on-exit"
-        raise UsageError("usage", "the preload works for every cluster a client connects to", what="forward", hint=hint)
+    if arguments.once or arguments.withdraw_on_exit:
+        hint = "leave out --once and --withdraw-on-exit"
+        raise UsageError("usage", "the preload forwards as long as a client lives", what="forward", hint=hint)
+    if arguments.trust and not arguments.scheduler and not arguments.uninstall:
+        # Or the first cluster of somebody else's that a client is pointed at announces a key, and is sent the identity.
+        why = "believing what a cluster announces is decided for one cluster, and this would be for all of them"
+        hint = "name the cluster, --scheduler ADDRESS, or the machines' keys, --recipient, instead of --trust"
+        raise UsageError("trust-for-all", why, what="--install --trust", hint=hint)
     if arguments.uninstall:
         removed = installing.uninstall(os.environ)
         print(f"removed {removed}: clients forward no more" if removed else "nothing was installed")
         return 0
     path = installing.install(os.environ, _options(arguments))
     print(f"written {path}")
-    print(
-        "From now on each Dask client of yours that connects to a cluster of other machines forwards your identity to"
-    )
+    where = arguments.scheduler or "a cluster of other machines"
+    print(f"From now on each Dask client of yours that connects to {where} forwards your identity to")
     print(
         "the agents there, and renews it while the client lives. Never from inside a worker, never for a LocalCluster."
     )
@@ -41,7 +45,7 @@ def install(arguments: argparse.Namespace) -> int:
 
 
 def _options(arguments: argparse.Namespace) -> dict[str, object]:
-    """Return the options as `forward_credentials` takes them: names, paths and public keys, no value of a variable."""
+    """Return the options as `forward_credentials` takes them, and for which cluster; no value of a variable."""
     if arguments.env_file:
         hint = "name variables with --env; their values are taken from the environment of each client"
         raise UsageError("usage", "a file of values is not kept for later", what="--env-file", hint=hint)
@@ -59,6 +63,7 @@ def _options(arguments: argparse.Namespace) -> dict[str, object]:
         "audience": arguments.audience,
         "recipients": absolute,
         "trust": arguments.trust,
+        "scheduler": arguments.scheduler,
         "sender_key": os.path.abspath(arguments.sender_key) if arguments.sender_key else None,
     }
     return {name: value for name, value in wanted.items() if value}

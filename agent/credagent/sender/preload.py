@@ -27,6 +27,8 @@ async def setup(client: Any, options: Mapping[str, Any]) -> None:  # noqa: ANN40
     if inside_dask() or is_own(client) or not installed(os.environ):
         return
     try:
+        if not _is_meant(client, options.get("scheduler")):
+            return
         forwarding = await asyncio.to_thread(_begin, client, options)
         _running[id(client)] = forwarding
         await asyncio.wait_for(asyncio.to_thread(forwarding.wait), PATIENCE_S)
@@ -57,7 +59,19 @@ def inside_dask() -> bool:
 def _begin(client: Any, options: Mapping[str, Any]) -> "Forwarding":  # noqa: ANN401  as above
     from credagent.sender.forwarding.forward import forward_credentials  # noqa: PLC0415  as above
 
-    return forward_credentials(Asynchronous(client), say=_say, **options)
+    wanted = {name: value for name, value in options.items() if name != "scheduler"}
+    return forward_credentials(Asynchronous(client), say=_say, **wanted)
+
+
+def _is_meant(client: Any, scheduler: str | None) -> bool:  # noqa: ANN401  as above
+    """Tell whether `client` reaches the cluster that was named, where one was."""
+    from credagent.sender.forwarding import address, cluster  # noqa: PLC0415  as above
+
+    if scheduler is None:
+        return True
+    place = cluster.whereabouts(Asynchronous(client))()
+    wants_tls = scheduler.startswith("tls://")
+    return wants_tls == (place.scheme == "tls") and address.parse(scheduler, place.context).text == place.text
 
 
 class Asynchronous:
