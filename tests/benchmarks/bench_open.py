@@ -18,7 +18,9 @@ AIM_US = 1_000
 
 def main() -> None:
     """Measure an ordinary bundle, a session and twenty variables, sealed to one recipient, for each kind of key."""
-    print(f"{'':<24} {'median':>9} {'slowest of a hundred':>22}")
+    bare = statistics.median(node.bare_ms() for _ in range(9))
+    print(f"{'bare interpreter':<24} {bare * 1000:6.0f} µs, for the speed of this machine now")
+    print(f"{'':<24} {'median':>9} {'fastest':>9} {'slowest of a hundred':>22}")
     for kem in (Kem.X_WING, Kem.X25519):
         sender, recipient = SenderPrivateKey.generate(), RecipientPrivateKey.generate(kem)
         text = seal(node.bundle(), [recipient.public_key], sender)
@@ -27,8 +29,8 @@ def main() -> None:
         )
         taken = sorted(_open_us(text, recipient, policy) for _ in range(RUNS))
         name = f"{kem.value}, {len(text)} bytes"
-        print(f"{name:<24} {statistics.median(taken):6.0f} µs {taken[RUNS * 99 // 100]:19.0f} µs")
-    print(f"aim: below {AIM_US} µs")
+        print(f"{name:<24} {statistics.median(taken):6.0f} µs {taken[0]:6.0f} µs {taken[RUNS * 99 // 100]:19.0f} µs")
+    print(f"aim: median below {AIM_US} µs where a bare interpreter takes 8,700 µs")
 
 
 def _open_us(text: str, recipient: RecipientPrivateKey, policy: Policy) -> float:
