@@ -73,6 +73,15 @@ class Sender:
         options += ["--audience", AUDIENCE, "--aws", "none", "--env", "DB_TOKEN"]
         return self._credagent("seal", *options, DB_TOKEN=value)
 
+    def forward(self, network: Network, scheduler: str, value: str) -> None:
+        """Forward to a running cluster by its Dask connection, from somebody else's computer on the same network."""
+        words = ["forward", "--once", "--scheduler", scheduler, "--trust", "any", "--aws", "none", "--env", "DB_TOKEN"]
+        words += ["--sender-key", str(self.folder / "keys" / "sender.key")]
+        command = network.inside(sys.executable, "-m", "credagent", *words)
+        environ = self._environ | {"DB_TOKEN": value}
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
+
     def _credagent(self, *words: str, **more: str) -> str:
         command = [sys.executable, "-m", "credagent", *words]
         done = subprocess.run(command, env=self._environ | more, capture_output=True, text=True, check=False)

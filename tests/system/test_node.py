@@ -74,6 +74,16 @@ def test_a_running_worker_sees_a_renewal_in_the_same_process(running: Machine, s
     assert in_worker(running, PID) == pid
 
 
+def test_credentials_that_dask_brings_later_reach_the_worker_that_waits_for_them(node: Machine, sender: Sender) -> None:
+    node.boot()
+    node.run("systemctl", "enable", "--now", "credagent")
+    start_dask(node)
+    assert in_worker(node, TOKEN) == "None"
+    sender.forward(node.network, "tcp://127.0.0.1:8786", CANARY)
+    node.until(lambda: in_worker(node, TOKEN) == CANARY)
+    assert status(node)["bundle"]["channel"] == "socket"
+
+
 def test_a_changed_configuration_is_taken_at_reload_and_a_broken_one_is_not(running: Machine, sender: Sender) -> None:
     pid = running.property("credagent", "MainPID")
     configure(running, sender, "[aws]\nrequired = true\n")
