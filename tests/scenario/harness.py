@@ -23,13 +23,12 @@ from credagent.bundle.letter import (
 )
 from credagent.bundle.sealing import new_bundle_id, seal
 from credagent.bundle.times import microseconds_of
-from credagent.channels.archive import Kept
 from credagent.channels.channel import Content
 from credagent.channels.intake import Intake
 from credagent.channels.keyring import Keyring
-from credagent.credentials import AwsCredentials, Held, Slot, SlotContent, Statement, Variables
-from credagent.custody import Custody, Rules, SlotRules, origin_of
-from credagent.errors import CredagentError, OutputError, Unavailable
+from credagent.credentials import Slot, SlotContent, Statement
+from credagent.custody import Custody, origin_of
+from credagent.errors import CredagentError, Unavailable
 from credagent.rules.admission import Policy
 from credagent.rules.precedence import Fallback
 from credagent.secret import Secret
@@ -37,6 +36,7 @@ from credagent.sources.fetching import Bounds
 from credagent.store import Store
 from tests.scenario.clock import FakeClock
 from tests.scenario.cloud import CloudInMemory
+from tests.scenario.parts import Disk, last_end, name_of, rules
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 HOUR = 3600.0
@@ -47,22 +47,6 @@ MACHINE = RecipientPrivateKey(Kem.X25519, bytes([3]) * 32)
 ANOTHER_MACHINE = RecipientPrivateKey(Kem.X25519, bytes([4]) * 32)
 
 Said = Grant | Statement
-
-
-class Disk:
-    """What survives a restart. `full`: nothing more can be kept."""
-
-    def __init__(self) -> None:
-        self.kept = Kept()
-        self.full = False
-
-    def load(self) -> Kept:
-        return self.kept
-
-    def save(self, kept: Kept) -> None:
-        if self.full:
-            raise OutputError("cannot-write", "no space left on device", what="state", hint="free some space")
-        self.kept = kept
 
 
 class World:
@@ -265,25 +249,6 @@ def said(event: str, **fields: object) -> list[dict[str, Any]]:
     return [shown for shown in found if all(shown.get(name) == value for name, value in fields.items())]
 
 
-def rules(
-    fallback: Fallback = Fallback.ABSENT,
-    *,
-    required: bool = False,
-    bundle_required: bool = False,
-    google_off: bool = False,
-) -> Rules:
-    """Return what a configuration says; `expect = "required"` makes the fallback `never`, as the configuration does."""
-    fallback = Fallback.NEVER if bundle_required else fallback
-    return Rules(
-        slots={
-            Slot.AWS: SlotRules(fallback=fallback, required=required, handover="environment"),
-            Slot.GOOGLE: SlotRules(fallback=fallback, handover="off" if google_off else "metadata"),
-            Slot.ENVIRONMENT: SlotRules(handover="environment"),
-        },
-        bundle_required=bundle_required,
-    )
-
-
 def role(**changes: Any) -> AwsAssumeRoleGrant:
     """Return a grant of a role that the machine's configuration lists."""
     return AwsAssumeRoleGrant(**{"role_arn": ROLE, **changes})
@@ -291,26 +256,6 @@ def role(**changes: Any) -> AwsAssumeRoleGrant:
 
 def variables(**values: str) -> EnvironmentGrant:
     return EnvironmentGrant(variables={name: Secret(value) for name, value in values.items()})
-
-
-def name_of(content: SlotContent) -> str:
-    """Return what tells one credential from another; empty for an empty slot."""
-    if not isinstance(content, Held):
-        return ""
-    match content.credentials:
-        case AwsCredentials(access_key_id=key):
-            return key
-        case Variables(values=values):
-            return ",".join(f"{name}={value.reveal()}" for name, value in sorted(values.items()))
-        case token:
-            return token.access_token.reveal()
-
-
-def last_end(grants: tuple[Grant, ...]) -> datetime:
-    """Return when the last credential ends; for ever where one renews itself or has no end, and where there is none."""
-    ends = [getattr(grant, "expires_at", None) for grant in grants]
-    known = [end for end in ends if end is not None]
-    return max(known) if known and len(known) == len(ends) else datetime.max.replace(tzinfo=UTC)
 
 
 def denied() -> Unavailable:

@@ -1,13 +1,9 @@
-"""What arriving bundles do to slots: late, newer, by two senders, by one who is removed, refused, pushed, kept."""
+"""What arriving bundles do to slots: late, newer, by two senders, refused, pushed, kept."""
 
 from collections.abc import Callable
 
-import pytest
-
-from credagent.channels.keyring import Keyring
 from credagent.credentials import Empty, Held, Slot, Statement
 from credagent.operations.metrics import REFUSED_BUNDLES
-from credagent.rules.precedence import Fallback
 from tests.scenario.harness import (
     ALICE,
     ANOTHER_MACHINE,
@@ -15,7 +11,6 @@ from tests.scenario.harness import (
     HOUR,
     World,
     denied,
-    role,
     said,
     variables,
 )
@@ -119,118 +114,6 @@ def test_old_content_in_the_place_of_refused_content_ends_the_refusal(world: Wor
     assert not world.custody.refused_now
 
 
-def test_a_removed_senders_slots_are_withdrawn_at_once_and_never_renewed(world: World) -> None:
-    text = world.bundle(aws=role(), environment=variables(TOKEN="alice"))
-    world.put(text)
-    assert world.origin() == "assumed-role"
-    calls = len(world.cloud.calls)
-    world.reload(trusted_senders=ONLY_BOB)
-    assert world.content() == WITHDRAWN
-    assert world.content(Slot.ENVIRONMENT) == Empty(withdrawn=True)
-    world.advance(2 * HOUR)
-    assert world.cloud.count("aws-assume-role") == 1
-    assert len(world.cloud.calls) > calls  # Google, which it had declined, goes on by the machine's identity
-    assert world.origin(Slot.GOOGLE) == "google-metadata"
-
-
-def test_a_removed_sender_is_still_withdrawn_after_a_restart(world: World) -> None:
-    world.put(world.bundle(aws=world.session()))
-    world.file = None
-    world.reload(trusted_senders=ONLY_BOB)
-    world.restart()
-    assert world.content() == WITHDRAWN
-    assert world.origin(Slot.GOOGLE) == "google-metadata"
-
-
-def test_a_removed_sender_that_is_added_again_has_its_bundle_in_force_again(world: World) -> None:
-    world.put(world.bundle(aws=world.session()))
-    world.reload(trusted_senders=ONLY_BOB)
-    world.reload(trusted_senders=ONLY_ALICE)
-    assert world.key() == "ASIAALICE"
-    assert world.custody.intake.withheld is None
-    assert not world.custody.refused_now
-
-
-def test_another_senders_bundle_ends_what_a_removed_sender_had_granted(world: World) -> None:
-    world.put(world.bundle(aws=world.session("ASIAALICE"), sender=ALICE))
-    late = world.bundle(aws=world.session("ASIABOB"), sender=BOB, issued_ago_s=5)
-    world.reload(trusted_senders=ONLY_BOB)
-    world.put(late)  # made before the bundle in force was: that one is nobody's rival any more
-    assert world.key() == "ASIABOB"
-
-
-def test_the_earlier_grant_behind_an_unavailable_slot_ends_with_its_sender(world: World) -> None:
-    world.put(world.bundle(aws=world.session("ASIAALICE"), sender=ALICE))
-    world.advance(1)
-    world.put(world.bundle(aws=Statement.UNAVAILABLE, environment=variables(TOKEN="bob"), sender=BOB))
-    assert world.key() == "ASIAALICE"
-    world.reload(trusted_senders=ONLY_BOB)
-    assert world.content() == WITHDRAWN
-    assert world.key(Slot.ENVIRONMENT) == "TOKEN=bob"
-
-
-@pytest.mark.parametrize("fallback", [Fallback.ABSENT, Fallback.NEVER])
-def test_another_audience_at_reload_closes_what_was_granted(worlds: Callable[..., World], fallback: Fallback) -> None:
-    """A machine that was given to another cluster hands out nothing that was meant for the first one."""
-    world = worlds(fallback=fallback)
-    world.put(world.bundle(aws=role()))
-    world.reload(audience="another-lab")
-    assert world.content() == CLOSED
-    assert world.custody.intake.withheld is not None
-    assert world.custody.intake.withheld.code == "wrong-audience"
-    assert world.failure_code()
-    world.advance(HOUR)
-    assert world.cloud.count("aws-assume-role") == 1
-    world.reload(audience="lab")
-    assert world.origin() == "assumed-role"
-
-
-def test_another_audience_at_reload_leaves_a_declined_slot_to_the_machine(world: World) -> None:
-    world.put(world.bundle(aws=world.session()))
-    world.file = None
-    held = world.key(Slot.GOOGLE)
-    world.reload(audience="another-lab")
-    assert world.key(Slot.GOOGLE) == held
-    world.advance(2 * HOUR)
-    assert world.origin(Slot.GOOGLE) == "google-metadata"
-
-
-def test_a_recipient_key_that_is_taken_away_opens_nothing_any_more(world: World) -> None:
-    world.put(world.bundle(aws=world.session()))
-    world.keyring = Keyring(openers=(ANOTHER_MACHINE,), own=ANOTHER_MACHINE)
-    world.reload()
-    assert world.content() == CLOSED
-
-
-def test_a_reload_opens_nothing_anew(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a key service holds the key, a reload must not wait for it, nor lose what is held while it is away."""
-    world.put(world.bundle(aws=world.session()))
-    monkeypatch.setattr("credagent.bundle.opening.open_by", _away)
-    world.reload()
-    assert world.key() == "ASIAALICE"
-
-
-def test_a_long_term_key_is_refused_unless_the_configuration_admits_it_by_name(world: World) -> None:
-    text = world.bundle(aws=world.long_term_key(), lasts_s=12 * HOUR)
-    assert world.push(text) == "long-term-key"
-    assert world.key() == MACHINES
-    world.reload(admit_long_term=True)
-    assert world.push(text) == "new"
-    assert world.key() == "AKIAALICE"
-    world.advance(11 * HOUR)
-    assert world.key() == "AKIAALICE"
-    world.advance(HOUR + 1)
-    assert world.key() == ""  # not_after bounds what has no end of its own
-    assert world.failure_code() == "not-after"
-
-
-def test_an_admitted_long_term_key_is_closed_when_the_configuration_no_longer_admits_it(world: World) -> None:
-    world.reload(admit_long_term=True)
-    world.push(world.bundle(aws=world.long_term_key()))
-    world.reload(admit_long_term=False)
-    assert world.content() == CLOSED
-
-
 def test_a_refused_push_is_counted_and_changes_nothing(world: World) -> None:
     world.push(world.bundle(aws=world.session()))
     before = (world.custody.store.current, world.disk.kept)
@@ -322,35 +205,6 @@ def test_content_that_was_refused_leaves_no_trace_once_a_sound_bundle_came(world
     assert not world.custody.refused_now
     world.put(b"this is no bundle")
     assert len(said("bundle_refused")) == 2  # it is news again
-
-
-def test_a_bundle_in_force_that_a_key_service_cannot_open_at_the_start_closes_its_slots(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The machine's identity is not what the sender meant, however long the key service is away."""
-    world.put(world.bundle(aws=world.session()))
-    world.file = None
-    world.stop()
-    monkeypatch.setattr("credagent.bundle.opening.open_by", _away)
-    world.start()
-    assert world.content() == CLOSED
-    monkeypatch.undo()
-    world.custody.intake.restore()
-    world.custody.instruct()
-    assert world.key() == "ASIAALICE"
-
-
-def test_a_cloned_machine_cannot_read_what_was_in_force_and_hands_out_nothing(world: World) -> None:
-    world.put(world.bundle(aws=world.session()))
-    world.stop()
-    world.keyring = Keyring(openers=(ANOTHER_MACHINE,), own=ANOTHER_MACHINE)
-    world.start()
-    assert world.content() == CLOSED
-    assert world.key(Slot.ENVIRONMENT) == ""
-
-
-def _away(*_: object) -> None:
-    raise denied()
 
 
 def _name(content: object) -> str:
