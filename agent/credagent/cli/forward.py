@@ -64,9 +64,11 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.scheduler is None:
         hint = "name the scheduler, or have every client of yours forward by itself: --install"
         raise UsageError("usage", "--scheduler is missing", what="credagent forward", hint=hint)
+    from credagent.clouds.hardening import make_non_dumpable
     from credagent.sender.forwarding import address
     from credagent.sender.forwarding.forward import begin
 
+    make_non_dumpable()  # it holds the signing key and the identity for as long as it runs
     audience = arguments.audience
     options = identity_options(arguments, os.environ, audience=audience, allow_missing=True, audience_needed=False)
     place = address.parse(arguments.scheduler, _context(arguments))
