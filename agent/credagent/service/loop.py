@@ -3,7 +3,7 @@
 import asyncio
 import signal
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 from credagent import log
 from credagent.config import Config
@@ -54,6 +54,7 @@ class Loop:
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT, reload at SIGHUP. The first task that fails stops all."""
         custody = self.service.custody
+        asyncio.get_running_loop().set_exception_handler(tell_of_a_defect)
         await self._serve()
         self._heed_signals()
         custody.on_change = self._changed
@@ -80,6 +81,9 @@ class Loop:
         except CredagentError as error:
             self._reload_error = ("reload-failed",)
             log.error("reload_failed", code=error.code, why=str(error), hint=error.hint)
+        except Exception as error:  # noqa: BLE001  a defect: the service manager waits for an end all the same
+            self._reload_error = ("reload-failed",)
+            log.error("reload_failed", code="internal", why=type(error).__name__, hint="the old configuration stays")
         else:
             self._reload_error = ()
             self.answers.config = config
@@ -199,3 +203,12 @@ class Loop:
         while interval is not None:
             notify.alive()
             await asyncio.sleep(interval)
+
+
+def tell_of_a_defect(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log what failed in a callback and where; not what asyncio says: it shows arguments, and exceptions have texts."""
+    error = context.get("exception")
+    where, trace = "", error.__traceback__ if isinstance(error, BaseException) else None
+    while trace is not None:
+        where, trace = f"{trace.tb_frame.f_globals.get('__name__', '')}:{trace.tb_lineno}", trace.tb_next
+    log.error("callback_failed", kind=type(error).__name__, where=where)
