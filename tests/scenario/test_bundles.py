@@ -159,6 +159,19 @@ def test_a_full_disk_at_the_first_bundle_keeps_the_machines_identity_it_has(worl
     assert world.custody.intake.in_force is None
 
 
+def test_a_full_disk_at_the_first_start_closes_the_slot_that_a_bundle_would_have_filled(
+    worlds: Callable[..., World],
+) -> None:
+    world = worlds(started=False)
+    world.disk.full = True
+    world.file = world.bundle(aws=world.session()).encode()
+    world.start()
+    assert world.content() == Empty(may_fall_back=False)
+    world.disk.full = False
+    world.put(world.file)
+    assert world.key() == "ASIAALICE"
+
+
 def test_a_push_onto_a_full_disk_is_answered_with_the_reason(world: World) -> None:
     world.disk.full = True
     assert world.push(world.bundle(aws=world.session())) == "cannot-write"

@@ -162,5 +162,28 @@ def test_a_cloned_machine_cannot_read_what_was_in_force_and_hands_out_nothing(wo
     assert world.key(Slot.ENVIRONMENT) == ""
 
 
+def test_a_bundle_that_a_key_service_denies_to_open_is_not_replaced_by_the_machines_identity(
+    worlds: Callable[..., World], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A trusted sender sent it: nothing is handed out in its place, and what was held before stays."""
+    monkeypatch.setattr("credagent.bundle.opening.open_by", _away)
+    fresh = worlds(started=False)
+    fresh.file = fresh.bundle(aws=fresh.session()).encode()
+    fresh.start()
+    assert fresh.content() == CLOSED
+    assert (fresh.custody.refused_now["file"].code, bool(fresh.custody.refused_now["file"].hint)) == (
+        "access-denied",
+        True,
+    )
+    running = worlds()
+    held = running.key()
+    running.put(running.bundle(aws=running.session()))
+    assert running.key() == held
+    assert running.push(running.bundle(aws=running.session())) == "access-denied"
+    monkeypatch.undo()
+    fresh.put(fresh.file)
+    assert fresh.key() == "ASIAALICE"
+
+
 def _away(*_: object) -> None:
     raise denied()
