@@ -95,7 +95,7 @@ def test_a_machine_that_changes_its_audience_while_its_letter_is_sealed_gets_non
             await seal(*given)
             rounds.heard(report(HOSTILE, "tcp://evil:1", f"another-{next(others)}"))
 
-        rounds._seal = sealed  # type: ignore[method-assign]
+        rounds._seal = sealed  # type: ignore[assignment, method-assign]
         await rounds.answer_mail(cast("Courier", post), report(HOSTILE, "tcp://evil:1", nonce="n"))
         rounds.heard(report(HONEST, "tcp://good:1"))
         await rounds.deliver(cast("Courier", post))
