@@ -112,6 +112,14 @@ def test_behind_a_proxy_a_redirect_leads_no_further(web: Site, location: str) ->
     assert refused(web, web.url("/moved"), HTTPS_PROXY=NOWHERE) == "redirect-refused"
 
 
+def test_the_body_of_a_redirect_or_a_refusal_is_not_read(web: Site) -> None:
+    web.hold("/bundle", "hello")
+    web.pages["/moved"] = Page(status=302, headers={"Location": "/bundle"}, endless=True)
+    web.pages["/refused"] = Page(status=403, endless=True)
+    assert get(web, web.url("/moved"), deadline_s=10).data == b"hello"
+    assert refused(web, web.url("/refused"), deadline_s=10) == "access-denied"
+
+
 def test_a_circle_of_redirects_ends(web: Site) -> None:
     web.pages["/round"] = Page(status=302, headers={"Location": "/round"})
     assert refused(web, web.url("/round")) == "redirect-refused"

@@ -24,10 +24,18 @@ class Answer(Struct, frozen=True, kw_only=True):
     body: bytes
 
 
+class Session(requests.Session):
+    """Never looks where a redirect leads: requests would read its whole body first, even where it does not follow."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002  the signature is requests'
+        """Return nothing."""
+        return
+
+
 def open_session() -> requests.Session:
     """Return a session that knows proxies and certificates from the environment, and nothing else."""
     os.environ["NETRC"] = os.devnull  # requests would send a password from there
-    session = requests.Session()
+    session = Session()
     session.headers.clear()
     session.headers.update({"User-Agent": "credagent", "Accept-Encoding": "identity"})
     return session
