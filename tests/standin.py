@@ -11,7 +11,8 @@ from credagent.credentials import Slot
 from credagent.errors import Refused
 from credagent.handover import socket as agent_socket
 from credagent.handover.callers import Admission, Caller
-from credagent.handover.socket_server import SocketServer, Subscriber
+from credagent.handover.socket_answers import Subscriber
+from credagent.handover.socket_server import SocketServer
 
 DEADLINE_S = 10.0
 

@@ -1,7 +1,10 @@
 """What agent.sock answers to a request, and to whom. Answers come from an `Agent`, from memory; no connection here."""
 
 from collections.abc import Coroutine, Mapping
+from datetime import datetime
 from typing import Any, Protocol, assert_never
+
+from msgspec import Struct
 
 from credagent.credentials import Slot
 from credagent.errors import PermissionRefused, Unavailable
@@ -15,7 +18,9 @@ from credagent.handover.socket_protocol import (
     GetStatus,
     Renew,
     Request,
+    Role,
     Subscribe,
+    encode,
 )
 
 Document = Mapping[str, object]
@@ -47,6 +52,21 @@ class Agent(Protocol):
     async def deliver(self, bundle: str, caller: Caller) -> Document:
         """Admit a sealed bundle; return `outcome` and `bundle_id`."""
         ...
+
+
+class Subscriber(Struct, frozen=True, kw_only=True):
+    """A process that is kept supplied. `generation` None: nothing was applied yet."""
+
+    pid: int
+    uid: int
+    role: Role
+    generation: int | None
+    since: datetime
+
+
+def set_line(agent: Agent) -> bytes:
+    """Return the present set as a line."""
+    return encode({"ok": True, **agent.worker_document()})
 
 
 def answer(

@@ -5,57 +5,34 @@ it while it does not read.
 """
 
 import asyncio
-import math
 import socket
-import time
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 
 from credagent import log
 from credagent.errors import CredagentError, InternalError, Refused, Unavailable
 from credagent.handover import open_files
 from credagent.handover.callers import Admission, Caller, caller_of
-from credagent.handover.socket_answers import Agent, Document, answer, unwelcome
+from credagent.handover.places import Places
+from credagent.handover.socket_answers import Agent, Document, Subscriber, answer, set_line, unwelcome
 from credagent.handover.socket_protocol import (
     ANSWER_BYTES,
     REQUEST_BYTES,
     Applied,
     Request,
-    Role,
     Subscribe,
     decode_request,
     encode,
     encode_refusal,
 )
 
-MOST_CONNECTIONS = open_files.MOST
-KEPT_FOR_PRIVILEGED = 16  # so that root can still ask for the status when workers have taken all the rest
-SHARE_OF_ONE_USER = 0.75  # of the rest, so that one user cannot keep the others from their credentials
-SAY_AGAIN_S = 60.0
-SAID_USERS = 64
 BURST = 16  # requests of one caller that are answered before others have their turn
 PATIENCE_S = 10.0  # for a request to arrive whole
 
 HttpFactory = Callable[[], asyncio.Protocol]
-
-
-class Subscriber(Struct, frozen=True, kw_only=True):
-    """A process that is kept supplied. `generation` None: nothing was applied yet."""
-
-    pid: int
-    uid: int
-    role: Role
-    generation: int | None
-    since: datetime
-
-
-def set_line(agent: Agent) -> bytes:
-    """Return the present set as a line."""
-    return encode({"ok": True, **agent.worker_document()})
 
 
 class SocketServer:
@@ -67,8 +44,7 @@ class SocketServer:
         self.http_factory = http_factory
         self.connections: set[Connection] = set()
         self._admission = admission
-        self._most = MOST_CONNECTIONS
-        self._said: dict[int, float] = {}
+        self.places = Places()
         self._listener: asyncio.Server | None = None
 
     @property
@@ -86,9 +62,7 @@ class SocketServer:
     async def start(self, sock: socket.socket) -> None:
         """Begin to accept connections on a socket that is bound."""
         loop = asyncio.get_running_loop()
-        open_files.make_room()
-        self._most = min(MOST_CONNECTIONS, open_files.most_connections())
-        self._listener = await loop.create_unix_server(lambda: Connection(self), sock=sock, backlog=MOST_CONNECTIONS)
+        self._listener = await loop.create_unix_server(lambda: Connection(self), sock=sock, backlog=open_files.MOST)
 
     def publish(self) -> None:
         """Send the present set to every subscriber; one that has not read the last is sent the newest when it has."""
@@ -102,23 +76,6 @@ class SocketServer:
         """Return who is kept supplied, in the order of their process numbers."""
         found = (connection.subscriber for connection in self.connections)
         return tuple(sorted((one for one in found if one is not None), key=lambda one: one.pid))
-
-    def has_room_for(self, caller: Caller) -> bool:
-        """Say whether one more connection of `caller` may be open."""
-        if self.admission.is_privileged(caller):
-            return len(self.connections) < self._most
-        room = max(1, self._most - KEPT_FOR_PRIVILEGED)
-        own = sum(connection.caller.uid == caller.uid for connection in self.connections)
-        return len(self.connections) < room and own < math.ceil(room * SHARE_OF_ONE_USER)
-
-    def say_refused(self, caller: Caller) -> None:
-        """Name each refused user now and then: anybody may knock, and whoever hammers must not fill the log."""
-        now = time.monotonic()
-        if self._said.get(caller.uid, 0.0) <= now:
-            if len(self._said) >= SAID_USERS:
-                self._said.clear()
-            self._said[caller.uid] = now + SAY_AGAIN_S
-            log.warning("caller_refused", pid=caller.pid, uid=caller.uid, socket="agent")
 
     def close(self) -> None:
         """Stop accepting, and end every connection. The file belongs to whoever bound it."""
@@ -229,11 +186,13 @@ class Connection(asyncio.Protocol):
         self.transport.abort()
 
     def _unwelcome(self) -> CredagentError | None:
-        refusal = unwelcome(self._server.admission, self.caller)
+        server = self._server
+        refusal = unwelcome(server.admission, self.caller)
         if refusal is not None:
-            self._server.say_refused(self.caller)
+            server.places.say_refused(self.caller)
             return refusal
-        if not self._server.has_room_for(self.caller):
+        present = (connection.caller for connection in server.connections)
+        if not server.places.has_room_for(self.caller, server.admission, present):
             return Unavailable("busy", "too many connections", hint="try again in a moment")
         return None
 

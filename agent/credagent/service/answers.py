@@ -24,7 +24,7 @@ from credagent.service.handing_over import Handover
 
 if TYPE_CHECKING:
     from credagent.handover.callers import Caller
-    from credagent.handover.socket_server import Subscriber
+    from credagent.handover.socket_answers import Subscriber
 
 PUSHED_BY = "socket"
 FRESH_S = 1.0  # what the kernel said of processes is good for so long

@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 
-from credagent import log
-from credagent.handover import socket as agent_socket
 from credagent.handover import places, socket_server
+from credagent.handover import socket as agent_socket
 from credagent.handover.callers import Admission
 from credagent.handover.socket_server import SocketServer
 from tests.standin import StandIn
