@@ -55,7 +55,8 @@ package:
 	PYTHON=$(PYTHON) packaging/build
 
 test-system: $(VENV)/.installed-dev
-	$(BIN)/python -m tests.system
+	rm -rf build/system-logs
+	CREDAGENT_TEST_LOGS=$(CURDIR)/build/system-logs $(BIN)/python -m tests.system
 
 clean:
 	rm -rf $(VENV) build dist

@@ -1,8 +1,8 @@
 """`make test-system`: install what is needed, build the packages, and run every case, each shown with its time."""
 
-import subprocess
 import sys
 
+from tests import run
 from tests.system import images
 
 
@@ -11,7 +11,7 @@ def main(arguments: list[str]) -> int:
     images.install_what_is_needed()
     images.with_package(images.deb())
     shown = ["-v", "--durations=0", "--durations-min=0", "-p", "no:cacheprovider"]
-    return subprocess.run([sys.executable, "-m", "pytest", "tests/system", *shown, *arguments], check=False).returncode
+    return run.main(["tests/system", *shown, *arguments])
 
 
 if __name__ == "__main__":

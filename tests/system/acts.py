@@ -11,7 +11,9 @@ INBOX = "/run/credagent/inbox"
 
 def status(machine: Machine) -> dict[str, Any]:
     """Return the status document."""
-    document: dict[str, Any] = json.loads(machine.run("credagent", "status", "--json", check=False))  # 1 where a slot is empty
+    document: dict[str, Any] = json.loads(
+        machine.run("credagent", "status", "--json", check=False)
+    )  # 1 where a slot is empty
     return document
 
 

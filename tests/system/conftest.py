@@ -19,6 +19,7 @@ audience = "{audience}"
 [bundle]
 trusted_senders = ["{sender}"]
 """
+DEBUG = '[log]\nlevel = "debug"\n'  # all that it would ever say: what it said is searched for the canary
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -83,5 +84,5 @@ def running(node: Machine) -> Machine:
 
 def configure(machine: Machine, sender: Sender, more: str = "") -> None:
     """Write the configuration, as an administrator would."""
-    text = CONFIGURATION.format(audience=AUDIENCE, sender=sender.public_key) + more
+    text = CONFIGURATION.format(audience=AUDIENCE, sender=sender.public_key) + more + DEBUG
     (machine.root / "etc/credagent/config.toml").write_text(text)

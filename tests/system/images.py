@@ -20,6 +20,7 @@ NEEDED = {  # command → Debian package
     "podman": "podman",
     "runc": "runc",
     "lintian": "lintian",
+    "piuparts": "piuparts",
     "ip": "iproute2",
     "man": "man-db",
 }

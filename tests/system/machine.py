@@ -15,6 +15,8 @@ from typing import Self
 
 import psutil
 
+from tests.canary import log_file
+
 METADATA = ("169.254.169.254/32", "fd00:ec2::254/128")
 BOOT_S = 120.0
 WITH_BPF = ("--capability=CAP_BPF,CAP_PERFMON,CAP_NET_ADMIN", "--system-call-filter=bpf bpf perf_event_open")
@@ -86,6 +88,7 @@ class Machine:
         if self._nspawn is None:
             return
         if self.leader:
+            log_file("journal").write_text(self.run("journalctl", "--no-pager", check=False))
             os.kill(self.leader, signal.SIGRTMIN + 4)
         try:
             self._nspawn.wait(30)

@@ -46,6 +46,13 @@ def test_lintian_finds_no_error() -> None:
     assert done.returncode == 0, done.stdout
 
 
+def test_piuparts_finds_no_error() -> None:
+    options = ["--distribution=bookworm", "--no-eatmydata", "--skip-logrotatefiles-test", "--no-upgrade-test"]
+    command = ["piuparts", f"--existing-chroot={images.plain()}", "--do-not-verify-signatures", *options]
+    done = subprocess.run([*command, str(images.deb())], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-4000:]
+
+
 def test_an_upgrade_keeps_key_bundle_and_marks_and_disturbs_no_worker(make: Make, sender: Sender) -> None:
     machine = make(images.with_dask())
     machine.boot()
