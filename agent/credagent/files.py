@@ -5,11 +5,8 @@ followed when reading (Kubernetes mounts secrets as links), because what is judg
 """
 
 import errno
-import fcntl
 import os
 import stat
-from types import TracebackType
-from typing import Self
 
 from credagent.errors import ConfigurationError, CredagentError, OutputError, PermissionRefused, Refused
 
@@ -28,32 +25,6 @@ _OUTPUT_HINTS = {
     errno.ENOENT: "create the folder first",
     errno.ENOTDIR: "a part of that path is a file: name another folder",
 }
-
-
-class Lock:
-    """An exclusive lock on a file, held until `release` or the end of the process."""
-
-    __slots__ = ("_fd",)
-
-    def __init__(self, fd: int) -> None:
-        """Take over a file descriptor that already holds the lock."""
-        self._fd = fd
-
-    def release(self) -> None:
-        """Let go. The file stays: removing it would let two processes hold locks on two files of one name."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
-
-    def __enter__(self) -> Self:
-        """Hold it for a block."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Let go, whatever happened."""
-        self.release()
 
 
 def read_private(path: str, limit: int, *, group_may_read: bool = False) -> bytes:
@@ -155,40 +126,10 @@ def private_folder(path: str, mode: int = 0o700) -> None:
         raise PermissionRefused("folder-mode", why, what=path, hint=f"chmod go-w {path}, or name a folder inside it")
 
 
-def lock(path: str) -> Lock | None:
-    """Return an exclusive lock on `path` (made where missing), None while another process holds it."""
-    try:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise output_error(path, error) from error
-    return _locked(fd, path)
-
-
-def lock_folder(path: str) -> Lock | None:
-    """Return an exclusive lock on a folder itself, which needs no room in it; None while another process holds it."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError as error:
-        raise output_error(path, error) from error
-    return _locked(fd, path)
-
-
 def output_error(path: str, error: OSError) -> OutputError:
     """Translate what the operating system said about writing `path`."""
     hint = _OUTPUT_HINTS.get(error.errno or 0, "see what is at that path, and whether this user may write there")
     return OutputError("not-written", _reason(error), what=path, hint=hint)
-
-
-def _locked(fd: int, path: str) -> Lock | None:
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(fd)
-        return None
-    except OSError as error:
-        os.close(fd)
-        raise output_error(path, error) from error
-    return Lock(fd)
 
 
 def _read_owned(path: str, limit: int, open_bits: int, remedy: str) -> bytes:

@@ -189,23 +189,3 @@ def test_a_folder_of_somebody_else_is_refused(tmp_path: Path) -> None:
     os.chown(tmp_path / "a", SOMEBODY, SOMEBODY)
     with pytest.raises(PermissionRefused, match=str(SOMEBODY)):
         files.private_folder(str(tmp_path / "a"))
-
-
-def test_a_lock_is_held_by_one_and_free_again_afterwards(tmp_path: Path) -> None:
-    path = str(tmp_path / "lock")
-    first = files.lock(path)
-    assert first is not None
-    assert files.lock(path) is None
-    first.release()
-    first.release()
-    with files.lock(path) or pytest.fail("it was released") as second:
-        assert second is not None
-        assert files.lock(path) is None
-
-
-def test_a_lock_that_cannot_be_made_is_an_output_error(tmp_path: Path) -> None:
-    with pytest.raises(OutputError):
-        files.lock(str(tmp_path / "absent" / "lock"))
-    (tmp_path / "link").symlink_to("elsewhere")
-    with pytest.raises(OutputError):
-        files.lock(str(tmp_path / "link"))

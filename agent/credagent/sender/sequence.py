@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from datetime import datetime
 
-from credagent import files
+from credagent import files, locks
 from credagent.errors import ConfigurationError, InternalError, OutputError
 
 LIMIT = 1 << 53  # beyond it JSON readers that use doubles would confuse neighbours
@@ -63,10 +63,10 @@ def _read(path: str) -> int:
     return int(text)
 
 
-def _locked(path: str) -> files.Lock:
+def _locked(path: str) -> locks.Lock:
     deadline = time.monotonic() + LOCK_WAIT_S
     while True:
-        lock = files.lock(path)
+        lock = locks.lock(path)
         if lock is not None:
             return lock
         if time.monotonic() > deadline:

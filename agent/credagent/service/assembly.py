@@ -21,8 +21,8 @@ from credagent.config import Config
 from credagent.config.channels import SocketChannel
 from credagent.credentials import Held, Slot
 from credagent.custody import Custody, Rules, SlotRules
-from credagent.files import Lock
 from credagent.handover import socket as agent_socket
+from credagent.locks import Lock
 from credagent.operations import activation
 from credagent.rules.admission import Policy
 from credagent.rules.precedence import Fallback

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 import msgspec
 from msgspec import Struct
 
-from credagent import files
+from credagent import files, locks
 from credagent.config import Config
 from credagent.config.channels import FileChannel
 from credagent.errors import ConfigurationError, CredagentError
-from credagent.files import Lock
+from credagent.locks import Lock
 
 RUNTIME_MODE = 0o751  # workers must reach the socket; they need not list what else is there
 LIMIT_BYTES = 1024 * 1024
@@ -37,11 +37,11 @@ def prepare(config: Config) -> None:
 def take_locks(config: Config) -> tuple[Lock, Lock]:
     """Return the daemon's locks on both folders. Raises ConfigurationError where another daemon holds one."""
     runtime_dir, state_dir = config.agent.runtime_dir, config.agent.state_dir
-    runtime = files.lock(_lock_path(config))
+    runtime = locks.lock(_lock_path(config))
     if runtime is None:
         hint = "stop it, or give this one a runtime_dir and a state_dir of its own"
         raise ConfigurationError("already-running", "an agent runs already", what=runtime_dir, hint=hint)
-    state = files.lock_folder(state_dir)
+    state = locks.lock_folder(state_dir)
     if state is None:
         # Two agents that keep their marks in one file lose each other's, and replayed bundles come in.
         hint = "stop it, or give this one a state_dir of its own (agent.state_dir)"
@@ -51,10 +51,10 @@ def take_locks(config: Config) -> tuple[Lock, Lock]:
 
 def free_locks(config: Config) -> tuple[Lock, Lock] | None:
     """Return both locks, None where a daemon holds one."""
-    runtime = files.lock(_lock_path(config))
+    runtime = locks.lock(_lock_path(config))
     if runtime is None:
         return None
-    state = files.lock_folder(config.agent.state_dir)
+    state = locks.lock_folder(config.agent.state_dir)
     if state is None:
         runtime.release()
         return None
