@@ -43,7 +43,7 @@ def person(stage: Stage) -> dict[str, str]:
 
 
 def install(stage: Stage, person: dict[str, str], *more: str) -> "subprocess.CompletedProcess[str]":
-    words = ("forward", "--install", "--aws", "none", "--env", "DB_TOKEN", "--trust", "first-use")
+    words: tuple[str, ...] = ("forward", "--install", "--aws", "none", "--env", "DB_TOKEN", "--trust", "first-use")
     words += ("--scheduler", stage.scheduler)
     return run((str(BIN / "credagent"), *words, "--sender-key", str(stage.folder / "sender.key"), *more), env=person)
 
@@ -86,7 +86,7 @@ def test_a_cluster_that_was_not_named_gets_nothing(stage: Stage, key: SenderPriv
 
 def test_trust_is_not_installed_for_all_clusters(tmp_path: Path) -> None:
     for trust in ("first-use", "any"):
-        words = ("forward", "--install", "--aws", "none", "--trust", trust)
+        words: tuple[str, ...] = ("forward", "--install", "--aws", "none", "--trust", trust)
         done = run((str(BIN / "credagent"), *words), env={**os.environ, "HOME": str(tmp_path)})
         assert done.returncode == 64
         assert "--scheduler" in done.stderr
