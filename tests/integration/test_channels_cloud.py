@@ -275,7 +275,14 @@ def test_nothing_is_left_of_a_helper_that_waited_when_the_agent_ends(simulator: 
     machine.until(lambda: machine.value("NUMBER") == "1")
     children = machine.until(process.children)
     machine.kill()
-    machine.until(lambda: not any(child.is_running() and child.status() != "zombie" for child in children))
+    machine.until(lambda: all(gone(child) for child in children))
+
+
+def gone(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def test_a_machine_is_not_ready_before_its_channels_were_looked_at(simulator: Simulator, machine: Machine) -> None:

@@ -4,6 +4,7 @@ Non-dumpable before a secret arrives. An SDK is imported by the one job that nee
 """
 
 import os
+import select
 import signal
 import sys
 
@@ -16,6 +17,8 @@ MAX_ADDRESS_SPACE_BYTES = 1024 * 1024 * 1024  # a helper that uses two SDKs at o
 def main() -> int:
     """Run one errand. The exit status says nothing that the reply does not."""
     hardening.die_with_parent()
+    if _nobody_waits():  # whoever started us ended before the kernel was asked to tell
+        return 1
     hardening.make_non_dumpable()
     line = sys.stdin.buffer.read(MAX_ERRAND_BYTES + 1)
     answer = _private_answer_pipe()
@@ -36,6 +39,13 @@ def main() -> int:
     with os.fdopen(answer, "wb") as pipe:
         pipe.write(reply)
     os._exit(0)  # a thread that still hangs on the network is not waited for
+
+
+def _nobody_waits() -> bool:
+    """Tell whether the other end of the answer's pipe is closed."""
+    poll = select.poll()
+    poll.register(1, select.POLLERR)
+    return bool(poll.poll(0))
 
 
 def _private_answer_pipe() -> int:
