@@ -21,7 +21,8 @@ class TcpAdmission:
 
     def __init__(self, admission: Admission, *, monotonic: Callable[[], float]) -> None:
         """Take who may ask by name; `monotonic` in seconds."""
-        workers_are_root = ROOT in admission.users or (admission.own_uid == ROOT and not admission.users)
+        nobody_named = not admission.users and not admission.groups
+        workers_are_root = ROOT in admission.users or (admission.own_uid == ROOT and nobody_named)
         users = admission.users | {admission.own_uid}
         self._users = users if workers_are_root else users - {ROOT}
         self._groups = admission.groups

@@ -22,6 +22,7 @@ def test_workers_and_the_agents_own_user_may_ask() -> None:
 def test_root_may_not_ask_since_it_opens_connections_for_others() -> None:
     assert not admits(0)
     assert not admits(0, own_uid=0)
+    assert not admits(0, own_uid=0, users=frozenset(), groups=frozenset({100}))
     assert not admits(0, groups=frozenset({0}))
 
 
