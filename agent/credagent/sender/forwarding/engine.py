@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from credagent.clock import Clock
 from credagent.credentials import Slot
-from credagent.errors import Unavailable
+from credagent.errors import CredagentError, Unavailable
 from credagent.sender.forwarding import reports, trust, wording
 from credagent.sender.forwarding.courier import FORWARDERS, Courier
 from credagent.sender.forwarding.editions import Edition
@@ -54,7 +54,19 @@ class Engine:
         self._withdrawn: frozenset[Slot] = frozenset()
 
     async def run(self) -> None:
-        """Forward. Raises what keeps it from beginning; later nothing but its end ends it."""
+        """Forward. Raises what keeps it from beginning, and later what no second attempt can mend."""
+        try:
+            await self._forward()
+        except BaseException as error:
+            if self.settled.is_set():  # nobody waits for this any more: it has to be said
+                why = error if isinstance(error, CredagentError) else type(error).__name__
+                self._voice.say("end", f"forwarding ended: {why}")
+            self.state = "failed"
+            raise
+        finally:
+            self.settled.set()
+
+    async def _forward(self) -> None:
         for notice in await self.supply.first():
             self._voice.say(f"notice {notice}", notice)
         self._publish()
@@ -63,7 +75,6 @@ class Engine:
             await self._keep_connected()
         finally:
             renewing.cancel()
-            self.settled.set()
 
     def end(self) -> None:
         """Let `run` return; what was delivered stays."""
@@ -86,9 +97,7 @@ class Engine:
                 if not self.settled.is_set():
                     raise  # never been there: a wrong address is not waited for
                 if self.state != "reconnecting":  # once, not at every attempt
-                    self._voice.say(
-                        "connection", f"cut off from the cluster ({error}); trying again for as long as it takes"
-                    )
+                    self._voice.say("connection", f"interrupted ({error}); trying again for as long as it takes")
                 self.state = "reconnecting"
             if self.ended.is_set():
                 return
@@ -128,11 +137,12 @@ class Engine:
         reconciled = 0.0
         while True:
             self._wake.clear()
-            if self._clock.monotonic() - reconciled >= RECONCILE_S or not reconciled:
+            due = self._clock.monotonic() - reconciled >= RECONCILE_S or not reconciled
+            if due:
                 if await self.rounds.reconcile(courier, known=reconciled > 0):
                     await self._install(courier, mailbox=True)
                 reconciled = self._clock.monotonic()
-            await self.rounds.deliver(courier)
+            await self.rounds.deliver(courier, again=due)
             self.rounds.tell()
             self._settle()
             if self.ended.is_set():
@@ -172,7 +182,7 @@ class Engine:
             if report.nonce and report.outcome:
                 self.rounds.took_mail(report)
             elif report.nonce:
-                if not self._mail.full():  # whoever floods must not end forwarding for all
+                if not self._mail.full():  # a flood: each of them waits for its own time, and says so
                     self._mail.put_nowait(report)
             elif self.rounds.heard(report) is not None:
                 self._wake.set()

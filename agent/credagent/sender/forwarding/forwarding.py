@@ -5,6 +5,7 @@ clients. No rule is here.
 """
 
 import asyncio
+import atexit
 import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import CancelledError, Future
@@ -20,6 +21,7 @@ from credagent.sender.forwarding.engine import Engine
 
 START_S = 60.0
 END_S = 15.0
+EXIT_S = 3.0  # a person who leaves is not kept waiting
 
 
 class MachineStatus(Struct, frozen=True, kw_only=True):
@@ -37,7 +39,7 @@ class MachineStatus(Struct, frozen=True, kw_only=True):
 class Status(Struct, frozen=True, kw_only=True):
     """How forwarding is at one moment.
 
-    `state`: starting, forwarding, reconnecting, stopped, withdrawn, replaced, own (nothing to do).
+    `state`: starting, forwarding, reconnecting, stopped, withdrawn, replaced, failed, own.
     """
 
     state: str
@@ -66,6 +68,7 @@ class Forwarding:
         if engine is None:
             self._outcome.set_result(None)
             return
+        atexit.register(self._at_exit)
         threading.Thread(target=self._run, args=(engine,), name="credagent-forwarding", daemon=True).start()
         if waits:
             self.wait()
@@ -93,11 +96,11 @@ class Forwarding:
 
     def stop(self) -> None:
         """End renewal. What was delivered stays, until it expires. Does nothing the second time."""
-        self._end(lambda engine: engine.end())
+        self._end(lambda engine: engine.end(), END_S)
 
     def withdraw(self) -> Status:
         """Take it back wherever an agent answers, and end; the status says where that was confirmed."""
-        self._end(lambda engine: engine.withdraw())
+        self._end(lambda engine: engine.withdraw(), END_S)
         return self.status()
 
     def status(self) -> Status:
@@ -179,12 +182,17 @@ class Forwarding:
             waiting.cancel()
             raise
 
-    def _end(self, how: Callable[[Engine], None]) -> None:
+    def _at_exit(self) -> None:
+        """Tell the cluster that nobody answers any more, so that workers which start later do not wait for it."""
+        self._end(lambda engine: engine.end(), EXIT_S)
+
+    def _end(self, how: Callable[[Engine], None], timeout_s: float) -> None:
+        atexit.unregister(self._at_exit)
         if self._engine is None or self._outcome.done():
             return
         self._loop.call_soon_threadsafe(how, self._engine)
         try:
-            self._outcome.result(END_S)
+            self._outcome.result(timeout_s)
         except TimeoutError:
             return  # cut off: there is nobody to tell, and the thread ends with the process
         except Unavailable:

@@ -15,7 +15,7 @@ WAITING, SENT, ADMITTED, REFUSED, SILENT, DISTRUSTED = "waiting", "sent", "admit
 
 
 class Machine(Struct, kw_only=True):
-    """One recipient. `edition` is the number of the last one that its agent confirmed, 0 for none.
+    """One recipient. `edition` is the number of the last one that its agent confirmed, `tried` of the last one sent.
 
     `sender` and `bundle_id` are of the bundle that its agent has in force.
     """
@@ -29,6 +29,7 @@ class Machine(Struct, kw_only=True):
     code: str = ""
     hint: str = ""
     edition: int = 0
+    tried: int = 0
     sender: str = ""
     bundle_id: str = ""
     confirmed_at: datetime | None = None
@@ -73,7 +74,10 @@ class Roster:
         """Return which of `addresses` have not reported."""
         return addresses - set(self._whose) - set(self.faults)
 
-    def behind(self, edition: int) -> list[Machine]:
-        """Return the machines that are trusted and whose agent has not confirmed `edition`."""
+    def behind(self, edition: int, *, again: bool = True) -> list[Machine]:
+        """Return the machines that are trusted and whose agent has not confirmed `edition`.
+
+        `again` False leaves out those that had it already and did not take it.
+        """
         found = [machine for machine in self.machines.values() if machine.addresses and machine.edition < edition]
-        return [machine for machine in found if machine.state != DISTRUSTED]
+        return [machine for machine in found if machine.state != DISTRUSTED and (again or machine.tried < edition)]

@@ -100,9 +100,9 @@ class Rounds:
         )
         return bool(self._without_resident - before)
 
-    async def deliver(self, courier: Courier) -> None:
-        """Seal for whoever is behind, deliver, and take in the answers."""
-        behind = self.roster.behind(self.number)
+    async def deliver(self, courier: Courier, *, again: bool = True) -> None:
+        """Seal for whoever is behind, deliver, and take in the answers. `again`: to those that refused it, too."""
+        behind = self.roster.behind(self.number, again=again)
         if not behind:
             return
         self._freshen(behind)
@@ -174,7 +174,7 @@ class Rounds:
         if machine.sender not in ("", self._plan.key.key_id):
             self._voice.say("replaces", f"replaces what sender {machine.sender} had forwarded")
         if machine.state == ADMITTED and machine.sender != self._plan.key.key_id:
-            machine.state, machine.edition = WAITING, 0
+            machine.state, machine.edition, machine.tried = WAITING, 0, 0
 
     def _freshen(self, machines: Iterable[Machine]) -> None:
         """Renumber the edition where an old one would have to be sealed for a machine that joined."""
@@ -184,7 +184,7 @@ class Rounds:
         confirmed = [machine for machine in self.roster.machines.values() if machine.edition == self.number]
         self.publish(self.edition.again(self._clock.now()))
         for machine in confirmed:
-            machine.edition = self.number  # the identity is the same; only the number is new
+            machine.edition = machine.tried = self.number  # the identity is the same; only the number is new
 
     async def _ask(self, courier: Courier, address: str) -> None:
         try:
@@ -204,6 +204,7 @@ class Rounds:
             await asyncio.to_thread(edition.seal_for, machines)
 
     async def _deliver(self, courier: Courier, machine: Machine, edition: Edition, number: int) -> None:
+        machine.tried = number
         addresses = random.sample(sorted(machine.addresses), min(ATTEMPTS, len(machine.addresses)))
         for address in addresses:
             if not edition.is_sealed_for(machine):

@@ -51,3 +51,13 @@ def test_behind_is_who_is_trusted_and_has_not_confirmed() -> None:
     one.edition, two.state = 1, DISTRUSTED
     assert roster.behind(1) == []
     assert roster.behind(2) == [one]
+
+
+def test_who_refused_an_edition_gets_it_again_only_when_asked_around() -> None:
+    roster = Roster()
+    machine = roster.note(report("a", ONE))
+    assert machine is not None
+    machine.tried = 1
+    assert roster.behind(1, again=False) == []
+    assert roster.behind(1) == [machine]
+    assert roster.behind(2, again=False) == [machine]
