@@ -1,4 +1,4 @@
-"""A running agent and the channels that clouds keep, on bad days: denied, hanging, empty, killed, on no cloud at all."""
+"""A running agent and the channels that clouds keep, on bad days: denied, hanging, empty, killed, on no cloud."""
 
 import os
 import sys
