@@ -10,7 +10,7 @@ def main(arguments: list[str]) -> int:
     """Prepare, then run pytest; arguments go to it."""
     images.install_what_is_needed()
     images.with_package(images.deb())
-    shown = ["-v", "--durations=0", "--durations-min=0", "-p", "no:cacheprovider"]
+    shown = ["-v", "-p", "no:cacheprovider"]
     return run.main(["tests/system", *shown, *arguments])
 
 

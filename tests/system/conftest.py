@@ -28,6 +28,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.timeout(300))
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """List each case with its time, its machine's making and end included."""
+    times: dict[str, float] = {}
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport):
+                times[report.nodeid] = times.get(report.nodeid, 0) + report.duration
+    terminalreporter.section("cases and their times")
+    for case, seconds in times.items():
+        terminalreporter.line(f"{seconds:7.1f} s  {case.partition('::')[2].replace('_', ' ')}")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _root() -> None:
     if os.geteuid() != 0:
