@@ -1,14 +1,17 @@
 """What launchers are given: dask-cloudprovider's user data, rendered, run as cloud-init would, and read by an agent."""
 
 import asyncio
+import copy
 import importlib.util
 import json
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import dask.config
 import pytest
 import yaml  # type: ignore[import-untyped]
 from dask_cloudprovider.generic.vmcluster import SchedulerMixin, VMCluster, VMInterface, WorkerMixin
@@ -45,6 +48,15 @@ class Cluster(VMCluster):  # type: ignore[misc]
         self.worker_options: dict[str, Any] = {}
         super().__init__(**options)
         self.options["docker_image"] = "daskdev/dask:latest"
+
+
+@pytest.fixture(autouse=True)
+def own_configuration() -> Iterator[None]:
+    """Give Dask its configuration back: a cluster object writes its own encryption into everybody's."""
+    before = copy.deepcopy(dask.config.config)
+    yield
+    dask.config.config.clear()
+    dask.config.config.update(before)
 
 
 def options(machine: Machine, **more: Any) -> dict[str, Any]:
@@ -107,8 +119,6 @@ def test_the_agent_is_there_before_the_container_starts(machine: Machine) -> Non
 
 
 def test_dask_reads_the_preload_as_a_list_of_one(machine: Machine) -> None:
-    import dask.config
-
     given = options(machine)["env_vars"]
     assert dask.config.collect_env(given)["distributed"]["worker"]["preload"] == "credagent_worker"
 

@@ -38,13 +38,15 @@ full_lines = lines.filter(bool)
 scopes = st.lists(lines, max_size=3).map(tuple)
 names = st.text(string.ascii_letters + "_", min_size=1, max_size=12)
 
+regions = st.just("") | st.text(string.ascii_letters + string.digits + "-_", min_size=1, max_size=20)
+
 sessions = st.builds(
     AwsSessionGrant,
     access_key_id=tokens,
     secret_access_key=secrets,
     session_token=secrets,
     expires_at=moments,
-    region=lines,
+    region=regions,
     principal=lines,
 )
 roles = st.builds(
@@ -55,7 +57,7 @@ roles = st.builds(
     duration_s=st.integers(900, 3_600),
     policy=lines,
     tags=st.dictionaries(names, lines, max_size=3),
-    region=lines,
+    region=regions,
     session=st.none() | sessions,
 )
 google_tokens = st.builds(
