@@ -6,6 +6,7 @@ what was sealed for one machine never opens on its copies.
 
 import hashlib
 import os
+import time
 from collections.abc import Callable, Mapping
 
 from msgspec import Struct
@@ -21,6 +22,7 @@ PREVIOUS_FILE = "recipient.previous.key"
 BINDING_FILE = "recipient.machine"
 MACHINE_ID_FILES = ("/etc/machine-id", "/var/lib/dbus/machine-id")
 KEY_LIMIT_BYTES = 4096
+PREVIOUS_KEPT_S = 30 * 86_400  # as long as a bundle is valid by default
 TRUST_LIMIT_BYTES = 256 * 1024
 
 OpenerMaker = Callable[[str], KeyOpener]
@@ -40,7 +42,14 @@ class Keyring(Struct, frozen=True, kw_only=True):
     local_only: bool = True
 
 
-def load(specs: tuple[str, ...], state_dir: str, environ: Mapping[str, str], remote: OpenerMaker) -> Keyring:
+def load(
+    specs: tuple[str, ...],
+    state_dir: str,
+    environ: Mapping[str, str],
+    remote: OpenerMaker,
+    *,
+    writes: bool = True,
+) -> Keyring:
     """Return the keyring for `bundle.recipient_keys`. Raises ConfigurationError, PermissionRefused or OutputError."""
     openers: list[KeyOpener] = []
     own: RecipientPrivateKey | None = None
@@ -51,7 +60,7 @@ def load(specs: tuple[str, ...], state_dir: str, environ: Mapping[str, str], rem
         match kind:
             case "state":
                 own = _own_key(state_dir)
-                keys = [own, *_previous_key(state_dir)]
+                keys = [own, *_previous_key(state_dir, writes=writes)]
                 openers += keys
                 own_ids.update(key.recipient_id for key in keys)
             case "file":
@@ -112,9 +121,17 @@ def _make_key(state_dir: str) -> RecipientPrivateKey:
     return key
 
 
-def _previous_key(state_dir: str) -> list[RecipientPrivateKey]:
+def _previous_key(state_dir: str, *, writes: bool) -> list[RecipientPrivateKey]:
+    """Return the key before the last rotation, while bundles for it may be on their way; then it is removed."""
     path = f"{state_dir}/{PREVIOUS_FILE}"
-    return [_read_key(path)] if os.path.lexists(path) else []
+    if not os.path.lexists(path):
+        return []
+    if time.time() - os.lstat(path).st_mtime <= PREVIOUS_KEPT_S:
+        return [_read_key(path)]
+    if writes:
+        _forget(path)
+        log.info("previous_machine_key_removed")
+    return []
 
 
 def _read_key(path: str, *, group_may_read: bool = False) -> RecipientPrivateKey:

@@ -23,6 +23,7 @@ COMMANDS: Mapping[str, Command] = {
     "credential-process": Command("credential_process", CLUSTER, "answers as an AWS credential_process"),
     "renew": Command("renew", CLUSTER, "renews now"),
     "doctor": Command("doctor", CLUSTER, "checks this machine from end to end, with a remedy for each finding"),
+    "rotate-key": Command("rotate_key", CLUSTER, "makes this machine a new key, and keeps the old one for a while"),
     "check-config": Command("check_config", CLUSTER, "reads the configuration and explains it"),
     "worker-path": Command("worker_path", CLUSTER, "the folder of credagent_worker.py, for PYTHONPATH"),
     "forward": Command("forward", LAPTOP, "keeps a running Dask cluster supplied with your identity"),

@@ -166,7 +166,7 @@ def keyring_of(config: Config, environ: Mapping[str, str], *, writes: bool = Tru
     specs = config.bundle.recipient_keys
     if not writes and not keyring.has_own(config.agent.state_dir):
         specs = tuple(spec for spec in specs if spec != "state")
-    return keyring.load(specs, config.agent.state_dir, environ, remote_opener)
+    return keyring.load(specs, config.agent.state_dir, environ, remote_opener, writes=writes)
 
 
 def remote_opener(spec: str) -> KeyOpener:

@@ -1,5 +1,6 @@
 """The machine's keys: made once, bound to the machine, read from where the configuration says, never guessed."""
 
+import os
 import stat
 from pathlib import Path
 from typing import NoReturn
@@ -69,6 +70,19 @@ def test_after_a_rotation_both_keys_open_and_the_new_one_is_shown(state: Path) -
     assert after.own is not None
     assert after.own.key_id == new.key_id
     assert after.own_ids == {before.own.recipient_id, new.recipient_id}
+
+
+def test_a_month_after_a_rotation_the_old_key_opens_nothing_and_is_removed(state: Path) -> None:
+    own(state)
+    new = keyring.rotate(str(state))
+    old = state / keyring.PREVIOUS_FILE
+    past = old.stat().st_mtime - keyring.PREVIOUS_KEPT_S - 1
+    os.utime(old, (past, past))
+    looked = keyring.load(("state",), str(state), {}, no_cloud, writes=False)
+    assert looked.own_ids == {new.recipient_id}
+    assert old.exists()  # who only looks changes nothing
+    assert own(state).own_ids == {new.recipient_id}
+    assert not old.exists()
 
 
 def test_keys_of_files_and_of_systemd_are_shared_ones(state: Path, tmp_path: Path) -> None:
