@@ -5,7 +5,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 # Cold starts are measured without what only development installs (some of it is imported by whoever finds it).
 BENCH  := build/bench-venv
-JOBS   ?= 2
+# More than two cores: half of what the stories do is wait.
+JOBS   ?= 3
 
 .PHONY: help demo test lint bench matrix package test-system clean
 
