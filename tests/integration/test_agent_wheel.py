@@ -1,5 +1,6 @@
 """What is installed from the wheel works with nothing configured but the keys. Built and installed once into build/."""
 
+import fcntl
 import hashlib
 import os
 import subprocess
@@ -29,7 +30,16 @@ def sources() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def wheel() -> Path:
+def alone() -> Iterator[None]:
+    """Let one process at a time build and install here, however the stories were dealt out."""
+    BUILT.mkdir(parents=True, exist_ok=True)
+    with (BUILT / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.fixture(scope="module")
+def wheel(alone: None) -> Path:
     """Return the wheel of the present sources."""
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources())).hexdigest()[:16]
     folder = BUILT / digest
@@ -55,7 +65,6 @@ def programs(wheel: Path) -> Path:
 
 def say(what: str, *command: str) -> None:
     """Run one step of the set-up; fail with what it said."""
-    BUILT.mkdir(parents=True, exist_ok=True)
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=BUILT)
     assert done.returncode == 0, f"{what}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
 
