@@ -7,6 +7,7 @@ import ipaddress
 import os
 import re
 import shutil
+import signal
 import socket
 import sys
 import tempfile
@@ -28,6 +29,9 @@ _private = pytest.StashKey[Path]()
 
 def pytest_configure(config: pytest.Config) -> None:
     """Leave the developer's own accounts, configuration and home behind."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+        if signal.getsignal(number) == signal.SIG_IGN:  # run by nohup or in the background: programs inherit it
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     for name in [name for name in os.environ if OF_THE_DEVELOPER.match(name)]:
         del os.environ[name]
     home = Path(tempfile.mkdtemp(prefix="ca-"))  # short: a Unix socket's path has 108 bytes
