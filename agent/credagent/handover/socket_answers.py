@@ -78,12 +78,12 @@ def answer(
     """
     match request:
         case Deliver():
-            _require(allowed=admission.may_deliver(caller), to="deliver bundles", see="[agent] deliver_users")
+            _require(allowed=admission.may_deliver(caller), to="deliver bundles", see="bundle.deliver_users")
             return agent.deliver(request.bundle, caller)
         case GetIdentity():
             return agent.identity()
         case _:
-            _require(allowed=admission.may_ask(caller), to="ask for credentials", see="[workers] users and groups")
+            _require(allowed=admission.may_ask(caller), to="ask for credentials", see="workers.users, workers.groups")
     match request:
         case Subscribe() | GetSet() | Applied():
             return agent.worker_document()

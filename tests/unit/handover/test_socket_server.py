@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from credagent.config.keys import KEYS
 from credagent.handover import places, socket_server
 from credagent.handover import socket as agent_socket
 from credagent.handover.callers import Admission
@@ -162,6 +164,22 @@ def test_who_may_only_deliver_gets_no_credentials(tmp_path: Path, monkeypatch: p
         assert (await client.ask(op="subscribe", role="worker"))["code"] == "not-allowed"
         assert (await client.ask(op="identity"))["ok"]
         assert (await client.ask(op="deliver", bundle="sealed"))["ok"]
+
+    tell(story, tmp_path)
+
+
+def test_who_is_refused_is_told_which_key_of_the_configuration_decides(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Admission, "may_connect", lambda *_: True)
+    monkeypatch.setattr(Admission, "may_ask", lambda *_: False)
+    monkeypatch.setattr(Admission, "may_deliver", lambda *_: False)
+
+    async def story(_: SocketServer, client: Client) -> None:
+        for request in ({"op": "set"}, {"op": "deliver", "bundle": "sealed"}):
+            named = re.findall(r"\w+\.\w+", (await client.ask(**request))["hint"])
+            assert named
+            assert KEYS.keys() >= set(named)
 
     tell(story, tmp_path)
 
