@@ -11,6 +11,7 @@ from credagent import log
 from credagent.config import Address
 from credagent.errors import ConfigurationError, OutputError
 
+BACKLOG = 512  # 64 worker processes with a few clients each, all starting at once
 _NO_SUCH_ADDRESS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT)
 
 
@@ -98,6 +99,3 @@ def _judge(address: Address, error: OSError) -> None:
         hint = "see who listens there (ss -ltnp), or set endpoint.listen to another port"
         raise ConfigurationError("port-taken", "the port is taken", what=str(address), hint=hint) from error
     raise OutputError("not-bound", error.strerror or "cannot listen", what=str(address)) from error
-
-
-BACKLOG = 512  # 64 worker processes with a few clients each, all starting at once

@@ -8,7 +8,7 @@ import hmac
 from collections.abc import Callable
 from datetime import datetime
 
-from credagent.credentials import AwsCredentials, CredentialSet, Held, SlotContent
+from credagent.credentials import AwsCredentials, CredentialSet, Empty, Held
 from credagent.handover.expiry import ends_at
 from credagent.handover.http_answer import Answer, document, refusal
 from credagent.handover.http_request import Request
@@ -66,9 +66,7 @@ def _complete(held: Held) -> bool:
     return isinstance(aws, AwsCredentials) and bool(aws.access_key_id and aws.secret_access_key and aws.session_token)
 
 
-def _absent(content: SlotContent) -> Answer:
-    if isinstance(content, Held):
-        raise TypeError("absence was asked of a slot that holds credentials")
+def _absent(content: Empty) -> Answer:
     if content.withdrawn:
         return WITHDRAWN
     return NOTHING if content.may_fall_back else NOT_YET

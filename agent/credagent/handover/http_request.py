@@ -121,7 +121,6 @@ class RequestReader:
         self._target = b""
         self._headers: dict[bytes, bytes] = {}
         self._head_bytes = 0
-        self._body_bytes = 0
         self._head_complete = False
         self._forwarded = False
 

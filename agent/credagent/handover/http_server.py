@@ -141,7 +141,6 @@ class Connection(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport
         self._refusal: Answer | None = None
         self._draining = 0
-        self._stalled = False
         self._slow = True  # until the first request is whole, its deadline applies
         self._deadline = loop.time() + HEAD_DEADLINE_S
         self._timer = loop.call_at(self._deadline, self._look)
@@ -201,12 +200,10 @@ class Connection(asyncio.BufferedProtocol):
 
     def pause_writing(self) -> None:
         """Stop reading from a caller who does not read: his answers would fill the memory."""
-        self._stalled = True
         self._transport.pause_reading()
 
     def resume_writing(self) -> None:
         """Go on where the caller reads again."""
-        self._stalled = False
         self._transport.resume_reading()
 
     def abort(self) -> None:

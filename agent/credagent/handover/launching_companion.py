@@ -77,16 +77,12 @@ class AgentBeside:
             return
         os.kill(self._pid, signal.SIGTERM)
         give_up = time.monotonic() + LAST_WORDS_S
-        while (ended := _collected(self._pid)) == _NO_END and time.monotonic() < give_up:
+        while (ended := os.waitpid(self._pid, os.WNOHANG)) == _NO_END and time.monotonic() < give_up:
             time.sleep(STEP_S)
         if ended == _NO_END:
             os.kill(self._pid, signal.SIGKILL)
             os.waitpid(self._pid, 0)
         self._pid = None
-
-
-def _collected(pid: int) -> tuple[int, int]:
-    return os.waitpid(pid, os.WNOHANG)
 
 
 def _live_apart(live: Callable[[], int]) -> NoReturn:

@@ -23,7 +23,6 @@ DEFAULT = "default"
 
 FLAVOR = {"Metadata-Flavor": "Google"}
 METHODS = refusal(405, "method", "only GET is answered", headers=FLAVOR | {"Allow": "GET"})
-TOKEN_METHODS = refusal(405, "method", "only GET and POST are answered", headers=FLAVOR | {"Allow": "GET, POST"})
 NO_FLAVOR = refusal(403, "no-metadata-flavor", "the header Metadata-Flavor: Google is missing", headers=FLAVOR)
 UNKNOWN = refusal(404, "not-found", "this metadata server has credentials and identity only", headers=FLAVOR)
 WITHDRAWN = refusal(404, "withdrawn", "the Google credentials of this machine were withdrawn", headers=FLAVOR)

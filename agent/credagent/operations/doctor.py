@@ -8,7 +8,6 @@ from msgspec import Struct
 from credagent.config import Config
 
 Level = Literal["ok", "info", "warning", "error"]
-CLOCK_LEEWAY_S = 60.0
 PRELOAD_VARIABLE = "DASK_DISTRIBUTED__WORKER__PRELOAD"
 
 

@@ -66,23 +66,6 @@ def expiry(grant: Grant) -> datetime | None:
             assert_never(grant)
 
 
-def renew_before(grants: tuple[Grant, ...]) -> datetime | None:
-    """Return the first expiry of anything inside that only the sender can renew; None where there is none.
-
-    That includes a session from which the agent assumes a role: when it ends, so does the renewing.
-    """
-    moments = [_borrowed_expiry(grant) or expiry(grant) for grant in grants]
-    return min((moment for moment in moments if moment is not None), default=None)
-
-
-def _borrowed_expiry(grant: Grant) -> datetime | None:
-    if isinstance(grant, AwsAssumeRoleGrant) and grant.session is not None:
-        return grant.session.expires_at
-    if isinstance(grant, GoogleImpersonationGrant) and grant.token is not None:
-        return grant.token.expires_at
-    return None
-
-
 def _statement(slot: Slot, options: Options, local: LocalIdentity, granted: frozenset[Slot]) -> Statement:
     if slot in options.withdrawn:
         return Statement.WITHDRAWN

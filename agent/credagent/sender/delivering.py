@@ -34,7 +34,7 @@ BY_HAND: Mapping[str, str] = {
 """Channels that only whoever launches the machine, or owns the server, can write."""
 
 
-def to_cloud(target: S3Channel | GsChannel | SsmChannel, text: str, environ: Mapping[str, str] | None = None) -> str:
+def to_cloud(target: S3Channel | GsChannel | SsmChannel, text: str) -> str:
     """Write a sealed bundle there with the local identity; return the notice for people, empty where there is none.
 
     Raises OutputError where it does not fit, Unavailable where it cannot be written.
@@ -45,7 +45,7 @@ def to_cloud(target: S3Channel | GsChannel | SsmChannel, text: str, environ: Map
         file.flush()
         request = ChannelPut(address=channel_text(target), path=os.path.abspath(file.name))
         try:
-            return call_blocking(request, deadline_s=DEADLINE_S, environ=environ).notice
+            return call_blocking(request, deadline_s=DEADLINE_S).notice
         except Unavailable as error:
             what = channel_text(target)
             raise Unavailable(error.code, error.why, what=what, hint=error.hint, retry=error.retry) from error

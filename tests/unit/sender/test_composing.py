@@ -9,7 +9,6 @@ from credagent.bundle.letter import (
     AwsAssumeRoleGrant,
     AwsSessionGrant,
     Bundle,
-    EnvironmentGrant,
     GoogleAccessTokenGrant,
     GoogleAuthorizedUserGrant,
     GoogleImpersonationGrant,
@@ -17,7 +16,7 @@ from credagent.bundle.letter import (
 from credagent.credentials import Slot, Statement
 from credagent.errors import UsageError
 from credagent.secret import Secret
-from credagent.sender.composing import LocalIdentity, compose, renew_before
+from credagent.sender.composing import LocalIdentity, compose
 from credagent.sender.options import Options, check
 
 NOTHING = LocalIdentity()
@@ -98,7 +97,6 @@ def test_a_refresh_token_renews_itself() -> None:
     user = GoogleAuthorizedUserGrant(client_id="i", client_secret=Secret("s"), refresh_token=Secret("r"))
     bundle = composed(LocalIdentity(google=user), aws="none", google="local", allow_refresh_token=True)
     assert bundle.not_after == NOW + timedelta(days=30)
-    assert renew_before(bundle.grants) is None
 
 
 def test_withdrawn_wins_over_everything_the_options_grant() -> None:
@@ -113,15 +111,6 @@ def test_withdrawn_wins_over_everything_the_options_grant() -> None:
 def test_what_was_granted_and_is_lost_is_unavailable_not_declined() -> None:
     bundle = composed(LocalIdentity(lost=frozenset({Slot.AWS})))
     assert bundle.statement(Slot.AWS) is Statement.UNAVAILABLE
-
-
-def test_the_first_expiry_that_only_the_sender_can_renew_is_known() -> None:
-    grants = composed(
-        LocalIdentity(aws=SESSION, google=TOKEN), google="local", assume_role=ROLE, variables={"X": Secret("1")}
-    ).grants
-    assert any(isinstance(grant, EnvironmentGrant) for grant in grants)
-    assert renew_before(grants) == NOW + HOUR / 2
-    assert renew_before(grants[:1]) == NOW + HOUR
 
 
 @pytest.mark.parametrize(
