@@ -68,8 +68,11 @@ def read_bounded(path: str, limit: int) -> bytes | None:
 
 
 def write_private(path: str, data: bytes, mode: int = 0o600) -> None:
-    """Put `data` in place of what is at `path`: whole or not at all, also after a power loss. Raises OutputError."""
+    """Put `data` in place of the file at `path`: whole or not at all, also after a power loss. Raises OutputError."""
     try:
+        if not _may_be_replaced(path):
+            hint = "name a file; for standard output give -, where the command takes it"
+            raise OutputError("not-written", "not a regular file", what=path, hint=hint)
         temporary = _write_temporary(path, data, mode)
         try:
             os.rename(temporary, path)
@@ -195,6 +198,19 @@ def _read_up_to(fd: int, path: str, limit: int) -> bytes:
     except OSError as error:
         raise _unreadable(path, error) from error
     return b"".join(parts)
+
+
+def _may_be_replaced(path: str) -> bool:
+    """Tell a file, or nothing, from what the whole machine needs: as root, a rename would replace /dev/null itself."""
+    try:
+        found = os.lstat(path).st_mode
+        if stat.S_ISLNK(found) and os.path.dirname(os.path.abspath(path)) == "/dev":
+            return False  # /dev/stdout, wherever it leads at the moment
+        if stat.S_ISLNK(found):
+            found = os.stat(path).st_mode
+    except FileNotFoundError:
+        return True
+    return stat.S_ISREG(found) or stat.S_ISDIR(found)  # of a folder, rename itself says that it is one
 
 
 def _write_temporary(path: str, data: bytes, mode: int) -> str:
