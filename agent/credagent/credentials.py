@@ -97,6 +97,11 @@ class Empty(Struct, frozen=True, kw_only=True):
 SlotContent = Held | Empty
 
 
+def origin_of(content: SlotContent) -> str:
+    """Return where a content came from, as people see it."""
+    return (content.origin if isinstance(content, Held) else Origin.NONE).value
+
+
 class CredentialSet(Struct, frozen=True, kw_only=True):
     """What workers see now: one content for each slot under one generation number. Replaced whole, never edited."""
 

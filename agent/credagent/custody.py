@@ -17,7 +17,7 @@ from credagent.bundle.failures import Failure as BundleFailure
 from credagent.channels.channel import Content
 from credagent.channels.intake import Admitted, Intake
 from credagent.clock import Clock
-from credagent.credentials import Held, Slot, SlotContent, Statement
+from credagent.credentials import Held, Slot, Statement, origin_of
 from credagent.errors import CredagentError, NotForThisMachine
 from credagent.operations.metrics import ORIGIN_CHANGES, REFUSED_BUNDLES, RENEWALS, Counters
 from credagent.operations.status import Refusal, filled
@@ -266,8 +266,3 @@ def source_of(admitted: Admitted, slot: Slot) -> GrantSource | None:
     if grant is None:
         return None
     return GrantSource(grant=grant, not_after=admitted.bundle.not_after, issued_at=admitted.bundle.issued_at)
-
-
-def origin_of(content: SlotContent) -> str:
-    """Return where a content came from, as people see it."""
-    return content.origin.value if isinstance(content, Held) else "none"

@@ -26,8 +26,8 @@ from credagent.bundle.times import microseconds_of
 from credagent.channels.channel import Content
 from credagent.channels.intake import Intake
 from credagent.channels.keyring import Keyring
-from credagent.credentials import Slot, SlotContent, Statement
-from credagent.custody import Custody, origin_of
+from credagent.credentials import Slot, SlotContent, Statement, origin_of
+from credagent.custody import Custody
 from credagent.errors import CredagentError, Unavailable
 from credagent.rules.admission import Policy
 from credagent.rules.precedence import Fallback

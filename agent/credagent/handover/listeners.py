@@ -112,7 +112,11 @@ async def start_metrics_listener(sockets: Sequence[socket.socket], face: Face, c
 
 
 def unix_http(face: Face, count: Count) -> Callable[[], asyncio.Protocol]:
-    """Return what the agent's Unix socket makes HTTP connections with: the same face, for callers already admitted."""
+    """Return what the agent's Unix socket makes HTTP connections with, for callers that it has admitted already.
+
+    There is no Host to speak of. The socket reads the first bytes to see what is spoken, and passes all of them on by
+    `data_received`.
+    """
     site = Site(
         face,
         hosts=None,

@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from credagent.credentials import CredentialSet, Held, Slot
+from credagent.credentials import CredentialSet, Held, Slot, origin_of
 from credagent.errors import CredagentError, Refused
 from credagent.rules.rendering import WorkerView, stamp
 
@@ -117,6 +117,6 @@ def _slot(credential_set: CredentialSet, slot: Slot, *, required: bool) -> dict[
     return {
         "filled": held is not None,
         "required": required,
-        "origin": held.origin.value if held else "none",
+        "origin": origin_of(content),
         "expires_at": stamp(held.expires_at) if held and held.expires_at else None,
     }

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from msgspec import Struct
 
-from credagent.credentials import Held, Slot
+from credagent.credentials import Held, origin_of
 from credagent.operations.status import Snapshot, State, state
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -84,7 +84,7 @@ def _gauges(snapshot: Snapshot) -> Iterator[tuple[Family, Mapping[tuple[str, ...
     yield UPTIME, {(): snapshot.agent.uptime_s}
     yield STATE, {(one.value,): int(one is present) for one in State}
     yield GENERATION, {(): snapshot.generation}
-    yield ORIGIN, {(slot.value, held[slot].origin.value if slot in held else "none"): 1 for slot in Slot}
+    yield ORIGIN, {(slot.value, origin_of(shown.content)): 1 for slot, shown in snapshot.slots.items()}
     yield EXPIRY, {(slot.value,): end.timestamp() for slot, end in ends.items()}
     yield REMAINING, {(slot.value,): (end - snapshot.now).total_seconds() for slot, end in ends.items()}
     failures = {slot: shown.failure for slot, shown in snapshot.slots.items()}

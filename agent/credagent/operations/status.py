@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from credagent.credentials import Held, Slot, SlotContent, Statement, Variables
+from credagent.credentials import Held, Slot, SlotContent, Statement, Variables, origin_of
 from credagent.sources.track import Failure
 
 VERSION = 1
@@ -144,7 +144,7 @@ def _slot(slot: Slot, shown: SlotSnapshot) -> dict[str, Any]:
     held = shown.content if isinstance(shown.content, Held) else None
     failure = shown.failure
     fields: dict[str, Any] = {
-        "origin": held.origin.value if held else "none",
+        "origin": origin_of(shown.content),
         "statement": shown.statement.value if shown.statement else None,
         "principal": (held.principal or None) if held else None,
         "expires_at": text(held.expires_at) if held else None,

@@ -3,14 +3,13 @@
 import asyncio
 import signal
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 from credagent import log
 from credagent.config import Config
-from credagent.custody import origin_of
+from credagent.credentials import origin_of
 from credagent.errors import CredagentError
-from credagent.handover.http_server import Connection, Site
-from credagent.handover.listeners import Listeners, start_listeners, start_metrics_listener
+from credagent.handover.listeners import Listeners, start_listeners, start_metrics_listener, unix_http
 from credagent.handover.socket_server import SocketServer
 from credagent.handover.tcp_admission import TcpAdmission
 from credagent.operations import notify
@@ -40,9 +39,8 @@ class Loop:
         )
         self.answers.standing_errors = self._standing_errors
         self._face = Observability(self.answers.snapshot, service.custody.counters)
-        self._servers = [
-            SocketServer(self.answers, service.handover.admission, self._http_on_the_socket) for _ in service.bound
-        ]
+        http = unix_http(self._face, self._count)
+        self._servers = [SocketServer(self.answers, service.handover.admission, http) for _ in service.bound]
         self._tcp = TcpAdmission(service.handover.admission, monotonic=service.clock.monotonic)
         self._listeners: list[Listeners] = []
         self._reload_error: tuple[str, ...] = ()
@@ -133,19 +131,6 @@ class Loop:
             await listeners.close()
         for bound in self.service.bound:
             bound.close()
-
-    def _http_on_the_socket(self) -> asyncio.Protocol:
-        """Serve one HTTP connection on the Unix socket, where there is no Host to speak of and the kernel admits."""
-        site = Site(
-            self._face,
-            hosts=None,
-            admits=None,
-            callers=None,
-            count=lambda outcome: self._count("metrics", outcome),
-            connections=1,
-        )
-        # It takes bytes by `data_received` as well: the socket reads the first ones to see what is spoken.
-        return cast("asyncio.Protocol", Connection(site, asyncio.get_running_loop()))
 
     def _admits(self, uid: int) -> bool:
         """Ask the present admission: a reload replaces it under the listeners."""

@@ -263,26 +263,3 @@ def test_a_flood_of_small_requests_is_answered_at_the_readers_pace(tmp_path: Pat
         flood.close()
 
     tell(story, tmp_path, agent=agent)
-
-
-def test_http_on_the_same_socket_goes_to_who_speaks_it(tmp_path: Path) -> None:
-    class Http(asyncio.Protocol):
-        lost = False
-
-        def connection_made(self, transport: asyncio.BaseTransport) -> None:
-            self.transport = transport
-
-        def data_received(self, data: bytes) -> None:
-            self.transport.write(b"HTTP/1.1 200 OK\r\n\r\n" + data)  # type: ignore[attr-defined]
-            self.transport.close()
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            Http.lost = True
-
-    async def story(server: SocketServer, client: Client) -> None:
-        client.writer.write(b"GET /metrics HTTP/1.1\r\n\r\n")
-        assert await client.reader.read() == b"HTTP/1.1 200 OK\r\n\r\nGET /metrics HTTP/1.1\r\n\r\n"
-        await until(lambda: not server.connections)
-        assert Http.lost
-
-    tell(story, tmp_path, http_factory=Http)
