@@ -6,7 +6,6 @@ read is parsed before anything else runs.
 
 import asyncio
 import socket
-import time
 from collections.abc import Callable, Sequence
 from typing import Protocol, cast
 
@@ -16,14 +15,13 @@ from credagent.handover.binding import BACKLOG
 from credagent.handover.connections import Callers
 from credagent.handover.http_answer import Answer, refusal
 from credagent.handover.http_request import KnownRequests, Malformed, Request, RequestReader
+from credagent.handover.lately import Lately
 
 HEAD_DEADLINE_S = 5.0  # from a request's first byte to its last; a slow writer holds a connection no longer
 IDLE_DEADLINE_S = 75.0  # longer than the keep-alive of any SDK's pool
 DRAIN_DEADLINE_S = 1.0  # a refused caller may still be writing: closing on it would eat the answer it should read
 DRAIN_LIMIT_BYTES = 256 * 1024
 READ_BYTES = 16 * 1024
-SAY_AGAIN_S = 60.0
-SAID_USERS = 64
 FREELY_GIVEN = 0.5  # of the connections; counting whose they are begins beyond
 SHARE_OF_ONE_USER = 0.75
 REFUSED_CONNECTIONS = 64  # waiting to be told so; more than that are dropped without a word
@@ -66,7 +64,7 @@ class Site:
         self.refused: set[Connection] = set()
         self._face, self._hosts, self._admits, self._callers = face, hosts, admits, callers
         self._connections = connections
-        self._said: dict[int, float] = {}
+        self._said = Lately()
 
     def turn_away(self, connection: "Connection", transport: asyncio.Transport) -> Answer | None:
         """Return why this connection is not served, None where it is. Asked once, before its first byte is read."""
@@ -81,7 +79,8 @@ class Site:
                 connection.uid = uid
                 if self._admits(uid):
                     return TOO_MANY if self._has_its_share(uid) else None
-                self._say_once(uid)
+                if self._said.is_news(uid):
+                    log.warning("caller_refused", uid=uid)
         except PermissionRefused as error:
             log.debug("caller_unknown", why=error.why)
         return NOT_ALLOWED
@@ -114,15 +113,6 @@ class Site:
         if request.method not in (b"GET", b"POST"):
             return WRONG_METHOD
         return None
-
-    def _say_once(self, uid: int) -> None:
-        """Name each refused user now and then: a caller who hammers at the door must not fill the log."""
-        now = time.monotonic()
-        if self._said.get(uid, 0.0) <= now:
-            if len(self._said) >= SAID_USERS:
-                self._said.clear()
-            self._said[uid] = now + SAY_AGAIN_S
-            log.warning("caller_refused", uid=uid)
 
     def end(self) -> None:
         """End all connections at once."""

@@ -34,7 +34,7 @@ def test_a_taken_port_is_an_error_and_keeps_nothing() -> None:
     holder.close()
 
 
-def test_a_missing_ipv6_is_information(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_ipv6_is_information() -> None:
     sockets = bind((Address("127.0.0.1", 0), Address("2001:db8::1", 0)))  # an address that this machine has not
     assert [address_of(one).host for one in sockets] == ["127.0.0.1"]
     close(sockets)

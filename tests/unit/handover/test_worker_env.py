@@ -1,8 +1,9 @@
 """worker.env: private, whole, and only what such a file can carry."""
 
-import os
 import stat
 from pathlib import Path
+
+import pytest
 
 from credagent import log
 from credagent.handover import worker_env
@@ -20,7 +21,7 @@ def test_what_cannot_be_carried_is_left_out_and_named(tmp_path: Path) -> None:
     ]
 
 
-def test_no_path_writes_nothing(tmp_path: Path) -> None:
-    os.chdir(tmp_path)
+def test_no_path_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     assert worker_env.write("", {"A": Secret("plain")}) == ()
     assert list(tmp_path.iterdir()) == []
