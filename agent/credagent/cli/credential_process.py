@@ -8,6 +8,7 @@ import json
 import sys
 
 from credagent.cli.agent import ask
+from credagent.cli.options import add_agents_config
 from credagent.errors import Exit
 
 SUMMARY = "answer as an AWS credential_process, from the running agent"
@@ -15,7 +16,7 @@ SUMMARY = "answer as an AWS credential_process, from the running agent"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what `credential-process` takes."""
-    parser.add_argument("--config", metavar="F", help="the configuration of the agent to ask")
+    add_agents_config(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

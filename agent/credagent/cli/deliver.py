@@ -4,7 +4,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from credagent.errors import ConfigurationError
+from credagent.cli.bundle_file import read_bundle
 
 if TYPE_CHECKING:
     from credagent.config.channels import Target
@@ -36,21 +36,9 @@ def run(arguments: argparse.Namespace) -> int:
     from credagent.config import parse_channel
 
     target = parse_channel(arguments.to)
-    parsed = envelope.parse(_read(arguments.bundle))
+    parsed = envelope.parse(read_bundle(arguments.bundle))
     verify_signature(parsed)  # what every agent would refuse is not carried anywhere
     return _put(target, parsed.text)
-
-
-def _read(path: str) -> bytes:
-    from credagent import files
-    from credagent.bundle.envelope import MAX_TEXT_BYTES
-
-    if path == "-":
-        return sys.stdin.buffer.read(MAX_TEXT_BYTES + 2)
-    data = files.read_bounded(path, MAX_TEXT_BYTES + 1)
-    if data is None:
-        raise ConfigurationError("file-missing", "there is no such file", what=path, hint="check the path")
-    return data
 
 
 def _put(target: "Target", text: str) -> int:

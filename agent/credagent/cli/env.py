@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 
 from credagent.cli.agent import ask
+from credagent.cli.options import add_agents_config
 from credagent.errors import Exit, Unavailable
 from credagent.rules import rendering
 from credagent.rules.rendering import Environment
@@ -31,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what `env` takes."""
     parser.add_argument("--format", choices=tuple(FORMATS), default="names", help="default: names")
     parser.add_argument("--reveal", action="store_true", help="show values: whoever sees them can use them")
-    parser.add_argument("--config", metavar="F", help="the configuration of the agent to ask")
+    add_agents_config(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

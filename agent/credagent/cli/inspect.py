@@ -1,12 +1,12 @@
 """`credagent inspect`: what a sealed bundle says, and with the key, what is inside; never a value."""
 
 import argparse
-import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from credagent.cli.bundle_file import read_bundle
 from credagent.cli.showing import printable
-from credagent.errors import ConfigurationError, Exit, Refused, UsageError
+from credagent.errors import Exit, Refused, UsageError
 
 if TYPE_CHECKING:
     from credagent.bundle.envelope import Envelope
@@ -26,7 +26,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Show it; exit 65 where its signature is not its sender's, after showing what it claims."""
     from credagent.bundle import envelope
 
-    parsed = envelope.parse(_read(arguments.bundle))
+    parsed = envelope.parse(read_bundle(arguments.bundle))
     facts = _envelope_facts(parsed)
     sound = facts["signature"] == "valid"
     if arguments.recipient_key and sound:
@@ -38,18 +38,6 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         _show(facts)
     return Exit.DONE if sound else Exit.REFUSED
-
-
-def _read(path: str) -> bytes:
-    from credagent import files
-    from credagent.bundle.envelope import MAX_TEXT_BYTES
-
-    if path == "-":
-        return sys.stdin.buffer.read(MAX_TEXT_BYTES + 2)
-    data = files.read_bounded(path, MAX_TEXT_BYTES + 1)
-    if data is None:
-        raise ConfigurationError("file-missing", "there is no such file", what=path, hint="check the path")
-    return data
 
 
 def _envelope_facts(parsed: "Envelope") -> dict[str, object]:

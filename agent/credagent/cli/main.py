@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, TextIO, cast
 
 from credagent.cli.commands import COMMANDS, overview
+from credagent.cli.showing import printable
 from credagent.errors import CredagentError, Exit, InternalError, UsageError
 from credagent.files import output_error
 
@@ -101,7 +102,7 @@ def _module(name: str) -> CommandModule:
 
         near = get_close_matches(name, COMMANDS, 1)
         hint = f"did you mean {near[0]}?" if near else "see `credagent --help`"
-        raise UsageError("unknown-command", "no such command", what=_printable(name), hint=hint)
+        raise UsageError("unknown-command", "no such command", what=printable(name), hint=hint)
     return cast("CommandModule", importlib.import_module(f"credagent.cli.{command.module}"))
 
 
@@ -110,9 +111,9 @@ def _report(error: CredagentError, *, debug: bool) -> int:
         import traceback
 
         traceback.print_exception(error, file=sys.stderr)
-    print(f"credagent: {_printable(str(error))}", file=sys.stderr)
+    print(f"credagent: {printable(str(error))}", file=sys.stderr)
     if error.hint:
-        print(f"hint: {_printable(error.hint)}", file=sys.stderr)
+        print(f"hint: {printable(error.hint)}", file=sys.stderr)
     return error.exit_code
 
 
@@ -155,8 +156,3 @@ def _drop(stream: TextIO) -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
-
-
-def _printable(text: str) -> str:
-    """Keep one line one line, and escape sequences of somebody else's from the terminal."""
-    return "".join(character if character.isprintable() else "?" for character in text)

@@ -59,6 +59,11 @@ def add_config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", metavar="F", help="the configuration (default: /etc/credagent/config.toml)")
 
 
+def add_agents_config(parser: argparse.ArgumentParser) -> None:
+    """Add `--config` of a command that asks the running agent."""
+    parser.add_argument("--config", metavar="F", help="the configuration of the agent to ask")
+
+
 def add_json(parser: argparse.ArgumentParser) -> None:
     """Add `--json`."""
     parser.add_argument("--json", action="store_true", help="print a stable document for programs")

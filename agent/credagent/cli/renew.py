@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from credagent.cli.agent import ask
+from credagent.cli.options import add_agents_config
 from credagent.errors import Exit
 
 SUMMARY = "renew one slot, or all, now"
@@ -13,7 +14,7 @@ ANSWER_S = 40.0  # an attempt has a deadline of 10 s a slot, and one may be unde
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what `renew` takes."""
     parser.add_argument("slot", nargs="?", choices=("aws", "google", "environment"), help="default: all slots")
-    parser.add_argument("--config", metavar="F", help="the configuration of the agent to ask")
+    add_agents_config(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from credagent.cli.agent import ask
+from credagent.cli.options import add_agents_config
 from credagent.cli.showing import printable
 
 SUMMARY = "show what each slot holds, from where and until when"
@@ -15,7 +16,7 @@ WATCH_S = 1.0
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what `status` takes."""
-    parser.add_argument("--config", metavar="F", help="the configuration of the agent to ask")
+    add_agents_config(parser)
     parser.add_argument("--json", action="store_true", help="the stable document for programs")
     parser.add_argument("--watch", action="store_true", help="show it again whenever it changes, until Ctrl-C")
 

@@ -1,7 +1,6 @@
 """`credagent worker-path`: where the worker's side lies, for PYTHONPATH."""
 
 import argparse
-import os
 
 SUMMARY = "print the folder that holds credagent_worker.py and nothing else"
 EPILOG = """\
@@ -16,12 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:  # noqa: ARG001  every command is called alike
     """Print it."""
+    from credagent.handover.launch_environment import worker_path
+
     print(worker_path())
     return 0
-
-
-def worker_path() -> str:
-    """Return the folder."""
-    import credagent
-
-    return os.path.join(os.path.dirname(os.path.abspath(credagent.__file__)), "worker")

@@ -3,17 +3,24 @@
 import os
 from collections.abc import Mapping
 
+import credagent
+
 MODULE = "credagent_worker"
 PRELOADS = ("DASK_DISTRIBUTED__WORKER__PRELOAD", "DASK_DISTRIBUTED__SCHEDULER__PRELOAD")
 
 
-def preload_environment(environ: Mapping[str, str], worker_path: str) -> dict[str, str]:
-    """Return the variables to set so that Dask workers and schedulers below load the module from `worker_path`.
+def worker_path() -> str:
+    """Return the folder that holds the worker's module and nothing else, for PYTHONPATH."""
+    return os.path.join(os.path.dirname(os.path.abspath(credagent.__file__)), "worker")
+
+
+def preload_environment(environ: Mapping[str, str], folder: str) -> dict[str, str]:
+    """Return the variables to set so that Dask workers and schedulers below load the module from `folder`.
 
     What `environ` has is extended, never replaced, and extended once however often this is asked. A preload list in
     the user's own YAML is dropped by Dask as soon as the environment names one: it has to be named there too.
     """
-    variables = {"PYTHONPATH": _with_folder(environ.get("PYTHONPATH", ""), worker_path)}
+    variables = {"PYTHONPATH": _with_folder(environ.get("PYTHONPATH", ""), folder)}
     for name in PRELOADS:
         present = _names(environ.get(name, ""))
         variables[name] = repr(present if MODULE in present else [*present, MODULE])

@@ -13,14 +13,13 @@ from typing import NoReturn
 
 from msgspec import Struct
 
-import credagent
 from credagent import config as configuration
 from credagent import log
 from credagent.config import Config
 from credagent.config.channels import SocketChannel
 from credagent.errors import InternalError, Unavailable, UsageError
 from credagent.handover import launching, launching_kernel
-from credagent.handover.launch_environment import preload_environment
+from credagent.handover.launch_environment import preload_environment, worker_path
 from credagent.handover.launching import Account, Launch
 from credagent.handover.launching_companion import AgentBeside
 from credagent.handover.launching_renewal import OnRenewal
@@ -78,7 +77,7 @@ class Start(Struct, frozen=True, kw_only=True):
         variables = {name: value for name, value in self.environ.items() if name not in scrubbed}
         variables |= document.get("environment", {})
         variables |= {name: value for name, value in document.get("overwrite", {}).items() if name in variables}
-        variables |= preload_environment(variables, os.path.join(os.path.dirname(credagent.__file__), "worker"))
+        variables |= preload_environment(variables, worker_path())
         return variables | {configuration.SOCKET_VARIABLE: path}
 
     def launch(self, subscription: Subscription | None, document: Document | None) -> Launch:
