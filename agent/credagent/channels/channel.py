@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from typing import Protocol
 
+from credagent.bundle.envelope import MAX_TEXT_BYTES
 from credagent.errors import CredagentError
 
-ENVELOPE_LIMIT_BYTES = 128 * 1024 + 1  # the longest envelope and its newline
+ENVELOPE_LIMIT_BYTES = MAX_TEXT_BYTES + 1  # the longest envelope and its newline
 
 Content = bytes | CredagentError | None
 """What a channel holds now: bytes, nothing, or why it cannot be read (that refuses the content)."""

@@ -10,10 +10,10 @@ import stat
 
 from msgspec import Struct
 
+from credagent.config.values import LONGEST_SOCKET_PATH_BYTES
 from credagent.errors import ConfigurationError, PermissionRefused
 from credagent.files import output_error
 
-_LONGEST_PATH_BYTES = 107  # sun_path of unix(7), without the final zero
 _BACKLOG = 1_024
 _PROBE_S = 1.0  # for asking whether somebody listens already; a local answer takes microseconds
 _UMASK = 0o111  # 0666: everybody may connect, since each caller is judged by what the kernel says of it
@@ -48,7 +48,7 @@ def bind(path: str) -> Bound:
     client finds nobody. Raises ConfigurationError (too long, in use), PermissionRefused (something else is there) or
     OutputError.
     """
-    if len(os.fsencode(path)) > _LONGEST_PATH_BYTES - len(_suffix()):
+    if len(os.fsencode(path)) > LONGEST_SOCKET_PATH_BYTES - len(_suffix()):
         hint = "choose a shorter runtime_dir"
         raise ConfigurationError("socket-path", "longer than a socket's path may be", what=path, hint=hint)
     _replaceable(path)

@@ -6,6 +6,7 @@ from typing import assert_never
 from msgspec import Struct
 from msgspec.structs import replace
 
+from credagent.bundle import soundness
 from credagent.bundle.letter import (
     SLOT_OF_GRANT,
     AwsAssumeRoleGrant,
@@ -19,14 +20,12 @@ from credagent.bundle.letter import (
     GoogleImpersonationGrant,
     Grant,
 )
-from credagent.bundle.soundness import last_end
 from credagent.credentials import Slot, Statement
 from credagent.sender.options import Options
 
 ROLE_S = 3_600
-CHAINED_ROLE_S = 3_600  # STS: a role assumed from a session that is itself a role's lasts an hour at most
-LONGEST_ROLE_S = 43_200
-SHORTEST_ROLE_S = 900
+SHORTEST_ROLE_S, LONGEST_ROLE_S = soundness.ASSUME_ROLE_S[0], soundness.ASSUME_ROLE_S[-1]
+CHAINED_ROLE_S = soundness.CHAINED_ROLE_S[-1]  # role chaining: from a session that is itself a role's
 
 
 class LocalIdentity(Struct, frozen=True, kw_only=True):
@@ -49,7 +48,7 @@ def compose(options: Options, local: LocalIdentity, *, now: datetime, sequence: 
         sequence=sequence,
         audience=options.audience,
         issued_at=now,
-        not_after=last_end(grants) or now + timedelta(seconds=options.valid_for_s),
+        not_after=soundness.last_end(grants) or now + timedelta(seconds=options.valid_for_s),
         slots={slot: _statement(slot, options, local, granted) for slot in Slot},
         grants=grants,
     )

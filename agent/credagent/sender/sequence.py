@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from credagent import files, locks
+from credagent.bundle.times import NUMBER_LIMIT, microseconds_of, moment_of
 from credagent.errors import ConfigurationError, InternalError, OutputError
+from credagent.rules.admission import CLOCK_LEEWAY
 
-LIMIT = 1 << 53  # beyond it JSON readers that use doubles would confuse neighbours
-AHEAD_LIMIT_US = 300 * 1_000_000  # agents refuse what is further ahead of their clock
 LOCK_WAIT_S = 5.0
 _FILE_BYTES = 32
 
@@ -21,7 +21,7 @@ _FILE_BYTES = 32
 def following(now_us: int, previous: int) -> int:
     """Return the next sequence: the clock, unless it stands still or went back."""
     sequence = max(now_us, previous + 1)
-    if not 0 < sequence < LIMIT:
+    if not 0 < sequence < NUMBER_LIMIT:
         raise InternalError("sequence-range", "the clock of this machine is out of range", hint="set the clock")
     return sequence
 
@@ -43,14 +43,14 @@ def reserve(folder: str, sender_id: str, now: datetime) -> int:
     files.private_folder(folder)
     path = os.path.join(folder, f"sequence-{sender_id}")
     with _locked(f"{path}.lock"):
-        sequence = following(int(now.timestamp() * 1_000_000), _read(path))
+        sequence = following(microseconds_of(now), _read(path))
         files.write_private(path, f"{sequence}\n".encode())
     return sequence
 
 
 def runs_ahead(sequence: int, now: datetime) -> bool:
     """Tell whether agents with the right time would refuse `sequence` as one from the future."""
-    return sequence - int(now.timestamp() * 1_000_000) > AHEAD_LIMIT_US
+    return moment_of(sequence) > now + CLOCK_LEEWAY
 
 
 def _read(path: str) -> int:

@@ -18,7 +18,7 @@ from credagent.channels.keyring import Keyring
 from credagent.channels.making import pull_channels
 from credagent.clock import Clock, SystemClock
 from credagent.config import Config
-from credagent.config.channels import SocketChannel
+from credagent.config.channels import SOCKET_NAME, SocketChannel
 from credagent.credentials import Held, Slot
 from credagent.custody import Custody, Rules, SlotRules
 from credagent.handover import socket as agent_socket
@@ -206,4 +206,4 @@ def rules_of(config: Config) -> Rules:
 
 def socket_path(config: Config) -> str:
     """Return where the agent of this configuration listens."""
-    return f"{config.agent.runtime_dir}/agent.sock"
+    return f"{config.agent.runtime_dir}/{SOCKET_NAME}"
