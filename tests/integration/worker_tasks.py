@@ -25,8 +25,8 @@ def wait_for(value: str) -> tuple[int, float]:
 
 def hold_the_gil(value: str, seconds: float) -> tuple[float, str | None]:
     """Let no other thread run for a while; return how long after that the value was seen."""
+    released = time.monotonic() + seconds  # asked afterwards, the clock would wait for the GIL as well
     ctypes.PyDLL(None).usleep(int(seconds * 1_000_000))  # unlike CDLL, it keeps the GIL
-    released = time.monotonic()
     while os.environ.get("DB") != value and time.monotonic() < released + 5:
         time.sleep(0.001)
     return time.monotonic() - released, os.environ.get("DB")
