@@ -12,8 +12,8 @@ JOBS   ?= 3
 
 help:
 	@echo "make demo         the main job, shown on this machine: a simulated cloud, the agent, a real Dask cluster"
-	@echo "make test         lint, unit, property, vector, scenario and integration tests"
-	@echo "make lint         ruff, mypy, layers, duplicates"
+	@echo "make test         lint, unit, property, vector, scenario and integration tests, layers, duplicates"
+	@echo "make lint         ruff, mypy"
 	@echo "make bench        start-up, memory and crypto figures, beside a bare interpreter's"
 	@echo "make matrix       what each client library sees of renewed credentials"
 	@echo "make package      wheel, sdist, deb, container image, into dist/"

@@ -50,3 +50,15 @@ def test_the_units_exposure_is_at_most_13_tenths() -> None:
 def test_the_sockets_ports_are_the_configurations() -> None:
     listened = re.findall(r"^ListenStream=(.*)$", (ROOT / "systemd" / "credagent.socket").read_text(), re.MULTILINE)
     assert listened == [str(address) for address in config.Endpoint().listen]
+
+
+def test_decision_records_are_numbered_and_named_as_they_are_referred_to() -> None:
+    records = sorted((ROOT / "agent").rglob("ADR-*.md"))
+    for folder in {record.parent for record in records}:
+        here = [record.name for record in records if record.parent == folder]
+        assert [name[4:6] for name in here] == [f"{number:02}" for number in range(1, len(here) + 1)]
+    for record in records:
+        assert record.read_text().startswith(f"# ADR {record.name[4:6]}: ")
+    for module in (ROOT / "agent").rglob("*.py"):
+        named = re.findall(r"ADR-[\w-]+\.md", module.read_text())
+        assert all((module.parent / name).exists() for name in named), module
