@@ -32,6 +32,9 @@ BOOT_PATH = [
     "credagent.rules.variables",
     "credagent.credentials",
     "credagent.bundle.letter",
+    "credagent.cli.main",
+    "credagent.cli.run",
+    "credagent.service.start",
 ]
 
 
