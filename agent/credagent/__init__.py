@@ -13,7 +13,7 @@ __all__ = ["__version__", "cloudprovider_options", "forward_credentials"]
 def __getattr__(name: str) -> object:
     if name == "forward_credentials":
         # The agent on a cluster machine imports this package too, and never forwards.
-        from credagent.sender.forwarding.forward import forward_credentials  # noqa: PLC0415
+        from credagent.sender.forwarding.forward import forward_credentials  # noqa: PLC0415  see above
 
         return forward_credentials
     if name == "cloudprovider_options":

@@ -21,7 +21,7 @@ def default_folders(environ: Mapping[str, str], euid: int, may_write: Callable[[
     runtime_dir, state_dir = DEFAULT_RUNTIME_DIR, DEFAULT_STATE_DIR
     if not may_write(runtime_dir):
         own = environ.get("XDG_RUNTIME_DIR", "")
-        runtime_dir = f"{own}/credagent" if own.startswith("/") and may_write(own) else f"/tmp/credagent-{euid}"  # noqa: S108
+        runtime_dir = f"{own}/credagent" if own.startswith("/") and may_write(own) else f"/tmp/credagent-{euid}"  # noqa: S108  judged when made
     if not may_write(state_dir):
         state_dir = _own_state_dir(environ, may_write) or f"{runtime_dir}/state"
     return Folders(runtime_dir, state_dir)

@@ -1,7 +1,7 @@
 """The configuration: file, then environment, then flags, each winning over the one before, read once into values.
 
-What a key accepts is in `keys`, what it becomes in `sections`; what follows from it is
-decided by the service. No secret belongs in a configuration, and no error shows a value.
+What a key accepts is in `keys`, what it becomes in `sections`; what follows from it is decided by the service. No
+secret belongs in a configuration, and no error shows a value.
 """
 
 import os
@@ -11,19 +11,9 @@ from typing import Any, cast
 from msgspec import Struct
 from msgspec.structs import replace
 
-from credagent.config.channels import (
-    Channel,
-    EnvironmentChannel,
-    channel_text,
-)
+from credagent.config.channels import Channel, EnvironmentChannel, channel_text
 from credagent.config.folders import default_folders, may_write
-from credagent.config.given import (
-    Given,
-    from_environment,
-    from_file,
-    from_flags,
-    refuse_unknown_variables,
-)
+from credagent.config.given import Given, from_environment, from_file, from_flags, refuse_unknown_variables
 from credagent.config.keys import KEYS
 from credagent.config.sections import (
     Address,

@@ -1,6 +1,6 @@
 """The configuration as values: one struct for each section, with the defaults of a machine that has no configuration.
 
-Durations are whole seconds (`*_s`). Keys stay plain texts here: the service opens them. Reading belongs to `config`.
+Durations are whole seconds (`*_s`). Keys stay plain texts here: the service opens them. Reading belongs to `loading`.
 """
 
 from collections.abc import Mapping

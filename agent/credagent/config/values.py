@@ -33,7 +33,10 @@ Item = Callable[[str, Folders], object]
 
 
 class Kind(Struct, frozen=True):
-    """The TOML type of a key, and what makes a value of its text (of each of its texts, for a list)."""
+    """The TOML type of a key, and what makes a value of its text (of each of its texts, for a list).
+
+    A list has `least` items or more. `suffix` is what the name in `sections` has more than the key: a unit.
+    """
 
     shape: Literal["text", "boolean", "list"]
     item: Item

@@ -24,6 +24,7 @@ from credagent.credentials import Slot
 from credagent.rules import variables
 
 CLOCK_LEEWAY = timedelta(minutes=5)  # how far a sender's clock may be ahead of the machine's
+LISTED_NAMES = 10  # of variables, in one error: a bundle can bring thousands
 
 
 class Policy(Struct, frozen=True, kw_only=True):
@@ -188,10 +189,12 @@ def _check_variables(names: tuple[str, ...], policy: Policy) -> None:
 
 
 def _listed(names: list[str]) -> str:
-    shown = ", ".join(ascii(name)[1:-1] for name in sorted(names)[:10])
-    return f"{shown} and {len(names) - 10} more" if len(names) > 10 else shown  # noqa: PLR2004
+    shown = ", ".join(ascii(name)[1:-1] for name in sorted(names)[:LISTED_NAMES])
+    return f"{shown} and {len(names) - LISTED_NAMES} more" if len(names) > LISTED_NAMES else shown
 
 
 def _span(length: timedelta) -> str:
+    """Write a length of time in the largest unit that it has two of."""
     seconds = int(length.total_seconds())
-    return f"{seconds}s" if seconds < 120 else f"{seconds // 60}m" if seconds < 7200 else f"{seconds // 3600}h"  # noqa: PLR2004
+    unit, size = next(((unit, size) for unit, size in (("h", 3_600), ("m", 60)) if seconds >= 2 * size), ("s", 1))
+    return f"{seconds // size}{unit}"

@@ -23,8 +23,8 @@ def run(config_path: str | None, environ: Mapping[str, str]) -> int:
 
     import asyncio  # noqa: PLC0415  nobody waits for these any more
 
-    from credagent.service.loop import Loop  # noqa: PLC0415
-    from credagent.service.reloading import reread  # noqa: PLC0415
+    from credagent.service.loop import Loop  # noqa: PLC0415  as above
+    from credagent.service.reloading import reread  # noqa: PLC0415  as above
 
     log.start(config.log.level, config.log.format)
     log.info("agent_started", audience=config.agent.audience, runtime_dir=config.agent.runtime_dir, ready=ready)

@@ -172,7 +172,7 @@ class Session:
 
     def _run(self) -> None:
         # Jitter, so that a node's 64 processes do not come back in one instant.
-        while not self._stopped.wait(self._pause_s * random.uniform(0.5, 1.5)):  # noqa: S311
+        while not self._stopped.wait(self._pause_s * random.uniform(0.5, 1.5)):  # noqa: S311  see above
             self._pause_s = min(max(SHORTEST_PAUSE_S, 2 * self._pause_s), LONGEST_PAUSE_S)
             try:
                 self._follow()

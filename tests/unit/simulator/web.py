@@ -21,9 +21,9 @@ def ask(
 ) -> Answer:
     """A dict is sent as JSON."""
     data = json.dumps(body).encode() if isinstance(body, dict) else body
-    request = urllib.request.Request(url, data, headers or {}, method=method)  # noqa: S310
+    request = urllib.request.Request(url, data, headers or {}, method=method)  # noqa: S310  the simulator's address
     try:
-        with urllib.request.urlopen(request, timeout=timeout_s) as response:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=timeout_s) as response:  # noqa: S310  as above
             return Answer(response.status, response.read(), dict(response.headers))
     except HTTPError as error:
         with error:

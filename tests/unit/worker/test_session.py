@@ -166,7 +166,7 @@ def test_a_sender_is_never_supplied(agent: Running) -> None:
 def test_a_preload_and_a_plugin_of_one_process_share_a_session(agent: Running) -> None:
     """A plugin carries the module's text by value: it is another module with the same purpose."""
     copy: Any = types.ModuleType("carried_by_value")
-    exec(Path(credagent_worker.__file__).read_text(), copy.__dict__)  # noqa: S102
+    exec(Path(credagent_worker.__file__).read_text(), copy.__dict__)  # noqa: S102  as a plugin does it
     first = begin()
     second = copy.start("worker")
     assert second is first
