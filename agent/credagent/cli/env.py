@@ -58,7 +58,7 @@ def _environment(config_path: str | None) -> Environment:
 
 def _resolved_once(config_path: str | None) -> Environment:
     from credagent import config
-    from credagent.clouds.hardening import make_non_dumpable
+    from credagent.kernel import make_non_dumpable
     from credagent.service import once
 
     make_non_dumpable()

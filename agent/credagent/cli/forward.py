@@ -64,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.scheduler is None:
         hint = "name the scheduler, or have every client of yours forward by itself: --install"
         raise UsageError("usage", "--scheduler is missing", what="credagent forward", hint=hint)
-    from credagent.clouds.hardening import make_non_dumpable
+    from credagent.kernel import make_non_dumpable
     from credagent.sender.forwarding import address
     from credagent.sender.forwarding.forward import begin
 

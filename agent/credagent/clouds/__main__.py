@@ -8,7 +8,7 @@ import select
 import signal
 import sys
 
-from credagent.clouds import hardening
+from credagent import kernel
 
 MAX_ERRAND_BYTES = 64 * 1024
 MAX_ADDRESS_SPACE_BYTES = 1024 * 1024 * 1024  # a helper that uses two SDKs at once has 300 MB of it, and 60 MB in use
@@ -16,10 +16,10 @@ MAX_ADDRESS_SPACE_BYTES = 1024 * 1024 * 1024  # a helper that uses two SDKs at o
 
 def main() -> int:
     """Run one errand. The exit status says nothing that the reply does not."""
-    hardening.die_with_parent()
+    kernel.die_with_parent()
     if _nobody_waits():  # whoever started us ended before the kernel was asked to tell
         return 1
-    hardening.make_non_dumpable()
+    kernel.make_non_dumpable()
     line = sys.stdin.buffer.read(MAX_ERRAND_BYTES + 1)
     answer = _private_answer_pipe()
 
@@ -27,7 +27,7 @@ def main() -> int:
 
     errand = decode_errand(line)
     if not is_local(errand.request):  # a program of the user's own profile may need more
-        hardening.bound_memory(MAX_ADDRESS_SPACE_BYTES)
+        kernel.bound_memory(MAX_ADDRESS_SPACE_BYTES)
     # The caller kills at the deadline; should it be dead itself, the kernel's alarm does. The default action of
     # SIGALRM needs no interpreter, so that a name server that hangs in C does not hold it up.
     signal.signal(signal.SIGALRM, signal.SIG_DFL)

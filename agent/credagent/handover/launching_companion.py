@@ -11,9 +11,8 @@ import traceback
 from collections.abc import Callable
 from typing import NoReturn
 
-from credagent import log
+from credagent import kernel, log
 from credagent.errors import CredagentError, Exit
-from credagent.handover import launching_kernel
 
 FIRST_PAUSE_S = 0.2  # before the first revival; doubles
 LONGEST_PAUSE_S = 30.0
@@ -89,7 +88,7 @@ def _live_apart(live: Callable[[], int]) -> NoReturn:
     """Run in the forked process: out of reach of the terminal's keys and input, with signals as at a fresh start."""
     code: int = Exit.INTERNAL
     try:
-        launching_kernel.end_with_parent()
+        kernel.end_with_parent()
         os.setsid()
         signal.set_wakeup_fd(-1)
         for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:

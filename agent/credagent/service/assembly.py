@@ -147,7 +147,7 @@ class LazyFetcher:
 
 def boot(config: Config, environ: Mapping[str, str]) -> Service:
     """Return a service that holds the lock, has resolved what needs no waiting, has handed it over and is bound."""
-    from credagent.clouds.hardening import make_non_dumpable  # noqa: PLC0415  ctypes, and only where secrets arrive
+    from credagent.kernel import make_non_dumpable  # noqa: PLC0415  ctypes, and only where secrets arrive
 
     make_non_dumpable()
     folders.prepare(config)

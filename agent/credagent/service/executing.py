@@ -14,11 +14,11 @@ from typing import NoReturn
 from msgspec import Struct
 
 from credagent import config as configuration
-from credagent import log
+from credagent import kernel, log
 from credagent.config import Config
 from credagent.config.channels import SocketChannel
 from credagent.errors import InternalError, Unavailable, UsageError
-from credagent.handover import launching, launching_kernel
+from credagent.handover import launching
 from credagent.handover.launch_environment import preload_environment, worker_path
 from credagent.handover.launching import Account, Launch
 from credagent.handover.launching_companion import AgentBeside
@@ -145,8 +145,8 @@ def _with_an_agent_of_its_own(start: Start) -> int:
 
 
 def _supervise(start: Start, subscription: Subscription | None, companion: AgentBeside | None) -> int:
-    launching_kernel.forbid_dumping()
-    launching_kernel.adopt_orphans()
+    kernel.forbid_dumping()
+    kernel.adopt_orphans()
     launch = start.launch(subscription, _first_set(start, subscription, companion))
     renewals = None
     if subscription is not None and start.wish.on_renewal is not None:

@@ -14,7 +14,7 @@ from credagent.service.assembly import Service
 
 def run(config_path: str | None, environ: Mapping[str, str]) -> int:
     """Resolve, write worker.env, and return the exit status. Writes nothing where a daemon holds the lock."""
-    from credagent.clouds.hardening import make_non_dumpable  # noqa: PLC0415  ctypes, and only where secrets arrive
+    from credagent.kernel import make_non_dumpable  # noqa: PLC0415  ctypes, and only where secrets arrive
 
     make_non_dumpable()
     config = configuration.load(config_path, environ)

@@ -7,8 +7,8 @@ import os
 import sys
 from collections.abc import Mapping
 
+from credagent import kernel
 from credagent.errors import CredagentError
-from credagent.handover import launching_kernel
 from credagent.handover.launching import Launch
 from credagent.handover.launching_renewal import parse_on_renewal
 from credagent.handover.launching_watch import Watch
@@ -31,7 +31,7 @@ class RenewalsByFifo:
 
 
 def main(on_renewal: str, fifo: str, command: list[str]) -> int:
-    launching_kernel.adopt_orphans()
+    kernel.adopt_orphans()
     launch = Launch(command=tuple(command), environment=dict(os.environ))
     chosen = parse_on_renewal(on_renewal, grace_s=0.5, spread_s=0.1)
     try:

@@ -66,7 +66,7 @@ def test_without_an_agent_it_is_resolved_once_and_nothing_is_written(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hardened: list[bool] = []
-    monkeypatch.setattr("credagent.clouds.hardening.make_non_dumpable", lambda: hardened.append(True))
+    monkeypatch.setattr("credagent.kernel.make_non_dumpable", lambda: hardened.append(True))
     before = sorted(tmp_path.iterdir())
     text = shown(capsys, "env", "--format", "json", "--reveal", *machine(tmp_path))
     assert json.loads(text)["AWS_EC2_METADATA_DISABLED"] == "true"

@@ -7,7 +7,7 @@ import pytest
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="prctl is Linux's")
 
-START = "import ctypes, resource; from credagent.clouds import hardening\n"
+START = "import ctypes, resource; from credagent import kernel\n"
 IS_DUMPABLE = "ctypes.CDLL(None).prctl(3, 0, 0, 0, 0)"  # PR_GET_DUMPABLE
 MEBIBYTE = 1024 * 1024
 
@@ -19,15 +19,15 @@ def said(program: str) -> str:
 
 
 def test_a_process_is_dumpable_until_it_says_otherwise() -> None:
-    assert said(f"before = {IS_DUMPABLE}; print(before, hardening.make_non_dumpable(), {IS_DUMPABLE})") == "1 True 0"
+    assert said(f"before = {IS_DUMPABLE}; print(before, kernel.make_non_dumpable(), {IS_DUMPABLE})") == "1 True 0"
 
 
 def test_no_core_is_dumped() -> None:
-    assert said("hardening.make_non_dumpable(); print(resource.getrlimit(resource.RLIMIT_CORE))") == "(0, 0)"
+    assert said("kernel.make_non_dumpable(); print(resource.getrlimit(resource.RLIMIT_CORE))") == "(0, 0)"
 
 
 def test_an_answer_without_end_meets_a_limit() -> None:
-    program = f"""hardening.bound_memory({256 * MEBIBYTE})
+    program = f"""kernel.bound_memory({256 * MEBIBYTE})
 try:
     bytearray({512 * MEBIBYTE})
 except MemoryError:
@@ -37,10 +37,10 @@ except MemoryError:
 
 def test_a_tighter_limit_stays() -> None:
     program = f"""resource.setrlimit(resource.RLIMIT_AS, ({512 * MEBIBYTE},) * 2)
-hardening.bound_memory({1024 * MEBIBYTE})
+kernel.bound_memory({1024 * MEBIBYTE})
 print(resource.getrlimit(resource.RLIMIT_AS)[0] // {MEBIBYTE})"""
     assert said(program) == "512"
 
 
 def test_a_process_may_ask_to_die_with_its_parent() -> None:
-    assert said("print(hardening.die_with_parent())") == "True"
+    assert said("print(kernel.die_with_parent())") == "True"

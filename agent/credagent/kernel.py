@@ -1,15 +1,17 @@
-"""Keeps other processes of the same user, and core dumps, away from this one's memory. Called before a secret arrives.
+"""What a process asks of the kernel for itself: prctl(2) and resource limits. Who has to ask is decided by programs.
 
-`execve` undoes it, so every program calls it for itself. It does not help against root, nor against swap.
+`execve` undoes what keeps memory closed, so every program asks for itself, before a secret arrives. It does not help
+against root, nor against swap.
 """
 
 import ctypes
 import resource
 import sys
 
-PR_SET_PDEATHSIG = 1  # prctl(2)
+PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
-SIGKILL = 9  # the signal module takes milliseconds, of a start that workers wait for
+PR_SET_CHILD_SUBREAPER = 36
+SIGKILL, SIGTERM = 9, 15  # the signal module takes milliseconds, of a start that workers wait for
 
 
 def make_non_dumpable() -> bool:
@@ -18,12 +20,27 @@ def make_non_dumpable() -> bool:
     Without prctl (macOS) only core dumps are forbidden, and the answer is False.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    return forbid_dumping()
+
+
+def forbid_dumping() -> bool:
+    """Do the same without the limit on core dumps, which a program that is started would inherit. Linux only."""
     return _prctl(PR_SET_DUMPABLE, 0)
 
 
 def die_with_parent() -> bool:
     """Have the kernel kill this process when the thread that started it ends. Linux only."""
     return _prctl(PR_SET_PDEATHSIG, SIGKILL)
+
+
+def end_with_parent() -> bool:
+    """Have the kernel send SIGTERM to this process when the thread that started it ends. Linux only."""
+    return _prctl(PR_SET_PDEATHSIG, SIGTERM)
+
+
+def adopt_orphans() -> bool:
+    """Become the parent of descendants whose parent ended, as PID 1 is anyway. Linux only."""
+    return _prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
 def bound_memory(limit_bytes: int) -> None:
