@@ -4,7 +4,7 @@ import argparse
 import os
 
 from credagent.cli.options import add_config, duration
-from credagent.handover.launching_renewal import GRACE_S, SPREAD_S, parse_on_renewal
+from credagent.handover.launching.renewal import GRACE_S, SPREAD_S, parse_on_renewal
 
 SUMMARY = "run a command with credentials, safely as PID 1"
 EPILOG = """\

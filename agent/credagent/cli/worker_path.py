@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:  # noqa: ARG001  every command is called alike
     """Print it."""
-    from credagent.handover.launch_environment import worker_path
+    from credagent.handover.launching.environment import worker_path
 
     print(worker_path())
     return 0

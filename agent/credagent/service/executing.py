@@ -18,13 +18,13 @@ from credagent import kernel, log
 from credagent.config import Config
 from credagent.config.channels import SocketChannel
 from credagent.errors import InternalError, Unavailable, UsageError
-from credagent.handover import launching
-from credagent.handover.launch_environment import preload_environment, worker_path
-from credagent.handover.launching import Account, Launch
-from credagent.handover.launching_companion import AgentBeside
-from credagent.handover.launching_renewal import OnRenewal
-from credagent.handover.launching_subscription import Document, Subscription, complete
-from credagent.handover.launching_watch import Watch
+from credagent.handover.launching import program
+from credagent.handover.launching.companion import AgentBeside
+from credagent.handover.launching.environment import preload_environment, worker_path
+from credagent.handover.launching.program import Account, Launch
+from credagent.handover.launching.renewal import OnRenewal
+from credagent.handover.launching.subscription import Document, Subscription, complete
+from credagent.handover.launching.watch import Watch
 
 WAIT_VARIABLE, WAIT = "CREDAGENT_WORKER_WAIT", "30s"
 MISSING_VARIABLE = "CREDAGENT_WORKER_MISSING"
@@ -115,7 +115,7 @@ class Renewed(Struct):
 def run(wish: Wish, environ: Mapping[str, str]) -> int:
     """Run the program and return its exit status. Raises CredagentError where it cannot be started."""
     config = configuration.load(wish.config_path, environ)
-    account = launching.account_named(wish.user, effective_uid=os.geteuid()) if wish.user else None
+    account = program.account_named(wish.user, effective_uid=os.geteuid()) if wish.user else None
     start = Start(wish=wish, config=config, environ=environ, account=account)
     _end_on_signals()
     subscription = _attach(start)
@@ -131,7 +131,7 @@ def _beside_another(start: Start, subscription: Subscription | None) -> int:
     launch = start.launch(subscription, _first_set(start, subscription))
     if subscription is not None:
         subscription.close()
-    return launching.replace(launch)
+    return program.replace(launch)
 
 
 def _with_an_agent_of_its_own(start: Start) -> int:

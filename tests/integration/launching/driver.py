@@ -9,9 +9,9 @@ from collections.abc import Mapping
 
 from credagent import kernel
 from credagent.errors import CredagentError
-from credagent.handover.launching import Launch
-from credagent.handover.launching_renewal import parse_on_renewal
-from credagent.handover.launching_watch import Watch
+from credagent.handover.launching.program import Launch
+from credagent.handover.launching.renewal import parse_on_renewal
+from credagent.handover.launching.watch import Watch
 
 
 class RenewalsByFifo:

@@ -93,7 +93,7 @@ def test_a_missing_folder_is_said(tmp_path: Path) -> None:
 
 
 def test_binding_does_not_load_the_event_loop() -> None:
-    modules = ("socket", "callers", "socket_protocol", "worker_env", "launch_environment")
+    modules = ("socket", "callers", "socket_protocol", "worker_env", "launching.environment")
     imports = "; ".join(f"import credagent.handover.{module}" for module in modules)
     heavy = "{'asyncio', 'logging', 'inspect', 'subprocess', 'ssl'}"
     program = (

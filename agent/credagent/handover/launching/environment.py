@@ -4,12 +4,13 @@ import os
 from collections.abc import Mapping
 
 MODULE = "credagent_worker"
+_PACKAGE = os.path.abspath(f"{__file__}/../../..")
 PRELOADS = ("DASK_DISTRIBUTED__WORKER__PRELOAD", "DASK_DISTRIBUTED__SCHEDULER__PRELOAD")
 
 
 def worker_path() -> str:
     """Return the folder that holds the worker's module and nothing else, for PYTHONPATH."""
-    return os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "worker")
+    return os.path.join(_PACKAGE, "worker")
 
 
 def preload_environment(environ: Mapping[str, str], folder: str) -> dict[str, str]:

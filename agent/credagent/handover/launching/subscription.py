@@ -1,6 +1,6 @@
 """`exec`'s end of the agent's socket: the set that a program starts with, and every later one. No environment here.
 
-The wire is described in `handover/socket`; the worker's own end is `worker/credagent_worker`, which has no package.
+The wire is described in `handover/socket_protocol`; the worker's own end is `worker/credagent_worker`, which has no package.
 """
 
 import contextlib
@@ -14,8 +14,8 @@ from typing import Any
 from credagent import log
 from credagent.errors import CredagentError, PermissionRefused, Unavailable
 
-LONGEST_LINE = 1 << 20  # bytes of one document, as the agent's end promises
-CHUNK = 1 << 16  # bytes
+LONGEST_LINE_BYTES = 1 << 20  # of one document, as the agent's end promises
+CHUNK_BYTES = 1 << 16
 ANSWER_S = 5.0  # an agent answers from memory, in milliseconds
 RECONNECT_S = 1.0
 
@@ -95,9 +95,9 @@ class Subscription:
         self._connection, self._buffer, self._retry_at = connection, b"", None
 
     def _lines(self, connection: socket.socket) -> list[bytes]:
-        while len(self._buffer) <= LONGEST_LINE:
+        while len(self._buffer) <= LONGEST_LINE_BYTES:
             try:
-                chunk = connection.recv(CHUNK)
+                chunk = connection.recv(CHUNK_BYTES)
             except BlockingIOError:
                 break
             except OSError:

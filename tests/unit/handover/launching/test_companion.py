@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from credagent.handover.launching_companion import AgentBeside
+from credagent.handover.launching.companion import AgentBeside
 
 
 def test_a_crash_tells_no_secret(capfd: pytest.CaptureFixture[str]) -> None:
@@ -19,6 +19,6 @@ def test_a_crash_tells_no_secret(capfd: pytest.CaptureFixture[str]) -> None:
     beside.ended(*os.waitpid(pid, 0))
     said = capfd.readouterr().err
     assert "ValueError" in said
-    assert "test_launching_companion" in said
+    assert "test_companion" in said
     assert beside.exit_code == 70
     assert secret not in said

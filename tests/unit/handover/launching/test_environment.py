@@ -4,7 +4,7 @@ import ast
 
 import pytest
 
-from credagent.handover.launch_environment import PRELOADS, preload_environment
+from credagent.handover.launching.environment import PRELOADS, preload_environment
 
 WORKER, SCHEDULER = PRELOADS
 FOLDER = "/opt/credagent/worker"

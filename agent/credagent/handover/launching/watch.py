@@ -14,9 +14,9 @@ from typing import Protocol, assert_never
 from msgspec import structs
 
 from credagent import log
-from credagent.handover import launching
-from credagent.handover.launching import Launch
-from credagent.handover.launching_renewal import OnRenewal, Restart, SendSignal, end_tree, spread_delay_s
+from credagent.handover.launching import program
+from credagent.handover.launching.program import Launch
+from credagent.handover.launching.renewal import OnRenewal, Restart, SendSignal, end_tree, spread_delay_s
 
 NEVER_FORWARDED = frozenset(
     {
@@ -97,14 +97,14 @@ class Watch:
 
     def run(self) -> int:
         """Start the program and return its exit status, 128 + signal where one killed it. Raises CannotStart."""
-        foreground = launching.in_foreground()
+        foreground = program.in_foreground()
         with _signals() as wakeups:
-            self._child = launching.start(self._launch)
+            self._child = program.start(self._launch)
             try:
                 return self._until_the_end(wakeups)
             finally:
                 if foreground:  # else whoever started us would go on in the background
-                    launching.take_foreground(os.getpgrp())
+                    program.take_foreground(os.getpgrp())
 
     def _until_the_end(self, wakeups: int) -> int:
         while True:
@@ -125,8 +125,8 @@ class Watch:
             return  # SIGCHLD, which has done its work by waking us
         if number in ENDING:
             self._ended_by, self._restart_at = number, None
-        if number == signal.SIGCONT and self._child is not None and launching.in_foreground():
-            launching.take_foreground(self._child)  # a shell has brought us back (fg)
+        if number == signal.SIGCONT and self._child is not None and program.in_foreground():
+            program.take_foreground(self._child)  # a shell has brought us back (fg)
         self._send(number)
 
     def _send(self, number: int) -> None:
@@ -153,7 +153,7 @@ class Watch:
         if not restarting or self._ended_by is not None:
             return code if code >= 0 else 128 - code
         end_tree(self._spared())  # what it left behind would hold ports and locks of its successor
-        self._child = launching.start(self._launch)
+        self._child = program.start(self._launch)
         log.info("program_restarted", pid=self._child)
         return None
 
@@ -243,8 +243,8 @@ def _stop_with(child: int) -> None:
     """Stop as the program did (Ctrl-Z), so that the shell takes over; go on together."""
     if os.getpid() == 1 or os.getsid(0) == os.getpid():
         return  # nobody above does job control
-    launching.take_foreground(os.getpgrp())
+    program.take_foreground(os.getpgrp())
     os.kill(os.getpid(), signal.SIGSTOP)
-    if launching.in_foreground():
-        launching.take_foreground(child)
+    if program.in_foreground():
+        program.take_foreground(child)
     os.killpg(child, signal.SIGCONT)

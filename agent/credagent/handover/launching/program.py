@@ -1,4 +1,4 @@
-"""Starts a program with credentials in its environment, as itself or as another user. `launching_watch` watches it.
+"""Starts a program with credentials in its environment, as itself or as another user. `watch` stays beside it.
 
 Exit statuses follow the shell's: 127 for a program that is not there, 126 for one that cannot be started.
 """
@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from credagent.errors import CredagentError, Exit, PermissionRefused, UsageError
 
-LONGEST_FAILURE = 16  # bytes: an errno in decimal
+LONGEST_FAILURE_BYTES = 16  # an errno in decimal
 
 CHANGED_BY_US = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTTOU, signal.SIGTTIN)
 """Python ignores the first two for itself; a program that inherited that would not die of a closed pipe.
@@ -90,7 +90,7 @@ def start(launch: Launch) -> int:
     os.close(failure)
     with contextlib.suppress(PermissionError, ProcessLookupError):
         os.setpgid(pid, pid)  # both sides do it: whichever is first, nobody can ask in between
-    number = os.read(outcome, LONGEST_FAILURE)
+    number = os.read(outcome, LONGEST_FAILURE_BYTES)
     os.close(outcome)
     if number:
         os.waitpid(pid, 0)
