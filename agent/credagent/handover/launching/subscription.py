@@ -1,6 +1,6 @@
 """`exec`'s end of the agent's socket: the set that a program starts with, and every later one. No environment here.
 
-The wire is described in `handover/socket_protocol`; the worker's own end is `worker/credagent_worker`, which has no package.
+The wire is described in `handover/socket_protocol`; the worker's own end is `worker/credagent_worker`, of no package.
 """
 
 import contextlib
