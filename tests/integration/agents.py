@@ -17,7 +17,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
-import psutil
 import pytest
 
 from credagent.bundle.keys import RecipientPrivateKey, SenderPrivateKey
@@ -25,6 +24,7 @@ from credagent.bundle.letter import Bundle
 from credagent.bundle.sealing import seal
 from tests.canary import DEBUG_LOG, log_file
 from tests.demo.stage import clean_environment
+from tests.ending import kill_tree
 from tests.integration.letters import AUDIENCE
 
 T = TypeVar("T")
@@ -204,9 +204,7 @@ class Machine:
     def end(self) -> None:
         """End whatever still runs."""
         for process in self._started:
-            if process.poll() is None:
-                for one in [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]:
-                    one.kill()
+            kill_tree(process)
             process.wait()
 
     def _end(self, number: signal.Signals) -> int:

@@ -9,10 +9,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-import psutil
 import pytest
 
 from tests.canary import CANARY, DEBUG_LOG, log_file
+from tests.ending import kill_tree
 
 CREDAGENT = [sys.executable, "-m", "credagent"]
 
@@ -82,9 +82,7 @@ class Node:
     def end(self) -> None:
         """End whatever still runs."""
         for process in self._started:
-            if process.poll() is None:
-                for one in [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]:
-                    one.kill()
+            kill_tree(process)
             process.communicate()
 
     def _keys(self) -> None:

@@ -13,6 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.ending import kill_tree
+
 DRIVER = str(Path(__file__).with_name("driver.py"))
 
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -36,9 +38,7 @@ def start(renewals: Path) -> Iterator[Start]:
 
     yield _start
     for process in started:
-        if process.poll() is None:
-            for one in [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]:
-                one.kill()
+        kill_tree(process)
         process.communicate()
 
 
