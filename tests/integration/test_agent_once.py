@@ -155,7 +155,7 @@ def test_status_is_the_documented_document(machine: Machine) -> None:
     document = json.loads(done.stdout)
     assert set(document) == {
         *("version", "state", "generation", "audience", "since", "public_key"),
-        *("slots", "bundle", "workers", "agent"),
+        *("slots", "bundle", "problems", "workers", "agent"),
     }
     assert (document["version"], document["state"], document["audience"]) == (1, "ready", "lab")
     assert list(document["slots"]) == ["aws", "google", "environment"]

@@ -5,6 +5,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from credagent.cli.bundle_file import read_bundle
+from credagent.errors import ConfigurationError, UsageError
 
 if TYPE_CHECKING:
     from credagent.config.channels import Target
@@ -19,7 +20,10 @@ targets:
   aws-ssm:NAME         likewise, in a parameter (at most 8 KiB, free up to 4 KiB)
 
 env, stdin, credential, ec2-user-data, gce-attribute and https are filled by whoever launches the machine or owns the
-server: deliver then says how, and whether the bundle fits.
+server: deliver then says how, or that the bundle is too large, and exits with 64 or 73.
+
+Example:
+  credagent deliver bundle --to file:/run/credagent/inbox/bundle
 """
 
 
@@ -35,7 +39,10 @@ def run(arguments: argparse.Namespace) -> int:
     from credagent.bundle.opening import verify_signature
     from credagent.config import parse_channel
 
-    target = parse_channel(arguments.to)
+    try:
+        target = parse_channel(arguments.to)
+    except ConfigurationError as error:
+        raise UsageError(error.code, error.why, what="--to", hint=error.hint) from error
     parsed = envelope.parse(read_bundle(arguments.bundle))
     verify_signature(parsed)  # what every agent would refuse is not carried anywhere
     return _put(target, parsed.text)

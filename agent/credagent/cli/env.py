@@ -12,7 +12,7 @@ from credagent.rules import rendering
 from credagent.rules.rendering import Environment
 from credagent.secret import Secret
 
-SUMMARY = "show what a worker would get now; values masked unless --reveal"
+SUMMARY = "show what a worker would get now: names, or with --format values, masked unless --reveal"
 MASK = Secret("***")
 
 
@@ -31,7 +31,9 @@ FORMATS: Mapping[str, Callable[[Environment], str]] = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what `env` takes."""
     parser.add_argument("--format", choices=tuple(FORMATS), default="names", help="default: names")
-    parser.add_argument("--reveal", action="store_true", help="show values: whoever sees them can use them")
+    parser.add_argument(
+        "--reveal", action="store_true", help="show values (not with names): whoever sees them can use them"
+    )
     add_agents_config(parser)
 
 

@@ -21,15 +21,22 @@ if TYPE_CHECKING:
     from credagent.sender.forwarding.forwarding import Forwarding
 
 SUMMARY = "keep a running Dask cluster supplied with your identity"
+EPILOG = """\
+Which machine's key is believed? Those that --recipient names; else, over verified tls://, those that machines
+announce; else, with --trust first-use, those of the machines that are there when this begins, and with --trust any,
+those of every machine that joins.
+
+Examples:
+  credagent forward --scheduler tls://10.0.0.1:8786 --tls-ca-file ca.pem --tls-cert me.pem --tls-key me-key.pem
+  credagent forward --scheduler tcp://10.0.0.1:8786 --trust first-use
+"""
 LOOK_S = 0.5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what `forward` takes."""
     parser.add_argument("--scheduler", metavar="ADDRESS", help="tcp://HOST:PORT or tls://HOST:PORT")
-    parser.add_argument(
-        "--trust", choices=("first-use", "any"), help="which announced keys are believed (see the README)"
-    )
+    parser.add_argument("--trust", choices=("first-use", "any"), help="which announced keys are believed (see below)")
     parser.add_argument(
         "--recipient",
         action="append",

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 from credagent.cli.bundle_file import read_bundle
 from credagent.cli.showing import printable
-from credagent.errors import Exit, Refused, UsageError
+from credagent.errors import ConfigurationError, Exit, Refused, UsageError
 
 if TYPE_CHECKING:
     from credagent.bundle.envelope import Envelope
     from credagent.bundle.letter import Bundle, Grant
 
 SUMMARY = "show what a sealed bundle says; with the recipient's key, what is inside (never values)"
+WIDTH = 22  # of the longest label, "    secret_access_key:"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,8 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Show it; exit 65 where its signature is not its sender's, after showing what it claims."""
+    """Show it; raise Refused where its signature is not its sender's, after showing what it claims."""
     from credagent.bundle import envelope
+    from credagent.bundle.opening import verify_signature
 
     parsed = envelope.parse(read_bundle(arguments.bundle))
     facts = _envelope_facts(parsed)
@@ -37,7 +39,9 @@ def run(arguments: argparse.Namespace) -> int:
         print(msgspec.json.format(msgspec.json.encode(facts), indent=2).decode())
     else:
         _show(facts)
-    return Exit.DONE if sound else Exit.REFUSED
+    if not sound:
+        verify_signature(parsed)  # says so on stderr too, with a hint
+    return Exit.DONE
 
 
 def _envelope_facts(parsed: "Envelope") -> dict[str, object]:
@@ -78,7 +82,11 @@ def _open(parsed: "Envelope", path: str) -> "Bundle":
         text = files.read_private(path, 4_096).decode("ascii").strip()
     except UnicodeDecodeError:
         raise UsageError("wrong-key", "is not a key file", what=path, hint="name a recipient.key") from None
-    return open_envelope(parsed, [RecipientPrivateKey.parse(Secret(text))])
+    try:
+        key = RecipientPrivateKey.parse(Secret(text))
+    except ConfigurationError as error:
+        raise ConfigurationError(error.code, error.why, what=path, hint=error.hint) from error
+    return open_envelope(parsed, [key])
 
 
 def _inside(bundle: "Bundle") -> dict[str, object]:
@@ -132,6 +140,6 @@ def _show(facts: Mapping[str, object], indent: str = "") -> None:
                     _show(item, f"{indent}  ")
                     print()
             case list():
-                print(f"{label:<16}{printable(', '.join(map(str, value))) or 'none'}")
+                print(f"{label:<{WIDTH}} {printable(', '.join(map(str, value))) or 'none'}")
             case _:
-                print(f"{label:<16}{printable(str(value))}")
+                print(f"{label:<{WIDTH}} {printable(str(value))}")

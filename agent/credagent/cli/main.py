@@ -113,7 +113,9 @@ def _report(error: CredagentError, *, debug: bool) -> int:
         traceback.print_exception(error, file=sys.stderr)
     print(f"credagent: {printable(str(error))}", file=sys.stderr)
     if error.hint:
-        print(f"hint: {printable(error.hint)}", file=sys.stderr)
+        # A hint may be a list. What follows its first line is set in, so that no name in it passes for a line of ours.
+        for number, line in enumerate(error.hint.split("\n")):
+            print(f"{'      ' if number else 'hint: '}{printable(line)}", file=sys.stderr)
     return error.exit_code
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import sys
 
 from credagent.cli.options import add_config, config
 from credagent.errors import ConfigurationError
@@ -31,4 +32,5 @@ def run(arguments: argparse.Namespace) -> int:
         os.setegid(owner.st_gid)
         os.seteuid(owner.st_uid)  # else root would leave a key that the agent's user cannot read
     print(keyring.rotate(state_dir).public_key.line)
+    print("credagent: reload the agent (systemctl reload credagent), and give senders this key", file=sys.stderr)
     return 0

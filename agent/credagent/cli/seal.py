@@ -12,6 +12,14 @@ if TYPE_CHECKING:
     from credagent.sender.options import Options
 
 SUMMARY = "make a sealed bundle of your identity for machines that you name"
+EPILOG = """\
+What is in it is said on standard error. A slot (aws, google, environment) for which nothing is sent is declined:
+there the machine's own identity applies.
+
+Examples:
+  credagent seal --recipient node.pub --sender-key ~/.config/credagent/sender.key --audience lab --out bundle
+  credagent seal … --env DB_TOKEN --aws none | credagent inspect -
+"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

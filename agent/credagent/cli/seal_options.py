@@ -24,7 +24,11 @@ def add_identity_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--google", default="none", metavar="local|none", help="your Google identity (default: none)")
     group.add_argument(
-        "--env", action="append", default=[], metavar="NAME", help="a variable, its value from this environment"
+        "--env",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a variable, its value from this environment; repeat for more",
     )
     group.add_argument(
         "--env-file", metavar="FILE", help="variables from a file of NAME=VALUE lines, - for standard input"
@@ -38,10 +42,14 @@ def add_identity_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--allow-refresh-token", action="store_true", help="send your Google refresh token")
     group.add_argument(
-        "--duration", type=duration, metavar="D", help="how long sessions made for this last, 12h for example"
+        "--duration", type=duration, metavar="D", help="how long sessions made for this last: 90s, 30m, 12h, 2d"
     )
     group.add_argument(
-        "--valid-for", type=duration, default=VALID_FOR_S, metavar="D", help="the bundle's last day (30d)"
+        "--valid-for",
+        type=duration,
+        default=VALID_FOR_S,
+        metavar="D",
+        help="until when at most what has no end of its own is used (default: 30d)",
     )
 
 
@@ -53,12 +61,14 @@ def add_sealing_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         required=True,
         metavar="PUB",
-        help="a public key's line, a file that holds it, aws-kms:ARN or gcp-kms:NAME",
+        help="who may open it: a public key's line, a file that holds it, aws-kms:ARN or gcp-kms:NAME; repeat for more",
     )
     group.add_argument(
         "--sender-key", required=True, metavar="KEY", help="your signing key (`credagent keygen --role sender`)"
     )
-    group.add_argument("--audience", required=True, metavar="NAME", help="the cluster that the bundle is for")
+    group.add_argument(
+        "--audience", required=True, metavar="NAME", help="the cluster that the bundle is for: its agent.audience"
+    )
     add_identity_arguments(parser)
     parser.add_argument(
         "--allow-missing", action="store_true", help="without local credentials: decline instead of failing"

@@ -45,6 +45,12 @@ def readable(document: dict[str, Any], *, volatile: bool = True) -> str:
     for name, slot in document["slots"].items():
         lines += _slot(name, slot)
     lines += _bundle(document["bundle"])
+    shown = {refusal["code"] for refusal in document["bundle"]["refused"]}
+    lines += [
+        f"problem     {code}: the agent's log says more (journalctl -u credagent)"
+        for code in document.get("problems", ())
+        if code not in shown
+    ]
     lines += [
         f"worker      {one['role']} {one['pid']} (uid {one['uid']}): generation {one['generation']}"
         for one in document["workers"]

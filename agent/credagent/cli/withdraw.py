@@ -8,6 +8,13 @@ from credagent.cli.seal_options import add_sealing_arguments, identity_options
 from credagent.credentials import Slot
 
 SUMMARY = "make a sealed bundle that takes credentials back from machines"
+EPILOG = """\
+The bundle replaces the one in force. What else that one granted (variables, a Google identity) is declined, unless
+the options grant it again: repeat those of `credagent seal` for what should stay.
+
+Example:
+  credagent withdraw aws --env DB_TOKEN --recipient node.pub --sender-key sender.key --audience lab --out bundle
+"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

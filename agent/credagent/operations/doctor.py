@@ -103,6 +103,11 @@ def _agent(facts: Facts) -> Iterator[Finding]:
     for refusal in bundle["refused"][-3:]:
         found = f"refused on {refusal['channel']} at {refusal['at']}: {refusal['code']}"
         yield Finding(check="bundle", level="warning", found=found, remedy=refusal.get("hint", ""))
+    shown = {refusal["code"] for refusal in bundle["refused"]}
+    for code in status.get("problems", ()):
+        if code not in shown:
+            remedy = "see its log: journalctl -u credagent"
+            yield Finding(check="agent", level="warning", found=f"a standing problem: {code}", remedy=remedy)
 
 
 def _slots(facts: Facts) -> Iterator[Finding]:

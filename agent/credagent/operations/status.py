@@ -126,6 +126,7 @@ def document(snapshot: Snapshot) -> dict[str, Any]:
         "public_key": snapshot.public_key,
         "slots": {slot.value: _slot(slot, snapshot.slots[slot]) for slot in Slot},
         "bundle": _bundle(snapshot),
+        "problems": sorted(set(snapshot.standing_errors)),
         "workers": [
             {"pid": w.pid, "uid": w.uid, "role": w.role, "generation": w.generation, "since": text(w.since)}
             for w in snapshot.workers

@@ -64,5 +64,6 @@ def by_hand(target: Target, text: str) -> CredagentError:
     """Return why `deliver` does not write there, with the way to do it. Raises OutputError where it would not fit."""
     demand_room(target, text)
     hint = BY_HAND[target.kind].format(name=getattr(target, "name", ""))
-    why = "is written by whoever launches the machine" if target.kind != "https" else "is its server's to write"
+    whose = "is written by whoever launches the machine" if target.kind != "https" else "is its server's to write"
+    why = f"{whose} (the bundle's {len(text)} bytes fit)"
     return UsageError("not-a-target", why, what=channel_text(target), hint=hint)

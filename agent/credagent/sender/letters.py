@@ -45,11 +45,12 @@ def number(options: Options, seen: Look, key: SenderPrivateKey, *, environ: Mapp
 def describe(letter: Letter) -> Iterator[str]:
     """Yield one line for each slot: what is sent, whose it is, until when."""
     whose = {found.slot: found for found in letter.found}
+    taken_back = any(letter.bundle.statement(slot) is Statement.WITHDRAWN for slot in Slot)
     for slot in Slot:
         statement = letter.bundle.statement(slot)
         if statement is Statement.GRANTED:
             yield f"{slot.value}: {_granted(letter.bundle, slot, whose.get(slot))}"
-        elif slot is not Slot.ENVIRONMENT or statement is not Statement.DECLINED:
+        elif slot is not Slot.ENVIRONMENT or statement is not Statement.DECLINED or taken_back:
             yield f"{slot.value}: {statement.value}"
 
 

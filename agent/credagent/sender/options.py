@@ -66,7 +66,7 @@ def check(options: Options, *, audience_needed: bool = True) -> Options:
     if options.impersonate and not _ACCOUNT.fullmatch(options.impersonate):
         raise _not_one_of("--impersonate", options.impersonate, "a service account's e-mail address")
     if options.duration_s is not None and not 0 < options.duration_s <= LONGEST_S:
-        raise _not_one_of("--duration", f"{options.duration_s}s", "a positive duration")
+        raise _not_one_of("--duration", f"{options.duration_s}s", "a duration of at most 366 days")
     if not 0 < options.valid_for_s <= LONGEST_S:
         raise _not_one_of("--valid-for", f"{options.valid_for_s}s", "a duration of at most 366 days")
     return options

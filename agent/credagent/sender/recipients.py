@@ -79,6 +79,9 @@ def _from_file(path: str) -> Recipient:
     if len(lines) != 1:
         hint = "name the .pub file that `credagent keygen` made, or the line in it"
         raise ConfigurationError("wrong-key", "does not hold one public key", what=path, hint=hint)
-    if is_kms_reference(lines[0]):
-        return KmsRecipient(parse_kms_reference(lines[0]))
-    return RecipientPublicKey.parse(lines[0])
+    try:
+        if is_kms_reference(lines[0]):
+            return KmsRecipient(parse_kms_reference(lines[0]))
+        return RecipientPublicKey.parse(lines[0])
+    except ConfigurationError as error:
+        raise ConfigurationError(error.code, error.why, what=path, hint=error.hint) from error  # which of several

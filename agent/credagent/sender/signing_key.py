@@ -18,7 +18,10 @@ def load(path: str) -> SenderPrivateKey:
     except UnicodeDecodeError:
         hint = "name the sender.key that `credagent keygen --role sender` made"
         raise ConfigurationError("wrong-key", "is not a key file", what=path, hint=hint) from None
-    return SenderPrivateKey.parse(Secret(text))
+    try:
+        return SenderPrivateKey.parse(Secret(text))
+    except ConfigurationError as error:
+        raise ConfigurationError(error.code, error.why, what=path, hint=error.hint) from error
 
 
 def default_path(environ: Mapping[str, str]) -> str:

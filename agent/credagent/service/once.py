@@ -72,6 +72,8 @@ def _exit_status(service: Service) -> Exit:
         return Exit.REFUSED
     empty = [slot for slot, rules in custody.rules.slots.items() if rules.required and not custody.is_filled(slot)]
     if empty or (custody.rules.bundle_required and not in_force):
-        log.error("required_slot_empty", slots=[slot.value for slot in empty], bundle_in_force=in_force)
+        missing = [slot.value for slot in empty]
+        hint = f"see why above: {', '.join(missing)}" if missing else "deliver a bundle: bundle.expect is required"
+        log.error("required_slot_empty", slots=missing, bundle_in_force=in_force, hint=hint)
         return Exit.UNAVAILABLE
     return Exit.DONE

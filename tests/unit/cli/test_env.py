@@ -95,3 +95,24 @@ def test_credential_process_says_nothing_on_stdout_where_there_is_nothing(
 
 def test_credential_process_does_not_do_an_agents_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert shown(capsys, "credential-process", *machine(tmp_path), status=69) == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "status"), [((), 0), (("google",), 1), (("aws",), 0)], ids=["all", "the-absent-one", "the-present-one"]
+)
+def test_renewing_everything_does_not_fail_because_this_is_not_the_other_cloud(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], status: int
+) -> None:
+    outcomes = {"aws": "renewed", "google": "failed: no-identity", "environment": "unchanged"}
+    answer = {"slots": {slot: outcomes[slot] for slot in words or outcomes}}
+    monkeypatch.setattr("credagent.cli.renew.ask", lambda *_, **__: answer)
+    text = shown(capsys, "renew", *words, status=status)
+    assert ("failed" in text) is (status == 1)
+
+
+def test_renewing_everything_fails_where_one_could_not_be_renewed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer = {"slots": {"aws": "failed: unreachable", "google": "failed: no-identity"}}
+    monkeypatch.setattr("credagent.cli.renew.ask", lambda *_, **__: answer)
+    assert "aws: failed: unreachable\n" in shown(capsys, "renew", status=1)

@@ -44,6 +44,23 @@ def test_with_the_key_it_shows_names_and_no_value(
         assert CANARY not in shown.out + shown.err
 
 
+def test_labels_are_apart_from_what_they_name(
+    bundle: str, keys: "Keys", command: "Command", capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    command("inspect", bundle, "--recipient-key", str(keys.folder / "recipient.key"))
+    lines = [line for line in capsys.readouterr().out.splitlines() if line and not line.endswith(":")]
+    assert all(": " in line for line in lines)
+
+
+def test_a_key_that_is_none_is_named_by_its_file(bundle: str, keys: "Keys", command: "Command") -> None:
+    path = keys.folder / "public.key"
+    path.touch(mode=0o600)
+    path.write_text(keys.recipient.public_key.line)
+    with pytest.raises(ConfigurationError, match=r"public\.key"):
+        command("inspect", bundle, "--recipient-key", str(path))
+
+
 def test_a_bundle_that_was_changed_is_shown_as_such(
     bundle: str, keys: "Keys", command: "Command", capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -51,7 +68,9 @@ def test_a_bundle_that_was_changed_is_shown_as_such(
     text = path.read_text()
     path.write_text(text[:60] + ("A" if text[60] != "A" else "B") + text[61:])
     capsys.readouterr()
-    assert command("inspect", bundle, "--recipient-key", str(keys.folder / "recipient.key")) == Exit.REFUSED
+    with pytest.raises(Refused, match="its signature is not by the sender") as caught:
+        command("inspect", bundle, "--recipient-key", str(keys.folder / "recipient.key"))
+    assert caught.value.exit_code == Exit.REFUSED
     shown = capsys.readouterr().out
     assert "INVALID" in shown
     assert "DB_TOKEN" not in shown

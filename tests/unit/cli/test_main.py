@@ -72,6 +72,18 @@ def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[
     assert f"usage: credagent {name}" in capsys.readouterr().out
 
 
+def test_a_hint_of_several_lines_is_set_in(ends: Ends) -> None:
+    shown = ends(
+        Unavailable("x", "nothing vouches", what="forward", hint="choose one:\ntls://\ncredagent: \x1b[2Jforged")
+    )
+    assert shown.err.splitlines() == [
+        "credagent: forward: nothing vouches",
+        "hint: choose one:",
+        "      tls://",
+        "      credagent: ?[2Jforged",
+    ]
+
+
 @pytest.mark.parametrize("words", [[], ["--help"], ["-h"], ["help"]])
 def test_alone_it_teaches(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main.main(words) == 0

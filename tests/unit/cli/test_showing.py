@@ -31,6 +31,23 @@ def test_status_and_inspect_show_a_bundles_texts_on_one_line_without_control(
         assert not line.startswith("forged")
 
 
+def test_status_says_what_degraded_stands_for() -> None:
+    refused = {"code": "empty", "channel": "file", "at": "…", "message": "…", "hint": ""}
+    document = {
+        "state": "degraded",
+        "generation": 1,
+        "audience": "",
+        "slots": {},
+        "bundle": {"bundle_id": None, "refused": [refused]},
+        "problems": ["empty", "unreachable"],
+        "workers": [],
+        "public_key": None,
+        "agent": {"uss_bytes": None, "version": "1", "pid": 1, "uptime_s": 1.0},
+    }
+    problems = [line for line in readable(document).splitlines() if line.startswith("problem")]
+    assert problems == ["problem     unreachable: the agent's log says more (journalctl -u credagent)"]
+
+
 def test_the_log_keeps_control_characters_from_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     written = io.StringIO()
     monkeypatch.setattr("sys.stderr", written)

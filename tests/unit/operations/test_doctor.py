@@ -36,6 +36,14 @@ def test_a_sound_node_is_healthy() -> None:
     assert levels("aws", everything) == ["ok"]
 
 
+def test_a_standing_problem_is_named_unless_a_refusal_shows_it_already() -> None:
+    refused = {"code": "empty", "channel": "file", "at": "…", "hint": ""}
+    bundle = {**STATUS["bundle"], "refused": [refused]}
+    status = {**STATUS, "state": "degraded", "bundle": bundle, "problems": ["empty", "reload-failed"]}
+    named = [finding for finding in found(status=status) if "standing problem" in finding.found]
+    assert [(one.found, bool(one.remedy)) for one in named] == [("a standing problem: reload-failed", True)]
+
+
 def test_an_agent_that_does_not_answer_is_an_error_with_a_remedy() -> None:
     everything = found(status=None, silence="connection refused")
     assert not healthy(everything)

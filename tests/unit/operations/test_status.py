@@ -85,6 +85,11 @@ def test_a_slot_is_filled_by_what_lives_long_enough() -> None:
     ]
 
 
+def test_what_makes_it_degraded_is_named_once() -> None:
+    shown = snapshot(more={"standing_errors": ("unreachable", "reload-failed", "unreachable")})
+    assert document(shown)["problems"] == ["reload-failed", "unreachable"]
+
+
 def test_everything_unknown_is_null_and_nothing_is_left_out() -> None:
     shown = document(snapshot())
     assert set(shown) == {
@@ -96,6 +101,7 @@ def test_everything_unknown_is_null_and_nothing_is_left_out() -> None:
         "public_key",
         "slots",
         "bundle",
+        "problems",
         "workers",
         "agent",
     }
