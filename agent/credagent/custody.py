@@ -15,7 +15,7 @@ from msgspec import Struct
 from credagent import log
 from credagent.bundle.failures import Failure as BundleFailure
 from credagent.channels.channel import Content
-from credagent.channels.intake import Admitted, Intake
+from credagent.channels.intake import Admitted, Intake, Outcome
 from credagent.clock import Clock
 from credagent.credentials import Held, Slot, Statement, origin_of
 from credagent.errors import CredagentError, NotForThisMachine
@@ -94,9 +94,14 @@ class Custody:
         awaited = bool(self.unlooked) and self.intake.in_force is None
         return not awaited and all(keeper.tried for keeper in self.keepers.values())
 
-    def begin(self) -> None:
-        """Take up what was in force."""
-        self.intake.restore()
+    def begin(self, *, waiting: bool = False) -> None:
+        """Take up what was in force; what only a key service opens, later (`reopened`) unless this is `waiting`."""
+        self.intake.restore(None if waiting else {})
+        self.instruct()
+
+    def reopened(self, outcomes: Mapping[str, Outcome]) -> None:
+        """Take up what a key service has opened, or has not."""
+        self.intake.restore(outcomes)
         self.instruct()
 
     def looked_at(self, channel: str) -> None:
@@ -205,6 +210,7 @@ class Custody:
             content_refused=bool(self.refused_now),
             handed_over=rules.handover != "off",
             bundle_in_force=intake.in_force is not None,
+            awaited=intake.awaits(slot),
         )
 
     def _statement(self, slot: Slot) -> Statement | None:
@@ -213,7 +219,7 @@ class Custody:
             said = intake.in_force.bundle.statement(slot)
             lost_its_sender = said is Statement.UNAVAILABLE and slot in intake.cut_off
             return Statement.WITHDRAWN if lost_its_sender else said
-        if intake.withheld is None:
+        if intake.withheld is None or intake.awaited:
             return None
         said_then = intake.withheld_bundle.statement(slot) if intake.withheld_bundle is not None else None
         if said_then in (Statement.DECLINED, Statement.WITHDRAWN):

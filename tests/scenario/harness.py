@@ -4,7 +4,7 @@ Nothing here waits for real time, reads a file or opens a socket.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
@@ -23,6 +23,7 @@ from credagent.bundle.letter import (
 )
 from credagent.bundle.sealing import new_bundle_id, seal
 from credagent.bundle.times import microseconds_of
+from credagent.bundle.wrapping import KeyWrapper
 from credagent.channels.channel import Content
 from credagent.channels.intake import Intake
 from credagent.channels.keyring import Keyring
@@ -156,6 +157,7 @@ class World:
         lasts_s: float = 30 * 24 * HOUR,
         issued_ago_s: float = 0.0,
         recipient: RecipientPrivateKey = MACHINE,
+        recipients: Sequence[KeyWrapper] = (),
     ) -> str:
         """Return a sealed bundle."""
         said = {Slot.AWS: aws, Slot.GOOGLE: google, Slot.ENVIRONMENT: environment}
@@ -173,7 +175,7 @@ class World:
             slots={slot: one if isinstance(one, Statement) else Statement.GRANTED for slot, one in said.items()},
             grants=grants,
         )
-        return seal(bundle, [recipient.public_key], sender)
+        return seal(bundle, list(recipients) or [recipient.public_key], sender)
 
     def session(self, key: str = "ASIAALICE", lasts_s: float = HOUR) -> AwsSessionGrant:
         """Return a grant of a session that ends after `lasts_s`."""

@@ -13,12 +13,17 @@ from credagent.bundle import opening
 from credagent.bundle.failures import Failure
 from credagent.bundle.letter import Bundle
 from credagent.channels.archive import Kept
-from credagent.channels.keyring import Keyring
+from credagent.channels.keyring import HELD_BY_A_SERVICE, Keyring
 from credagent.clock import Clock
 from credagent.credentials import Slot, Statement
-from credagent.errors import CredagentError, Refused, Unavailable
+from credagent.errors import CredagentError, NotForThisMachine, Refused, Unavailable
 from credagent.rules import admission
 from credagent.rules.admission import Admission, InForce, Mark, Policy, Standing
+
+NOT_OPENED_YET = "not-opened-yet"
+
+Outcome = opening.Opened | Refused | Unavailable
+"""What came of opening an envelope."""
 
 
 class Admitted(Struct, frozen=True, kw_only=True):
@@ -35,7 +40,8 @@ class Intake:
     """Admits bundles. `in_force` and `earlier` are what the slots live on.
 
     `withheld` says why the kept bundle is not used, and `withheld_bundle` what it says where that could be read.
-    `cut_off` are the slots whose earlier bundle is of a sender that is no longer trusted.
+    `cut_off` are the slots whose earlier bundle is of a sender that is no longer trusted. Of the kept envelopes,
+    `unopened` wait for a key service to open them, and `unavailable` are those that it did not open when asked.
     """
 
     def __init__(
@@ -48,6 +54,8 @@ class Intake:
         self.withheld: CredagentError | None = None
         self.withheld_bundle: Bundle | None = None
         self.cut_off: frozenset[Slot] = frozenset()
+        self.unopened: tuple[str, ...] = ()
+        self.unavailable: tuple[str, ...] = ()
         self._clock, self._save = clock, save
         self._kept = load()
         self._opened: dict[str, opening.Opened] = {}  # of what is kept: a reload asks no key service again
@@ -57,28 +65,55 @@ class Intake:
         """Whether the kept bundle is not used because its sender is no longer trusted."""
         return self.withheld is not None and self.withheld.code == Failure.UNTRUSTED_SENDER.value
 
-    def restore(self) -> None:
+    @property
+    def awaited(self) -> bool:
+        """Whether nobody knows yet what the kept bundle says: a key service has to open it."""
+        return self.withheld is not None and self.withheld.code == NOT_OPENED_YET
+
+    def awaits(self, slot: Slot) -> bool:
+        """Tell whether what `slot` may use is known only when a key service has opened what is kept."""
+        if self.in_force is not None:
+            return slot not in self.earlier and self._kept.earlier.get(slot) in self.unopened
+        said_unknown = isinstance(self.withheld, Refused) and self.withheld_bundle is None
+        return self._kept.bundle in self.unopened and (self.awaited or said_unknown)
+
+    def restore(self, outcomes: Mapping[str, Outcome] | None = None) -> None:
         """Re-admit what was in force before the start, or before the configuration changed.
 
-        With a key service this waits, in a thread of its own: until it is known what is in force, all stays as it was.
+        Without `outcomes` (of `attempt`, by envelope) this waits for key services. With them it asks none: what only a
+        service opens and has no outcome is left in `unopened`, and what is used stays in use until that is known. A
+        sender that is no longer trusted has no such respite.
         """
-        kept = self._kept
+        kept, pending = self._kept, Pending(self, outcomes)
         in_force, earlier, withheld, said, cut_off = None, {}, None, None, set()
         try:
-            in_force = self._reopened(kept.bundle, kept.channel) if kept.bundle is not None else None
+            in_force = self._reopened(kept.bundle, kept.channel, pending.open) if kept.bundle is not None else None
         except (Refused, Unavailable) as error:
-            log.warning("bundle_in_force_withheld", code=error.code, why=error.why)
             withheld = error
-            said = self._read_without_trust(kept.bundle) if isinstance(error, Refused) else None
+            said = self._read_without_trust(kept.bundle, pending.open) if isinstance(error, Refused) else None
         for slot, text in kept.earlier.items() if in_force is not None else ():
             try:
-                earlier[slot] = self._reopened(text, kept.channel)
+                earlier[slot] = self._reopened(text, kept.channel, pending.open)
             except (Refused, Unavailable) as error:
                 log.warning("earlier_bundle_withheld", slot=slot.value, code=error.code, why=error.why)
                 if error.code == Failure.UNTRUSTED_SENDER.value:
                     cut_off.add(slot)
+        self.unopened, self.unavailable = tuple(pending.unopened), tuple(pending.unavailable)
+        nothing_yet = self.in_force is None and self.withheld is None
+        if pending.unopened and not nothing_yet and not isinstance(withheld, Refused):
+            return
+        if withheld is not None:
+            say = log.info if withheld.code == NOT_OPENED_YET else log.warning
+            say("bundle_in_force_withheld", code=withheld.code, why=withheld.why)
         self.in_force, self.earlier, self.cut_off = in_force, earlier, frozenset(cut_off)
         self.withheld, self.withheld_bundle = withheld, said
+
+    def attempt(self, text: str) -> Outcome:
+        """Open a kept envelope, and wait for it as long as it takes; for a thread, since nothing is changed."""
+        try:
+            return self.open(grammar.parse(text))
+        except (Refused, Unavailable) as error:
+            return error
 
     def take(self, content: bytes | str, channel: str) -> Standing:
         """Admit what a channel brought. Raises Refused, Unavailable (a key service) or OutputError (cannot be kept)."""
@@ -90,10 +125,22 @@ class Intake:
 
         What is kept was opened before, and is not opened again unless its key was taken away.
         """
-        known = self._opened.get(envelope.text)
-        if known is not None and known.recipient_id in {key.recipient_id for key in self.keyring.openers}:
+        known = self._known(envelope.text)
+        return known if known is not None else opening.open_by(envelope, self.keyring.openers)
+
+    def open_at_hand(self, envelope: grammar.Envelope) -> opening.Opened:
+        """Open without asking anybody. Raises Refused, or Unavailable (`not-opened-yet`) where a service has to."""
+        known = self._known(envelope.text)
+        if known is not None:
             return known
-        return opening.open_by(envelope, self.keyring.openers)
+        keys = self.keyring.openers
+        try:
+            return opening.open_by(envelope, [key for key in keys if key.kind not in HELD_BY_A_SERVICE])
+        except NotForThisMachine:
+            if all(opening.stanza_for(envelope, key) is None for key in keys):
+                raise
+        hint = "nothing to do: the key service is being asked"
+        raise Unavailable(NOT_OPENED_YET, "a key service has yet to open it", what="the bundle", hint=hint)
 
     def examine(self, content: bytes | str) -> grammar.Envelope:
         """Return a sound envelope, signed by a trusted sender, that this machine may open. Raises Refused."""
@@ -157,11 +204,11 @@ class Intake:
                 found[slot] = self.earlier[slot]
         return found
 
-    def _reopened(self, text: str, channel: str) -> Admitted:
+    def _reopened(self, text: str, channel: str, opens: "Opens") -> Admitted:
         envelope = grammar.parse(text)
         opening.verify_signature(envelope)
         standing = admission.before_reopening(envelope, self.policy)
-        admitted = self._judged(envelope, self._open_kept(envelope), standing)
+        admitted = self._judged(envelope, self._open_kept(envelope, opens), standing)
         return Admitted(
             bundle=admitted.bundle,
             text=text,
@@ -170,14 +217,23 @@ class Intake:
             channel=channel,
         )
 
-    def _open_kept(self, envelope: grammar.Envelope) -> opening.Opened:
-        opened = self._opened[envelope.text] = self.open(envelope)
+    def _open_kept(self, envelope: grammar.Envelope, opens: "Opens") -> opening.Opened:
+        opened = self._opened[envelope.text] = opens(envelope)
         return opened
 
-    def _read_without_trust(self, text: str | None) -> Bundle | None:
+    def _known(self, text: str) -> opening.Opened | None:
+        """Return what was opened before, unless its key was taken away since."""
+        known = self._opened.get(text)
+        return known if known is not None and self.opens_by(known.recipient_id) else None
+
+    def opens_by(self, recipient_id: bytes) -> bool:
+        """Tell whether a key is among those of the present configuration."""
+        return any(key.recipient_id == recipient_id for key in self.keyring.openers)
+
+    def _read_without_trust(self, text: str | None, opens: "Opens") -> Bundle | None:
         """Return what a bundle says that is not admitted: which slots it granted, so that they are closed."""
         try:
-            return self._open_kept(grammar.parse(text or "")).bundle
+            return self._open_kept(grammar.parse(text or ""), opens).bundle
         except (Refused, Unavailable):
             return None
 
@@ -187,3 +243,35 @@ class Intake:
 
     def _in_force(self) -> InForce | None:
         return self.in_force.in_force if self.in_force is not None else None
+
+
+Opens = Callable[[grammar.Envelope], opening.Opened]
+
+
+class Pending:
+    """Opens what is kept in one pass of `Intake.restore`, and remembers what a key service has yet to open."""
+
+    def __init__(self, intake: Intake, outcomes: Mapping[str, Outcome] | None) -> None:
+        """Wait for key services where there are no `outcomes`."""
+        self._intake, self._outcomes = intake, outcomes
+        self.unopened: list[str] = []
+        self.unavailable: list[str] = []
+
+    def open(self, envelope: grammar.Envelope) -> opening.Opened:
+        """Return what is inside. Raises Refused or Unavailable."""
+        try:
+            return self._opened(envelope)
+        except Unavailable as error:
+            (self.unopened if error.code == NOT_OPENED_YET else self.unavailable).append(envelope.text)
+            raise
+
+    def _opened(self, envelope: grammar.Envelope) -> opening.Opened:
+        if self._outcomes is None:
+            return self._intake.open(envelope)
+        match self._outcomes.get(envelope.text):
+            case opening.Opened() as opened if self._intake.opens_by(opened.recipient_id):
+                return opened
+            case Refused() | Unavailable() as error:
+                raise error
+            case _:
+                return self._intake.open_at_hand(envelope)

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from credagent import files, log
 from credagent.bundle.keys import Kem, RecipientPrivateKey, SenderPublicKey
-from credagent.bundle.wrapping import KeyOpener
+from credagent.bundle.wrapping import KeyOpener, StanzaKind
 from credagent.errors import ConfigurationError, OutputError
 from credagent.secret import Secret
 
@@ -24,6 +24,9 @@ MACHINE_ID_FILES = ("/etc/machine-id", "/var/lib/dbus/machine-id")
 KEY_LIMIT_BYTES = 4096
 PREVIOUS_KEPT_S = 30 * 86_400  # as long as a bundle is valid by default
 TRUST_LIMIT_BYTES = 256 * 1024
+
+HELD_BY_A_SERVICE = frozenset({StanzaKind.AWS_KMS, StanzaKind.GCP_KMS})
+"""To open by these is to ask somebody, who may not answer."""
 
 OpenerMaker = Callable[[str], KeyOpener]
 """Makes an opener for a key that a cloud holds (`aws-kms:ARN`, `gcp-kms:NAME`)."""

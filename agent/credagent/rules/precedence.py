@@ -37,6 +37,7 @@ class Situation(Struct, frozen=True, kw_only=True):
     `earlier_grant`: *unavailable*, but an earlier bundle's grant for the slot is kept.
     `holds`: credentials that are valid now are held, whatever their source.
     `content_refused`: the present content of a pull channel is refused.
+    `awaited`: a bundle was in force before the start, and nobody knows yet what it says of the slot.
     """
 
     statement: Statement | None
@@ -45,6 +46,7 @@ class Situation(Struct, frozen=True, kw_only=True):
     earlier_grant: bool = False
     holds: bool = False
     content_refused: bool = False
+    awaited: bool = False
 
 
 class Decision(Struct, frozen=True):
@@ -60,6 +62,8 @@ def decide(situation: Situation) -> Decision:
     statement = situation.statement
     if statement is Statement.WITHDRAWN:
         return Decision(Use.NOTHING)
+    if situation.awaited:  # nothing is lost yet, and nothing may be taken for absent
+        return Decision(Use.KEEP) if situation.holds else Decision(Use.NOTHING)
     if not situation.grant_lost and (
         statement is Statement.GRANTED or (statement is Statement.UNAVAILABLE and situation.earlier_grant)
     ):

@@ -69,12 +69,14 @@ class Service:
         """Take up what was in force, and what the channels hold now, as far as that needs no `waiting`."""
         found: Iterable[tuple[PullChannel, Content]] = contents(self.channels) if waiting else ()
         with self.custody.one_set():
-            self.custody.begin()
+            self.custody.begin(waiting=waiting)
             if not waiting and self.custody.intake.keyring.local_only:
                 found = ((channel, channel.present()) for channel in self.channels)
             for channel, content in found:
                 self.custody.offer(content, channel.name, shared=channel.shared)
-        self.custody.unlooked = set() if waiting else {channel.name for channel in self.channels if channel.waits}
+        local = self.custody.intake.keyring.local_only
+        later = {channel.name for channel in self.channels if channel.waits or not local}
+        self.custody.unlooked = set() if waiting else later
 
     def hand_over(self) -> None:
         """Write what workers read, now and at each change."""

@@ -6,7 +6,7 @@ from credagent import log
 from credagent.channels.channel import Content, PullChannel
 from credagent.channels.cloud import CloudChannel
 from credagent.custody import Custody
-from credagent.errors import CredagentError, Refused, Unavailable
+from credagent.errors import CredagentError, Refused
 from credagent.rules.admission import Standing
 
 AGAIN_S = 30.0  # between two looks at what was refused for a reason that passes by itself
@@ -32,6 +32,8 @@ class Following:
         self._again, self._failed = {}, {}
         self._channels = channels
         self._followers = [asyncio.create_task(self._follow_one(channel)) for channel in channels]
+        if self._custody.intake.unopened:
+            self._followers.append(asyncio.create_task(self.reopen()))
 
     def stop(self) -> None:
         """Follow nothing."""
@@ -49,10 +51,16 @@ class Following:
             await asyncio.sleep(AGAIN_S)
             for channel, (content, _) in list(self._again.items()):
                 self._arrived(channel, content)
-            if isinstance(self._custody.intake.withheld, Unavailable):
-                async with self._one_at_a_time:
-                    await asyncio.to_thread(self._custody.intake.restore)
-                self._custody.instruct()
+            await self.reopen()
+
+    async def reopen(self) -> None:
+        """Have key services open what is kept, in threads; deliveries come after that, since they build on it."""
+        intake = self._custody.intake
+        async with self._one_at_a_time:
+            texts = (*intake.unopened, *intake.unavailable)
+            if texts:
+                outcomes = await asyncio.gather(*(asyncio.to_thread(intake.attempt, text) for text in texts))
+                self._custody.reopened(dict(zip(texts, outcomes, strict=True)))
 
     async def deliver(self, bundle: str, channel: str) -> str:
         """Admit a pushed bundle; return `admitted` or `unchanged`. Raises CredagentError, and nothing has changed."""

@@ -25,7 +25,10 @@ Fetch = Callable[[Source], Awaitable[Held]]
 
 
 class Order(Struct, frozen=True, kw_only=True):
-    """What the bundles, the channels and the configuration say of one slot."""
+    """What the bundles, the channels and the configuration say of one slot.
+
+    `awaited`: what they say is not known yet, since a key service has to open the bundle that was in force.
+    """
 
     statement: Statement | None = None
     grant: GrantSource | None = None
@@ -34,6 +37,7 @@ class Order(Struct, frozen=True, kw_only=True):
     content_refused: bool = False
     handed_over: bool = True
     bundle_in_force: bool = True
+    awaited: bool = False
 
 
 class Keeper:
@@ -89,7 +93,8 @@ class Keeper:
         self.decision = decide(self._situation(now))
         self.track = self._track_in_use()
         before = self.tried
-        self.tried = before or not self.order.handed_over or self.track is None or self.track.tried
+        nothing_to_try = not self.order.awaited and (self.track is None or self.track.tried)
+        self.tried = before or not self.order.handed_over or nothing_to_try
         self._warn_of_the_end(now)
         self._warn_of_a_loss(now)
         content = self._content(now)
@@ -140,6 +145,7 @@ class Keeper:
             earlier_grant=order.earlier_grant is not None,
             holds=isinstance(self.content, Held) and not expired(self.content, now),
             content_refused=order.content_refused,
+            awaited=order.awaited,
         )
 
     def _track_in_use(self) -> Track | None:

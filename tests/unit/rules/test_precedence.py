@@ -37,6 +37,12 @@ ROWS: dict[str, tuple[dict[str, object], tuple[Decision, Decision, Decision]]] =
         {"statement": Statement.UNAVAILABLE},
         (NOTHING_LOUDLY, MACHINE_LOUDLY, NOTHING_LOUDLY),
     ),
+    "not known yet, after a start": ({"statement": None, "awaited": True}, (NOTHING, NOTHING, NOTHING)),
+    "not known yet, after a reload": ({"statement": None, "awaited": True, "holds": True}, (KEPT, KEPT, KEPT)),
+    "not known yet, and its sender removed": (
+        {"statement": Statement.WITHDRAWN, "awaited": True, "holds": True},
+        (NOTHING, NOTHING, NOTHING),
+    ),
     "withdrawn": ({"statement": Statement.WITHDRAWN}, (NOTHING, NOTHING, NOTHING)),
     "withdrawn, while something is held": (
         {"statement": Statement.WITHDRAWN, "holds": True},

@@ -38,7 +38,9 @@ class Offers:
         self.answers = list(answers)
         self.offered = 0
         self.unlooked: set[str] = set()
-        self.intake = SimpleNamespace(keyring=SimpleNamespace(local_only=True), withheld=None)
+        self.intake = SimpleNamespace(
+            keyring=SimpleNamespace(local_only=True), withheld=None, unopened=(), unavailable=()
+        )
 
     def offer(self, content: Content, channel: str, *, shared: bool) -> CredagentError | None:
         self.offered += 1
