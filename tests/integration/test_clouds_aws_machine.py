@@ -30,6 +30,13 @@ def test_the_instances_role_with_its_principal_region_and_real_expiry(cloud: Clo
     assert abs(obtained.skew_s) < 5
 
 
+def test_sts_is_not_asked_about_a_role_that_is_known_and_is_about_another(cloud: Cloud) -> None:
+    role = cloud.ask(MACHINE).role
+    assert role == "dask-node"
+    assert cloud.ask(AwsMachineIdentity(known_role=role)).principal == ""
+    assert cloud.ask(AwsMachineIdentity(known_role="another")).principal.startswith("arn:aws:sts::")
+
+
 def test_the_users_own_keys_and_profiles_are_not_the_machines(cloud: Cloud) -> None:
     aws = cloud.home / ".aws"
     aws.mkdir()

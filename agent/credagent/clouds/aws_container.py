@@ -46,6 +46,7 @@ def obtain(region: str) -> AwsObtained:
     return AwsObtained(
         credentials=credentials,
         origin=Origin.CONTAINER,
+        role=_role(document),
         method="container-role",
         notices=notices,
         skew_s=recording.skew_s,
@@ -70,6 +71,12 @@ def verdict(exchanges: Sequence[Exchange]) -> CloudFailure:
     if last.status == NOT_FOUND:
         return CloudFailure("no-role", "HTTP 404", hint="give the task or the pod a role")
     return CloudFailure("metadata-malformed", "not a document")
+
+
+def _role(document: object) -> str:
+    """Return the role's ARN, which ECS says and EKS does not."""
+    arn = document.get("RoleArn") if isinstance(document, dict) else None
+    return arn if isinstance(arn, str) else ""
 
 
 def _document(exchanges: Sequence[Exchange]) -> object:

@@ -17,7 +17,8 @@ CONTAINER_VARIABLES = ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_
 def answer(request: AwsMachineIdentity) -> AwsObtained:
     """Return credentials and, where STS says so in time, their principal. Raises CloudFailure."""
     obtained = obtain(request)
-    return with_principal(obtained) if request.ask_principal and not obtained.principal else obtained
+    known = bool(obtained.principal) or (bool(obtained.role) and obtained.role == request.known_role)
+    return obtained if known or not request.ask_principal else with_principal(obtained)
 
 
 def obtain(request: AwsMachineIdentity) -> AwsObtained:

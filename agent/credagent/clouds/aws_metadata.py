@@ -61,6 +61,7 @@ def obtain(region: str) -> AwsObtained:
     return AwsObtained(
         credentials=credentials,
         origin=Origin.AWS_METADATA,
+        role=exchanges[-1].path.rpartition("/")[2],
         method="iam-role",
         notices=notices,
         skew_s=recording.skew_s,

@@ -36,6 +36,7 @@ class Notice(Struct, frozen=True, kw_only=True):
 class AwsObtained(Struct, frozen=True, kw_only=True, tag="aws-obtained"):
     """AWS credentials and whose they are. `principal` is empty where the cloud did not say.
 
+    `role` is the machine's role as its platform names it, empty where it does not.
     `method` is where a local identity was found, in botocore's words (`sso`, `env`, …). `expiry_known` False: the
     expiry is our cautious guess. `skew_s` is the service's clock minus ours, None where no service gave its time.
     """
@@ -43,6 +44,7 @@ class AwsObtained(Struct, frozen=True, kw_only=True, tag="aws-obtained"):
     credentials: AwsCredentials
     origin: Origin
     principal: str = ""
+    role: str = ""
     account: str = ""
     method: str = ""
     expiry_known: bool = True
@@ -147,13 +149,14 @@ Reply = Answer | Failed
 class AwsMachineIdentity(Asking[AwsObtained], frozen=True, kw_only=True, tag="aws-machine-identity"):
     """The machine's own AWS identity: web identity, else container credentials, else instance metadata.
 
-    One that is configured and fails is a failure; the next one is not tried in its place. `ask_principal` False saves
-    the question to STS where the answer is known.
+    One that is configured and fails is a failure; the next one is not tried in its place. STS is not asked whose they
+    are where the role is `known_role` still, nor where `ask_principal` is False.
     """
 
     which: AwsMachineSource = "any"
     region: str = ""
     ask_principal: bool = True
+    known_role: str = ""
 
 
 class AwsAssumeRole(Asking[AwsObtained], frozen=True, kw_only=True, tag="aws-assume-role"):

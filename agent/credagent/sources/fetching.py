@@ -27,6 +27,7 @@ from credagent.errors import InternalError, Unavailable
 from credagent.sources.track import MachineSource, Source, google_token, session_credentials
 
 DEADLINE_S = 10.0  # a metadata server answers in milliseconds, STS in less than a second; beyond this it hangs
+ASK_AGAIN_S = 3600.0  # after STS did not say who this is: it costs seconds where it cannot be reached at all
 NOTICEABLE_SKEW_S = 60.0  # signatures are refused from five minutes on; expiry is misjudged from the first second
 
 Asked = requests.Asking[Any]
@@ -43,6 +44,14 @@ class Bounds(Struct, frozen=True, kw_only=True):
     deadline_s: float = DEADLINE_S
 
 
+class Whose(Struct, frozen=True, kw_only=True):
+    """The principal behind a role of this machine, empty where STS did not say; `asked_at` is monotonic."""
+
+    role: str = ""
+    principal: str = ""
+    asked_at: float = 0.0
+
+
 class Fetcher:
     """Obtains credentials through a helper process; satisfies the keeper's `Fetch`."""
 
@@ -52,10 +61,14 @@ class Fetcher:
         self.skew_s: float | None = None
         self.region = ""
         self._clock = clock
+        self._whose = Whose()
+        self._noted: dict[type, frozenset[str]] = {}
 
     async def __call__(self, source: Source) -> Held:
         """Return what `source` gives now. Raises Unavailable."""
         request: requests.Asking[Any] = request_for(source, self.bounds)
+        if isinstance(request, requests.AwsMachineIdentity):
+            request = structs.replace(request, known_role=self._known_role())
         return self._accepted(await caller.call(request, deadline_s=self.bounds.deadline_s))
 
     def _accepted(self, answer: object) -> Held:
@@ -64,12 +77,44 @@ class Fetcher:
         self.skew_s = answer.skew_s
         if answer.skew_s is not None and abs(answer.skew_s) >= NOTICEABLE_SKEW_S:
             log.warning("clock_is_wrong", service_clock_ahead_s=round(answer.skew_s))
-        if isinstance(answer, requests.AwsObtained) and answer.credentials.region:
-            self.region = answer.credentials.region
+        self._tell(answer)
+        if isinstance(answer, requests.AwsObtained):
+            self.region = answer.credentials.region or self.region
+            answer = self._with_principal(answer)
         held = answer.held(self._clock.now())
         if isinstance(answer, requests.AwsObtained):
             held = _by_this_clock(held, answer.skew_s or 0.0)
         return _still_valid(held, self._clock.now())
+
+    def _known_role(self) -> str:
+        """Return the role that STS need not be asked about: it has said, or would not a short while ago."""
+        whose = self._whose
+        lately = self._clock.monotonic() - whose.asked_at < ASK_AGAIN_S
+        return whose.role if whose.principal or lately else ""
+
+    def _with_principal(self, answer: requests.AwsObtained) -> requests.AwsObtained:
+        """Return the answer with the principal that is known of its role; remember the one that it brought."""
+        whose = self._whose
+        if not answer.role:
+            return answer
+        if answer.principal or answer.role != whose.role or self._known_role() == "":
+            self._whose = Whose(role=answer.role, principal=answer.principal, asked_at=self._clock.monotonic())
+            return answer
+        return structs.replace(answer, principal=whose.principal)
+
+    def _tell(self, answer: requests.AwsObtained | requests.GoogleObtained) -> None:
+        """Log what a person should know of credentials that were obtained, once and not at each renewal."""
+        before = self._noted.get(type(answer), frozenset())
+        self._noted[type(answer)] = frozenset(notice.code for notice in answer.notices)
+        for notice in answer.notices:
+            if notice.code not in before | SAID_OTHERWISE:
+                say = log.info if notice.code in INFORMATION else log.warning
+                say("credentials_noted", code=notice.code, why=notice.why, origin=answer.origin.value)
+
+
+SAID_OTHERWISE = frozenset({"clock-skew"})
+INFORMATION = frozenset({"principal-unknown"})
+"""Not being allowed to ask whose credentials these are is no failure."""
 
 
 def request_for(source: Source, bounds: Bounds) -> Asked:

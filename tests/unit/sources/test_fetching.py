@@ -1,10 +1,13 @@
 """What the helper process is asked for each source, within what the machine's configuration allows."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from msgspec import structs
 
+from credagent import log
 from credagent.bundle.letter import (
     AwsAssumeRoleGrant,
     AwsSessionGrant,
@@ -19,7 +22,7 @@ from credagent.clouds.requests import AwsObtained, GoogleObtained
 from credagent.credentials import AwsCredentials, GoogleToken, Origin, Slot
 from credagent.errors import InternalError, Unavailable
 from credagent.secret import Secret
-from credagent.sources.fetching import Bounds, Fetcher, request_for
+from credagent.sources.fetching import Bounds, Fetcher, Whose, request_for
 from credagent.sources.track import GrantSource, MachineSource
 from tests.scenario.clock import FakeClock
 
@@ -153,3 +156,75 @@ def test_the_region_and_the_skew_are_remembered() -> None:
 def test_another_answer_than_credentials_is_a_defect() -> None:
     with pytest.raises(InternalError):
         fetched(requests.AwsCaller(arn="arn:x", account="1"))
+
+
+# ---- whose the machine's credentials are, and what else there is to say of them
+
+
+class Helper:
+    """Stands for the helper process of a machine whose role is `role`; STS tells `principal`, or nothing."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.role, self.principal = "node", "arn:aws:sts::1:assumed-role/node/i-1"
+        self.notices: tuple[str, ...] = ("expiry-far",)
+        self.questions = 0
+        self.clock = FakeClock(NOW)
+        self.fetcher = Fetcher(BOUNDS, self.clock)
+        monkeypatch.setattr("credagent.clouds.caller.call", self._call)
+
+    def obtain(self) -> str:
+        return asyncio.run(self.fetcher(MachineSource(slot=Slot.AWS))).principal
+
+    async def _call(self, request: requests.AwsMachineIdentity, *, deadline_s: float) -> AwsObtained:
+        asked = self.role != request.known_role
+        self.questions += asked
+        notices = tuple(requests.Notice(code=code, why="…") for code in self.notices)
+        principal = self.principal if asked else ""
+        return structs.replace(aws(HOUR, 0.0), role=self.role, principal=principal, notices=notices)
+
+
+@pytest.fixture
+def helper(monkeypatch: pytest.MonkeyPatch) -> Helper:
+    log._waiting.clear()
+    return Helper(monkeypatch)
+
+
+def test_sts_is_asked_once_for_a_role_and_again_for_another(helper: Helper) -> None:
+    assert [helper.obtain() for _ in range(5)] == [helper.principal] * 5
+    assert helper.questions == 1
+    helper.role, helper.principal = "other", "arn:aws:sts::1:assumed-role/other/i-1"
+    assert [helper.obtain() for _ in range(5)] == [helper.principal] * 5
+    assert helper.questions == 2
+
+
+def test_an_sts_that_does_not_say_is_asked_once_an_hour_at_most(helper: Helper) -> None:
+    principal, helper.principal = helper.principal, ""
+    assert [helper.obtain() for _ in range(5)] == [""] * 5
+    assert helper.questions == 1
+    helper.principal = principal
+    helper.clock._monotonic += 3601
+    assert [helper.obtain() for _ in range(5)] == [principal] * 5
+    assert helper.questions == 2
+
+
+def test_where_the_platform_names_no_role_each_renewal_asks(helper: Helper) -> None:
+    helper.role = ""
+    helper.fetcher._whose = Whose(role="before", principal="arn:before")
+    answered = structs.replace(aws(HOUR, 0.0), principal="arn:now")
+    assert helper.fetcher._accepted(answered).principal == "arn:now"
+    assert helper.fetcher._accepted(aws(HOUR, 0.0)).principal == ""
+
+
+def test_what_there_is_to_say_of_credentials_is_logged_when_it_is_new(helper: Helper) -> None:
+    def noted() -> list[tuple[str, str]]:
+        return [(level, str(fields["code"])) for level, event, fields in log._waiting if event == "credentials_noted"]
+
+    for _ in range(3):
+        helper.obtain()
+    assert noted() == [("warning", "expiry-far")]
+    helper.notices = ("principal-unknown", "clock-skew")
+    helper.obtain()
+    assert noted() == [("warning", "expiry-far"), ("info", "principal-unknown")]
+    helper.notices = ("expiry-far",)
+    helper.obtain()
+    assert len(noted()) == 3
