@@ -24,6 +24,7 @@ from credagent.operations.status import Refusal, filled
 from credagent.rules import renewal
 from credagent.rules.admission import Standing
 from credagent.rules.precedence import Fallback
+from credagent.rules.targets import Targets
 from credagent.sources.keeper import Fetch, Keeper, Order
 from credagent.sources.track import GrantSource, expired
 from credagent.store import Store
@@ -53,6 +54,7 @@ class Rules(Struct, frozen=True, kw_only=True):
     slots: Mapping[Slot, SlotRules]
     bundle_required: bool = False
     min_validity: timedelta = timedelta(seconds=10)
+    targets: Targets = Targets()
 
 
 class Custody:
@@ -211,6 +213,7 @@ class Custody:
             handed_over=rules.handover != "off",
             bundle_in_force=intake.in_force is not None,
             awaited=intake.awaits(slot),
+            forbidden=any(one is not None and not self.rules.targets.allow(one.grant) for one in (grant, earlier)),
         )
 
     def _statement(self, slot: Slot) -> Statement | None:

@@ -28,10 +28,11 @@ from credagent.channels.channel import Content
 from credagent.channels.intake import Intake
 from credagent.channels.keyring import Keyring
 from credagent.credentials import Slot, SlotContent, Statement, origin_of
-from credagent.custody import Custody
+from credagent.custody import Custody, Rules
 from credagent.errors import CredagentError, Unavailable
 from credagent.rules.admission import Policy
 from credagent.rules.precedence import Fallback
+from credagent.rules.targets import Targets
 from credagent.secret import Secret
 from credagent.sources.fetching import Bounds
 from credagent.store import Store
@@ -88,7 +89,7 @@ class World:
         )
         store = Store(self.custody.store.current.generation if hasattr(self, "custody") else 0)
         self.cloud.bounds = self.bounds
-        self.custody = Custody(self.rules, intake=intake, store=store, clock=self.clock, fetch=self._fetch)
+        self.custody = Custody(self._rules(), intake=intake, store=store, clock=self.clock, fetch=self._fetch)
         self.sets = [store.current]
         store.listen(lambda _, new: self.sets.append(new))
         self._resolve()
@@ -116,10 +117,14 @@ class World:
         self.cloud.bounds = self.bounds
         intake = self.custody.intake
         intake.policy, intake.keyring = self.policy, self.keyring
-        self.custody.rules = self.rules
+        self.custody.rules = self._rules()
         self.custody.refused_now.clear()
         self._resolve()
         self.settle()
+
+    def _rules(self) -> Rules:
+        listed = Targets(assumable_roles=self.bounds.assumable_roles, impersonable=self.bounds.impersonable)
+        return structs.replace(self.rules, targets=listed)
 
     def _resolve(self) -> None:
         with self.custody.one_set():

@@ -1,17 +1,21 @@
 """What another configuration, or another key, makes of a bundle that is in force: senders, audience, admission."""
 
+import asyncio
 from collections.abc import Callable
 
 import pytest
 
+from credagent.bundle.letter import GoogleImpersonationGrant
 from credagent.channels.keyring import Keyring
 from credagent.credentials import Empty, Slot, Statement
 from credagent.rules.precedence import Fallback
+from credagent.sources.fetching import Bounds
 from tests.scenario.harness import (
     ALICE,
     ANOTHER_MACHINE,
     BOB,
     HOUR,
+    ROLE,
     World,
     denied,
     role,
@@ -55,6 +59,75 @@ def test_a_removed_sender_that_is_added_again_has_its_bundle_in_force_again(worl
     assert world.key() == "ASIAALICE"
     assert world.custody.intake.withheld is None
     assert not world.custody.refused_now
+
+
+def _listing(world: World, *roles: str) -> None:
+    world.bounds = Bounds(assumable_roles=roles)
+    world.reload()
+
+
+def test_a_role_that_is_no_longer_listed_is_taken_back_at_the_reload_and_comes_back_with_the_listing(
+    world: World,
+) -> None:
+    world.put(world.bundle(aws=role()))
+    held = world.key()
+    _listing(world)
+    assert world.content() == WITHDRAWN
+    assert world.failure_code() == "role-not-listed"
+    world.advance(2 * HOUR)
+    assert world.cloud.count("aws-assume-role") > 1  # asked for, and refused before it reaches a cloud
+    assert world.content() == WITHDRAWN
+    _listing(world, ROLE)
+    assert world.origin() == "assumed-role"
+    assert world.key() != held
+
+
+def test_a_role_that_is_no_longer_listed_is_still_taken_back_after_a_restart(world: World) -> None:
+    world.put(world.bundle(aws=role()))
+    world.stop()
+    world.bounds = Bounds()
+    world.start()
+    assert world.content() == WITHDRAWN
+
+
+def test_a_role_that_is_no_longer_listed_is_replaced_by_the_machines_identity_where_that_is_configured(
+    worlds: Callable[..., World],
+) -> None:
+    world = worlds(fallback=Fallback.EXPIRED)
+    world.put(world.bundle(aws=role()))
+    _listing(world)
+    assert world.origin() == "aws-metadata"
+
+
+def test_a_role_that_is_unlisted_during_an_attempt_is_not_handed_out_when_the_attempt_succeeds(world: World) -> None:
+    world.put(world.bundle(aws=role()))
+    world.cloud.gate = asyncio.Event()
+    attempt = world.begin_renewal()
+    _listing(world)
+    world.cloud.gate.set()
+    world.settle()
+    assert attempt.done()
+    assert world.content() == WITHDRAWN
+
+
+def test_a_role_that_never_was_listed_takes_nothing_from_processes_that_run_by_the_machines_identity(
+    world: World,
+) -> None:
+    _listing(world)
+    assert world.origin() == "aws-metadata"
+    world.put(world.bundle(aws=role()))
+    assert world.content() == CLOSED
+
+
+def test_an_account_that_is_no_longer_listed_is_taken_back_and_a_forwarded_session_needs_no_list(world: World) -> None:
+    account = "reader@project.iam.gserviceaccount.com"
+    world.bounds = Bounds(impersonable=("reader@*",))
+    world.reload()
+    world.put(world.bundle(aws=role(session=world.session()), google=GoogleImpersonationGrant(target=account)))
+    assert world.origin(Slot.GOOGLE) == "impersonation"
+    held = world.key()
+    _listing(world)
+    assert (world.content(Slot.GOOGLE), world.key()) == (WITHDRAWN, held)
 
 
 def test_another_senders_bundle_ends_what_a_removed_sender_had_granted(world: World) -> None:

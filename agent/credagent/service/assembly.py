@@ -26,6 +26,7 @@ from credagent.locks import Lock
 from credagent.operations import activation
 from credagent.rules.admission import Policy
 from credagent.rules.precedence import Fallback
+from credagent.rules.targets import Targets
 from credagent.service import folders
 from credagent.service.handing_over import Handover, admission_of
 from credagent.sources.track import Source
@@ -203,6 +204,7 @@ def rules_of(config: Config) -> Rules:
         },
         bundle_required=config.bundle.expect == "required",
         min_validity=timedelta(seconds=config.agent.min_validity_s),
+        targets=Targets(assumable_roles=aws.assumable_roles, impersonable=google.impersonable),
     )
 
 

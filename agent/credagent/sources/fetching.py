@@ -5,7 +5,6 @@ at the one place where it would be used.
 """
 
 from datetime import datetime, timedelta
-from fnmatch import fnmatchcase
 from typing import Any
 
 from msgspec import Struct, structs
@@ -24,6 +23,7 @@ from credagent.clock import Clock
 from credagent.clouds import caller, requests
 from credagent.credentials import Held, Slot
 from credagent.errors import InternalError, Unavailable
+from credagent.rules.targets import listed
 from credagent.sources.track import MachineSource, Source, google_token, session_credentials
 
 DEADLINE_S = 10.0  # a metadata server answers in milliseconds, STS in less than a second; beyond this it hangs
@@ -173,7 +173,7 @@ def _impersonate(grant: GoogleImpersonationGrant, bounds: Bounds) -> requests.Go
 
 
 def _listed(target: str, patterns: tuple[str, ...], code: str, key: str) -> None:
-    if not any(fnmatchcase(target, pattern) for pattern in patterns):
+    if not listed(target, patterns):
         why = f"this machine's identity may not be used for {target}"
         raise Unavailable(code, why, what="the grant", hint=f"list it under {key} on this machine", retry=False)
 

@@ -12,10 +12,10 @@ from msgspec import Struct
 from credagent import log
 from credagent.clock import Clock
 from credagent.credentials import Empty, Held, Slot, SlotContent, Statement
-from credagent.errors import CredagentError, Unavailable
+from credagent.errors import CredagentError
 from credagent.rules import renewal
 from credagent.rules.precedence import Decision, Fallback, Situation, Use, decide
-from credagent.sources.track import Failure, GrantSource, MachineSource, Source, Track, begin, expired
+from credagent.sources.track import Failure, GrantSource, MachineSource, Source, Track, begin, expired, failure_from
 
 if TYPE_CHECKING:
     import asyncio
@@ -28,6 +28,7 @@ class Order(Struct, frozen=True, kw_only=True):
     """What the bundles, the channels and the configuration say of one slot.
 
     `awaited`: what they say is not known yet, since a key service has to open the bundle that was in force.
+    `forbidden`: the configuration does not let the grant use the machine's identity in this way (any more).
     """
 
     statement: Statement | None = None
@@ -38,6 +39,7 @@ class Order(Struct, frozen=True, kw_only=True):
     handed_over: bool = True
     bundle_in_force: bool = True
     awaited: bool = False
+    forbidden: bool = False
 
 
 class Keeper:
@@ -66,17 +68,21 @@ class Keeper:
         self._on_change, self._on_attempt = on_change, on_attempt
         self._content_from: Source | None = None
         self._warned_share = 0.0
+        self._taken_back = False
         self._loss: Failure | None = None
         self._wake: asyncio.Event | None = None
         self._attempt: asyncio.Task[str] | None = None
 
     def instruct(self, order: Order) -> None:
         """Take a new order and act on all of it that needs no waiting."""
-        self.order = order
+        before, self.order = self.order, order
+        if order.forbidden and not before.forbidden:
+            machines = isinstance(self.content, Held) and isinstance(self._content_from, MachineSource)
+            self._taken_back = not machines  # also at a start: workers may have what was handed out before it
         grant = order.grant or order.earlier_grant
         if grant is None:
             self._grant_track = None
-        elif self._grant_track is None or self._grant_track.source != grant:
+        elif self._grant_track is None or self._grant_track.source != grant or before.forbidden != order.forbidden:
             self._grant_track = begin(grant, self._clock.now())
             self._warned_share = 0.0
         self.look()
@@ -176,7 +182,9 @@ class Keeper:
             return self.content
         nothing_to_fall_to = self.slot is Slot.ENVIRONMENT or not self.order.handed_over
         falls_back = self.decision.use is Use.MACHINE or nothing_to_fall_to
-        return Empty(may_fall_back=falls_back, withdrawn=self.order.statement is Statement.WITHDRAWN)
+        # What was handed out of a target that is no longer listed is good for hours, unlike what has expired.
+        taken_back = self.order.statement is Statement.WITHDRAWN or (self.order.forbidden and self._taken_back)
+        return Empty(may_fall_back=falls_back, withdrawn=taken_back)
 
     def _stays_meanwhile(self, now: datetime) -> bool:
         """Tell whether the content stays until a new source's first attempt is over: a change must not be a gap.
@@ -186,7 +194,8 @@ class Keeper:
         if not isinstance(self.content, Held) or expired(self.content, now):
             return False
         if isinstance(self._content_from, GrantSource):
-            return self.order.bundle_in_force  # else its sender was removed, or it is not admitted any more
+            # Else its sender was removed, it is not admitted any more, or its target is not listed any more.
+            return self.order.bundle_in_force and not self.order.forbidden
         return self.decision.use is not Use.GRANT or self.order.fallback is Fallback.EXPIRED
 
     def _attempted_track(self) -> Track | None:
@@ -244,6 +253,8 @@ class Keeper:
     def _settle(self, before: Track, after: Track) -> None:
         """Put the outcome where it belongs, unless an order replaced the source during the attempt."""
         if self._grant_track is not None and self._grant_track.source == before.source:
+            if self.order.forbidden and after.held is not None:
+                return  # a reload took the target away during the attempt; the next one says so
             self._grant_track = after
         elif self._machine_track is not None and self._machine_track.source == before.source:
             self._machine_track = after
@@ -282,9 +293,3 @@ def loss_of(order: Order, now: datetime) -> Failure:
         return Failure(code=code, message=message, hint="see the refused bundle for what to do", at=now)
     code, message = "not-granted", "its sender has nothing for it at the moment, and nothing is held"
     return Failure(code=code, message=message, hint="deliver a new bundle", at=now)
-
-
-def failure_from(error: CredagentError, now: datetime) -> Failure:
-    """Return what status shows of a failed attempt."""
-    permanent = isinstance(error, Unavailable) and not error.retry
-    return Failure(code=error.code, message=error.why, hint=error.hint, at=now, permanent=permanent)

@@ -6,6 +6,7 @@ from msgspec import Struct, structs
 
 from credagent.bundle.letter import AwsSessionGrant, EnvironmentGrant, GoogleAccessTokenGrant, Grant
 from credagent.credentials import AwsCredentials, GoogleToken, Held, Origin, Slot, Variables
+from credagent.errors import CredagentError, Unavailable
 from credagent.rules import renewal
 
 
@@ -43,6 +44,12 @@ class Failure(Struct, frozen=True, kw_only=True):
     def quiet(self) -> bool:
         """Whether this is absence, not failure: no AWS identity on a Google machine, or on a laptop."""
         return self.code in ABSENCE_CODES
+
+
+def failure_from(error: CredagentError, now: datetime) -> Failure:
+    """Return what status shows of a failed attempt."""
+    permanent = isinstance(error, Unavailable) and not error.retry
+    return Failure(code=error.code, message=error.why, hint=error.hint, at=now, permanent=permanent)
 
 
 class Track(Struct, frozen=True, kw_only=True):
