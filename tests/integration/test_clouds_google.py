@@ -174,7 +174,17 @@ def test_a_refresh_token_that_was_revoked_is_an_invalid_grant(cloud: Cloud) -> N
         ({"token_uri": "http://example.test/token"}, "bad-endpoint"),
         ({"token_uri": "file:///etc/passwd"}, "bad-endpoint"),
         ({"token_uri": "not an address"}, "bad-endpoint"),
-        ({"token_uri": "https://oauth2.example.test/token"}, "unreachable"),
+        ({"token_uri": "https://oauth2.example.test/token"}, "bad-endpoint"),
+        ({"token_uri": "https://oauth2.googleapis.com.example.test/token"}, "bad-endpoint"),
+        ({"token_uri": "https://evilgoogleapis.com/token"}, "bad-endpoint"),
+        ({"token_uri": "https://oauth2.googleapis.com@example.test/token"}, "bad-endpoint"),
+        ({"token_uri": "https://user@oauth2.googleapis.com/token"}, "bad-endpoint"),
+        ({"token_uri": "https://oauth2.googleapis.com:8443/token"}, "bad-endpoint"),
+        ({"token_uri": "https://oauth2.googleapis.com:x/token"}, "bad-endpoint"),
+        ({"token_uri": "http://127.0.0.1:9/token"}, "bad-endpoint"),
+        ({"token_uri": "https://oauth2.googleapis.com/token"}, "unreachable"),
+        ({"token_uri": "https://www.googleapis.com/oauth2/v4/token"}, "unreachable"),
+        ({"token_uri": "https://accounts.google.com/o/oauth2/token"}, "unreachable"),
     ],
     ids=str,
 )
@@ -185,6 +195,7 @@ def test_a_grant_that_cannot_be_used_says_why(cloud: Cloud, changed: dict[str, A
 @pytest.mark.parametrize(
     ("fault", "code"),
     [
+        ({"status": 302}, "request-refused"),
         ({"status": 429}, "throttled"),
         ({"status": 503}, "service-error"),
         ({"garbage": True}, "malformed-answer"),
@@ -197,6 +208,22 @@ def test_a_grant_that_cannot_be_used_says_why(cloud: Cloud, changed: dict[str, A
 def test_a_token_endpoint_that_fails_is_told_by_its_reason(cloud: Cloud, fault: dict[str, Any], code: str) -> None:
     cloud.simulator.fault("oauth", **fault)
     assert cloud.refused(user(cloud)).code == code
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_refresh_token_does_not_follow_a_redirect(cloud: Cloud, status: int) -> None:
+    elsewhere = cloud.addresses["google-iam"] + "/v1/token"
+    cloud.simulator.fault("oauth", status=status, headers={"Location": elsewhere})
+    assert cloud.refused(user(cloud)).code == "request-refused"
+    assert (len(cloud.simulator.log("oauth")), cloud.simulator.log("google-iam")) == (1, [])
+
+
+@pytest.mark.parametrize("status", [301, 302, 307])
+def test_metadata_that_redirect_are_refused_and_not_followed(cloud: Cloud, status: int) -> None:
+    elsewhere = cloud.addresses["google-iam"] + "/computeMetadata/v1/"
+    cloud.simulator.fault("google-metadata", "token", status=status, headers={"Location": elsewhere})
+    assert cloud.refused(MACHINE).code == "metadata-refused"
+    assert cloud.simulator.log("google-iam") == []
 
 
 # ---- the sender's own

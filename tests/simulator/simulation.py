@@ -112,6 +112,7 @@ def environ(addresses: Mapping[str, str], region: str, *, aws: bool = True, goog
         "AWS_EC2_METADATA_DISABLED": str(not aws).lower(),
         "AWS_REGION": region,
         "AWS_DEFAULT_REGION": region,
+        "CLOUDSDK_AUTH_TOKEN_HOST": addresses["oauth"] + "/token",
         "NO_GCE_CHECK": str(not google).lower(),
         **(on_google if google else {}),
     }

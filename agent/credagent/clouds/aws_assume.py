@@ -60,7 +60,10 @@ def _assumed(sts: Any, parameters: Mapping[str, object], asked_s: int) -> tuple[
 
 
 def _parameters(request: AwsAssumeRole) -> dict[str, object]:
-    """Return STS's parameters, without those that are not set: an empty external id is another one than none."""
+    """Return STS's parameters, without those that are not set: an empty external id is another one than none.
+
+    Tags are never transitive: a bundle could otherwise mark sessions beyond the role that the configuration lists.
+    """
     optional: dict[str, object] = {
         "ExternalId": request.external_id,
         "Policy": request.policy,

@@ -55,7 +55,7 @@ CONCEALED_HINT = "is the metadata server concealed or filtered here (GKE, a prox
 
 
 def refusal(status: int, document: Mapping[str, Any], *, metadata: bool, skew_s: float | None) -> CloudFailure:
-    """Return what an answer of 400 or more is."""
+    """Return what an answer of 300 or more is; where a redirect leads is not looked at."""
     if status == TOO_MANY_REQUESTS:
         return CloudFailure("throttled", "HTTP 429")
     if status >= SERVER_ERROR:

@@ -5,19 +5,18 @@ failure of ours before google-auth sees it. The agent's renewal plan is what ask
 """
 
 import json
-import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 import google.auth.transport
-import requests
 from google.auth.exceptions import TransportError
 from google.auth.transport.requests import Request
 
 from credagent.clouds.google_errors import from_requests, refusal
 from credagent.clouds.service_clock import skew_s
+from credagent.clouds.web import open_session
 
 CONNECT_S = 3.0
 READ_S = 8.0
@@ -33,10 +32,7 @@ class Transport(google.auth.transport.Request):
 
     def __init__(self) -> None:
         """Open a session that knows proxies and certificates from the environment, and nothing else."""
-        os.environ["NETRC"] = os.devnull  # requests would put a password from there in the place of the token
-        session = requests.Session()
-        session.max_redirects = 0
-        self._inner = Request(session)
+        self._inner = Request(open_session())
         self.skew_s: float | None = None
 
     def __call__(
@@ -61,7 +57,7 @@ class Transport(google.auth.transport.Request):
             raise from_requests(exc.__cause__, metadata=metadata) from exc
         measured = skew_s(response.headers.get("Date"), datetime.now(UTC))
         self.skew_s = self.skew_s if measured is None else measured
-        if response.status < BAD_REQUEST or looking or path.endswith(OPTIONAL_PATHS):
+        if response.status < REDIRECT or looking or path.endswith(OPTIONAL_PATHS):
             return response
         raise refusal(response.status, _document(response.data), metadata=metadata, skew_s=self.skew_s)
 
@@ -74,4 +70,4 @@ def _document(data: bytes | str) -> Mapping[str, Any]:
     return document if isinstance(document, dict) else {}
 
 
-BAD_REQUEST = 400
+REDIRECT = 300

@@ -1,7 +1,7 @@
 """An access token for a refresh token (RFC 6749, section 6). Long-term: both sides have said yes to it by name."""
 
+import os
 from datetime import UTC, datetime
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from google.oauth2.credentials import Credentials
@@ -12,10 +12,15 @@ from credagent.clouds.google_transport import Transport
 from credagent.clouds.requests import GoogleAuthorizedUserToken, GoogleObtained
 from credagent.credentials import Origin
 
+CONFIGURED = "CLOUDSDK_AUTH_TOKEN_HOST"
+"""gcloud's own, for private endpoints: a whole address."""
+GOOGLES = ("oauth2.googleapis.com", "accounts.google.com")
+GOOGLES_DOMAIN = ".googleapis.com"
+
 
 def answer(request: GoogleAuthorizedUserToken) -> GoogleObtained:
     """Return a token. Raises CloudFailure (`invalid-grant` where the refresh token is no longer good)."""
-    _demand_private(request.token_uri)
+    _demand_googles(request.token_uri)
     transport = Transport()
     credentials = Credentials(
         token=None,
@@ -36,12 +41,19 @@ def answer(request: GoogleAuthorizedUserToken) -> GoogleObtained:
     )
 
 
-def _demand_private(token_uri: str) -> None:
-    """Send a refresh token over TLS or not off this machine: the address came in a bundle."""
+def _demand_googles(token_uri: str) -> None:
+    """Send a refresh token to Google, by TLS, or where this machine's own configuration says; a bundle does not decide.
+
+    The address came in a bundle, and the request comes from this machine: of any other address it would be a probe.
+    """
+    if token_uri == os.environ.get(CONFIGURED):
+        return
     try:
         parts = urlsplit(token_uri)
-        private = parts.scheme == "https" or (parts.scheme == "http" and ip_address(parts.hostname or "").is_loopback)
+        host, port = parts.hostname or "", parts.port
     except ValueError:
-        private = False
-    if not private:
-        raise CloudFailure("bad-endpoint", "token_uri is not https", hint="look at the grant's token_uri")
+        host, port = "", None
+    googles = host in GOOGLES or host.endswith(GOOGLES_DOMAIN)
+    if not host or parts.scheme != "https" or port not in {None, 443} or parts.username is not None or not googles:
+        hint = f"look at the grant's token_uri; a private endpoint is named to the agent by {CONFIGURED}"
+        raise CloudFailure("bad-endpoint", "token_uri is not Google's", hint=hint)
