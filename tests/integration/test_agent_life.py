@@ -1,6 +1,7 @@
 """How an agent is ended, killed and started again, and what it still knows afterwards."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -181,3 +182,20 @@ def hanging_address() -> str:
 
 
 _kept: list[object] = []
+
+
+@pytest.mark.parametrize("what", ["socket", "folder"])
+def test_a_socket_that_a_cleaner_removes_is_bound_again_and_subscribers_stay(machine: Machine, what: str) -> None:
+    machine.start()
+    with machine.connection() as agent:
+        agent.ask("subscribe", role="worker")
+        machine.socket.unlink()
+        if what == "folder":
+            shutil.rmtree(machine.run_dir)
+        machine.until(lambda: machine.ask("set").get("ok"))
+        assert len(machine.status()["workers"]) == 1
+    assert machine.worker_env.exists()
+    assert machine.status()["state"] == "ready"
+    assert machine.events("socket_bound_again")
+    assert machine.stop() == 0
+    assert not machine.socket.exists()

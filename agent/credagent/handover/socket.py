@@ -27,6 +27,14 @@ class Bound(Struct, frozen=True, kw_only=True):
     device: int
     inode: int
 
+    def is_there(self) -> bool:
+        """Tell whether the file still leads to this socket."""
+        try:
+            found = os.lstat(self.path)
+        except OSError:
+            return False
+        return (found.st_dev, found.st_ino) == (self.device, self.inode)
+
     def close(self) -> None:
         """Stop listening, and remove the file unless a successor has already put its own there."""
         try:

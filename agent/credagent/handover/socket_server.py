@@ -6,6 +6,7 @@ it while it does not read.
 
 import asyncio
 import socket
+import time
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +16,7 @@ import msgspec
 from credagent import log
 from credagent.errors import CredagentError, InternalError, Refused, Unavailable
 from credagent.handover import open_files
+from credagent.handover.allowances import Costs
 from credagent.handover.callers import Admission, Caller, caller_of
 from credagent.handover.places import Places
 from credagent.handover.socket_answers import Agent, Document, Subscriber, answer, set_line, unwelcome
@@ -40,11 +42,11 @@ class SocketServer:
 
     def __init__(self, agent: Agent, admission: Admission, http_factory: HttpFactory | None = None) -> None:
         """Serve `agent`; a connection that begins like HTTP goes to a protocol of `http_factory`."""
-        self.agent = agent
-        self.http_factory = http_factory
+        self.agent, self.http_factory = agent, http_factory
         self.connections: set[Connection] = set()
         self._admission = admission
         self.places = Places()
+        self.costs = Costs(time.monotonic)
         self._listener: asyncio.Server | None = None
 
     @property
@@ -60,8 +62,10 @@ class SocketServer:
                 connection.end()  # else a user who was taken out of the configuration would be supplied for ever
 
     async def start(self, sock: socket.socket) -> None:
-        """Begin to accept connections on a socket that is bound."""
+        """Begin to accept connections on a socket that is bound, in place of the one before."""
         loop = asyncio.get_running_loop()
+        if self._listener is not None:
+            self._listener.close()
         self._listener = await loop.create_unix_server(lambda: Connection(self), sock=sock, backlog=open_files.MOST)
 
     def publish(self) -> None:
@@ -236,10 +240,11 @@ class Connection(asyncio.Protocol):
             return
         if isinstance(request, Subscribe) and self.subscriber is not None:
             raise Refused("bad-request", "this connection is subscribed already")
+        self._server.costs.begin(request, self.caller, self._server.admission)
         document = answer(self._server.agent, self._server.admission, self.caller, request)
         if isinstance(document, Coroutine):
             self._stop_timer()
-            self._task = asyncio.get_running_loop().create_task(self._finish(document))
+            self._task = asyncio.get_running_loop().create_task(self._finish(document, request))
             return
         self._send(encode({"ok": True, **document}))
         if isinstance(request, Subscribe):
@@ -252,10 +257,11 @@ class Connection(asyncio.Protocol):
             raise Refused("bad-request", "only a subscriber reports what it has applied")
         self.subscriber = msgspec.structs.replace(self.subscriber, generation=generation)
 
-    async def _finish(self, work: Coroutine[Any, Any, Document]) -> None:
+    async def _finish(self, work: Coroutine[Any, Any, Document], request: Request) -> None:
         try:
             line = encode({"ok": True, **await work})
         except CredagentError as error:
+            self._server.costs.refused(request, self.caller)
             line = encode_refusal(error)
         except Exception as error:  # noqa: BLE001  a defect in answering one caller must not end the agent
             log.error("request_failed", kind=type(error).__name__)

@@ -19,6 +19,7 @@ from credagent.operations.status import State, state
 from credagent.service.answers import Answers
 from credagent.service.assembly import Service
 from credagent.service.following import AGAIN_S, Following
+from credagent.service.sockets import Sockets
 
 Reread = Callable[[Config], tuple[Config, list[str]]]
 """Given the running configuration, returns the one to go over to, and the keys that wait for a restart."""
@@ -40,7 +41,7 @@ class Loop:
         self.answers.standing_errors = self._standing_errors
         self._face = Observability(self.answers.snapshot, service.custody.counters)
         http = unix_http(self._face, self._count)
-        self._servers = [SocketServer(self.answers, service.handover.admission, http) for _ in service.bound]
+        self._sockets = Sockets(service, lambda: SocketServer(self.answers, service.handover.admission, http))
         self._tcp = TcpAdmission(service.handover.admission, monotonic=service.clock.monotonic)
         self._listeners: list[Listeners] = []
         self._reload_error: tuple[str, ...] = ()
@@ -59,7 +60,8 @@ class Loop:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(keeper.run()) for keeper in custody.keepers.values()]
             tasks += [group.create_task(self._settle()), group.create_task(self.following.look_again())]
-            tasks += [group.create_task(self._write_again()), group.create_task(self._feed_the_watchdog())]
+            tasks += [group.create_task(self._write_again()), group.create_task(self._sockets.keep())]
+            tasks += [group.create_task(self._feed_the_watchdog())]
             self.following.follow(self.service.channels)
             self._changed()
             await self._stop.wait()
@@ -87,7 +89,7 @@ class Loop:
             self.answers.config = config
             admission = self.service.handover.admission
             self._tcp = TcpAdmission(admission, monotonic=self.service.clock.monotonic)
-            for server in self._servers:
+            for server in self._sockets.servers:
                 server.admission = admission
             self.following.follow(self.service.channels)
             log.start(config.log.level, config.log.format)
@@ -105,9 +107,8 @@ class Loop:
 
     async def _serve(self) -> None:
         service = self.service
-        for server, bound in zip(self._servers, service.bound, strict=True):
-            await server.start(bound.sock)
-        self.answers.subscribers = lambda: tuple(one for server in self._servers for one in server.subscribers())
+        await self._sockets.serve()
+        self.answers.subscribers = self._sockets.subscribers
         if service.handover.sockets:
             self._listeners.append(
                 await start_listeners(
@@ -125,12 +126,9 @@ class Loop:
             self._listeners.append(await start_metrics_listener(service.handover.metrics, self._face, self._count))
 
     async def _close(self) -> None:
-        for server in self._servers:
-            server.close()
+        self._sockets.close()
         for listeners in self._listeners:
             await listeners.close()
-        for bound in self.service.bound:
-            bound.close()
 
     def _admits(self, uid: int) -> bool:
         """Ask the present admission: a reload replaces it under the listeners."""
@@ -140,14 +138,15 @@ class Loop:
         self.service.custody.counters.count(REQUESTS, face, outcome)
 
     def _standing_errors(self) -> tuple[str, ...]:
-        return (*self._reload_error, *self.following.standing_errors())
+        lost = (self._sockets.trouble,) if self._sockets.trouble else ()
+        return (*self._reload_error, *lost, *self.following.standing_errors())
 
     def _changed(self) -> None:
         """Tell subscribers and the service manager what is new, once."""
         custody = self.service.custody
         told, self._told = self._told, (custody.store.current.generation, custody.settled)
         if told != self._told:
-            for server in self._servers:
+            for server in self._sockets.servers:
                 server.publish()
         self._tell_state()
 

@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 
-from credagent.clouds.aws_assume import session_name
+from credagent.clouds.aws_assume import _parameters, session_name
 from credagent.clouds.aws_sts import account_of, session_from
 from credagent.clouds.failures import CloudFailure
 from credagent.clouds.google_tokens import LONGEST_TOKEN, obtained
+from credagent.clouds.requests import AwsAssumeRole
 from credagent.credentials import Origin
 
 NOW = datetime.now(UTC)
@@ -19,6 +20,17 @@ NOW = datetime.now(UTC)
 )
 def test_a_session_name_is_one_that_sts_accepts(asked: str, name: str) -> None:
     assert session_name(asked) == name
+
+
+def test_tags_that_a_bundle_names_end_with_the_session_they_were_asked_for() -> None:
+    """A transitive tag would go on into roles that are assumed from it, past what the configuration lists."""
+    role = "arn:aws:iam::123456789012:role/reader"
+    asked = _parameters(AwsAssumeRole(role_arn=role, tags={"team": "a", "TransitiveTagKeys": "team"}))
+    assert asked == {
+        "RoleArn": role,
+        "RoleSessionName": "credagent",
+        "Tags": [{"Key": "TransitiveTagKeys", "Value": "team"}, {"Key": "team", "Value": "a"}],
+    }
 
 
 @pytest.mark.parametrize(
