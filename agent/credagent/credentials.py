@@ -97,6 +97,14 @@ class Empty(Struct, frozen=True, kw_only=True):
 SlotContent = Held | Empty
 
 
+def ends_at(held: Held) -> datetime | None:
+    """Return the earlier of the credential's own end and the bundle's bound, None where there is neither."""
+    own = None if isinstance(held.credentials, Variables) else held.credentials.expires_at
+    if own is None or held.expires_at is None:
+        return own or held.expires_at
+    return min(own, held.expires_at)
+
+
 def origin_of(content: SlotContent) -> str:
     """Return where a content came from, as people see it."""
     return (content.origin if isinstance(content, Held) else Origin.NONE).value

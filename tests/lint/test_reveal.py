@@ -21,7 +21,9 @@ ALLOWED: dict[str, str] = {
     "clouds/wire.py": "writes a request or an answer into the pipe between agent and helper",
     "handover/endpoint.py": "compares the bearer token that a caller shows",
     "handover/socket_protocol.py": "gives a worker its environment over the Unix socket",
-    "rules/rendering.py": "renders a credential set into the forms that clients read",
+    "rules/documents.py": "writes the documents of the vendors' protocols",
+    "rules/environment_texts.py": "writes an environment as text, where somebody asks for it",
+    "rules/rendering.py": "renders a credential set into a worker's environment",
     "sender/signing_key.py": "reads and writes the sender's key file",
 }
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from credagent.cli.agent import ask
 from credagent.cli.options import add_agents_config
 from credagent.errors import Exit, Unavailable
-from credagent.rules import rendering
-from credagent.rules.rendering import Environment
+from credagent.rules import environment_texts
+from credagent.rules.environment_texts import Environment
 from credagent.secret import Secret
 
 SUMMARY = "show what a worker would get now: names, or with --format values, masked unless --reveal"
@@ -22,9 +22,9 @@ def _names(environment: Environment) -> str:
 
 FORMATS: Mapping[str, Callable[[Environment], str]] = {
     "names": _names,
-    "dotenv": rendering.dotenv,
-    "shell": rendering.shell,
-    "json": rendering.as_json,
+    "dotenv": environment_texts.dotenv,
+    "shell": environment_texts.shell,
+    "json": environment_texts.as_json,
 }
 
 

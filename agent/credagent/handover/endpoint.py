@@ -1,18 +1,17 @@
 """AWS container credentials over loopback: one atomic answer per request, from memory, to whoever has the token.
 
 Follows "Container credential provider" in the AWS SDKs reference guide. Who may connect is the server's business,
-how credentials look on the wire is rules/rendering's.
+how credentials look on the wire is rules/documents'.
 """
 
 import hmac
 from collections.abc import Callable
 from datetime import datetime
 
-from credagent.credentials import AwsCredentials, CredentialSet, Empty, Held
-from credagent.handover.expiry import ends_at
+from credagent.credentials import AwsCredentials, CredentialSet, Empty, Held, ends_at
 from credagent.handover.http_answer import Answer, document, refusal
 from credagent.handover.http_request import Request
-from credagent.rules.rendering import container_json
+from credagent.rules.documents import container_json
 from credagent.secret import Secret
 
 PATH = "/aws/v1/credentials"

@@ -11,11 +11,10 @@ from urllib.parse import parse_qs, unquote
 
 from msgspec import structs
 
-from credagent.credentials import CredentialSet, Empty, GoogleToken, Held
-from credagent.handover.expiry import ends_at
+from credagent.credentials import CredentialSet, Empty, GoogleToken, Held, ends_at
 from credagent.handover.http_answer import Answer, document, refusal, text
 from credagent.handover.http_request import Request
-from credagent.rules.rendering import google_token
+from credagent.rules.documents import google_token
 
 ROOT = "/computeMetadata/v1"
 ACCOUNTS = f"{ROOT}/instance/service-accounts"

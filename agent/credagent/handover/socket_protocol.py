@@ -11,7 +11,8 @@ from msgspec import Struct
 
 from credagent.credentials import CredentialSet, Held, Slot, origin_of
 from credagent.errors import CredagentError, Refused
-from credagent.rules.rendering import WorkerView, stamp
+from credagent.rules.documents import stamp
+from credagent.rules.rendering import WorkerView
 
 REQUEST_BYTES = 256 * 1024  # an envelope has at most 128 KiB
 ANSWER_BYTES = 1024 * 1024  # eight times what a bundle of the largest size can grant

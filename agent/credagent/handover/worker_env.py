@@ -5,7 +5,7 @@ The file is for processes that start later; it is replaced whole whenever the se
 
 from credagent import log
 from credagent.files import write_private
-from credagent.rules.rendering import Environment, env_file
+from credagent.rules.environment_texts import Environment, env_file
 
 
 def write(path: str, environment: Environment) -> tuple[str, ...]:

@@ -1,26 +1,22 @@
-"""A credential set in each wire form: a worker's environment, env files, and the documents of the vendors' protocols.
+"""A credential set as a worker's environment: what is set, what is overwritten, what is scrubbed.
 
-Pure, and the only place with AWS's and Google's own spellings. Nothing here reads a clock, a file or the environment.
+Pure. Names of variables are in `handovers`, the vendors' documents in `documents`, an environment as text in
+`environment_texts`. Nothing here reads a clock, a file or the environment.
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from shlex import quote
 from typing import Literal
 
 from msgspec import Struct
 
 from credagent.credentials import AwsCredentials, CredentialSet, Empty, GoogleToken, Held, SlotContent, Variables
 from credagent.rules import handovers
+from credagent.rules.documents import aws_credentials, expiration
+from credagent.rules.environment_texts import Environment
 from credagent.secret import Secret
-
-Environment = Mapping[str, Secret]
 
 WITHDRAWN = "credagent-withdrawn"  # refused by every service, and whoever sees it in an error knows why
 PAST = "1970-01-01T00:00:00Z"
-UNBOUNDED = "2099-12-31T23:59:59Z"  # a long-term key: the variable exists from the start, so that it can be replaced
-
-ENV_FILE_VALUE_BYTES = 60_000  # docker reads lines of at most 64 KiB
 
 
 class HandoverPlan(Struct, frozen=True, kw_only=True):
@@ -65,83 +61,11 @@ def worker_environment(credential_set: CredentialSet, plan: HandoverPlan) -> Wor
     )
 
 
-def stamp(moment: datetime) -> str:
-    """Return `YYYY-MM-DDTHH:MM:SSZ`, the only form that every client reads; fractions are cut, never rounded up."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def container_json(held: Held) -> bytes | None:
-    """Return AWS's container credentials document (HTTP credential provider in the SDK reference guide).
-
-    None where the protocol cannot carry them: without a token botocore fails with a KeyError, and without an
-    expiry a client would keep a long-term key for ever.
-    """
-    aws = _aws_credentials(held)
-    if aws is None or aws.session_token is None:
-        return None
-    return _compact({**_aws_document(aws), "Token": aws.session_token.reveal(), "Expiration": _expiration(held)})
-
-
-def credential_process(held: Held) -> dict[str, object] | None:
-    """Return the document that the AWS SDKs expect of a `credential_process`, None for anything but AWS credentials."""
-    aws = _aws_credentials(held)
-    if aws is None:
-        return None
-    document: dict[str, object] = {"Version": 1, **_aws_document(aws)}
-    if aws.session_token is not None:
-        document["SessionToken"] = aws.session_token.reveal()
-    if held.expires_at or aws.expires_at:
-        document["Expiration"] = _expiration(held)
-    return document
-
-
-def google_token(token: GoogleToken, now: datetime) -> bytes:
-    """Return the metadata server's answer for an access token (Compute Engine, "Authenticate workloads")."""
-    remaining_s = max(0, int((token.expires_at - now).total_seconds()))
-    return _compact({"access_token": token.access_token.reveal(), "expires_in": remaining_s, "token_type": "Bearer"})
-
-
-def dotenv(environment: Environment) -> str:
-    """Return `NAME=value` lines; a value that needs quotes is in single ones, as python-dotenv reads them."""
-    return "".join(f"{name}={_dotenv_value(value.reveal())}\n" for name, value in environment.items())
-
-
-def shell(environment: Environment) -> str:
-    """Return `export` lines for a POSIX shell."""
-    return "".join(f"export {name}={quote(value.reveal())}\n" for name, value in environment.items())
-
-
-def as_json(environment: Environment) -> str:
-    """Return one JSON object, name to value."""
-    import json  # noqa: PLC0415  the daemon starts without it
-
-    return json.dumps({name: value.reveal() for name, value in environment.items()}, indent=2) + "\n"
-
-
-def env_file(environment: Environment) -> tuple[bytes, tuple[str, ...]]:
-    """Return worker.env, and the names of those that such a file cannot carry and that were left out."""
-    kept = {name: value for name, value in environment.items() if survives_env_file(value)}
-    text = "".join(f"{name}={value.reveal()}\n" for name, value in kept.items())
-    return text.encode(), tuple(name for name in environment if name not in kept)
-
-
-def survives_env_file(value: Secret) -> bool:
-    """Say whether systemd's `EnvironmentFile=` and `docker --env-file` both give `value` back byte for byte.
-
-    systemd reads a backslash as an escape, a quote at the start as quoting, and cuts white space at both ends; docker
-    takes the line as it is. Both end it at a line break; neither takes other control characters or broken UTF-8.
-    """
-    text = value.reveal()
-    if text[:1] in {"'", '"'} or "\\" in text or text != text.strip() or not text.isprintable():
-        return False
-    return len(text.encode()) <= ENV_FILE_VALUE_BYTES
-
-
 def _aws(content: SlotContent, plan: HandoverPlan) -> WorkerView:
     handover = handovers.AWS_HANDOVERS[plan.aws]
     if plan.aws == "off" or (isinstance(content, Empty) and content.may_fall_back):
         return _view()
-    aws = _aws_credentials(content)
+    aws = aws_credentials(content)
     region = _region(aws, plan)
     if plan.aws == "endpoint" and plan.endpoint_uri:
         return _view({**_endpoint(plan), **region}, _withdrawn_keys(content), handover.scrubs)
@@ -150,16 +74,8 @@ def _aws(content: SlotContent, plan: HandoverPlan) -> WorkerView:
     if aws is None:
         scrubs = handover.scrubs.union(handovers.AWS_KEYS)
         return _view({**handovers.AWS_CLOSED, **region}, _withdrawn_keys(content), scrubs)
-    keys, blank = _keys(aws, _expiration(content))
+    keys, blank = _keys(aws, expiration(content))
     return _view({**keys, **region}, blank, handover.scrubs.union(blank))
-
-
-def _aws_credentials(content: SlotContent) -> AwsCredentials | None:
-    match content:
-        case Held(credentials=AwsCredentials() as aws):
-            return aws
-        case _:
-            return None
 
 
 def _keys(aws: AwsCredentials, expiration: str) -> tuple[dict[str, str], dict[str, str]]:
@@ -246,27 +162,3 @@ def _view(
         overwrite={name: Secret(value) for name, value in overwrite.items()},
         scrub=tuple(scrub),
     )
-
-
-def _aws_document(aws: AwsCredentials) -> dict[str, object]:
-    return {"AccessKeyId": aws.access_key_id, "SecretAccessKey": aws.secret_access_key.reveal()}
-
-
-def _expiration(content: SlotContent) -> str:
-    """Return when the credentials end by themselves or by the bundle's bound, whichever comes first."""
-    aws = _aws_credentials(content)
-    ends = (content.expires_at if isinstance(content, Held) else None, aws.expires_at if aws else None)
-    known = [moment for moment in ends if moment is not None]
-    return stamp(min(known)) if known else UNBOUNDED
-
-
-def _dotenv_value(text: str) -> str:
-    if text and all(character.isalnum() or character in "_-+=/.:,@%" for character in text):
-        return text
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
-
-
-def _compact(document: Mapping[str, object]) -> bytes:
-    import json  # noqa: PLC0415  as above
-
-    return json.dumps(document, separators=(",", ":")).encode()

@@ -15,7 +15,8 @@ from credagent.errors import CredagentError
 from credagent.handover import worker_env
 from credagent.handover.callers import Admission
 from credagent.handover.socket_protocol import set_document
-from credagent.rules.rendering import HandoverPlan, WorkerView, credential_process, worker_environment
+from credagent.rules.documents import credential_process
+from credagent.rules.rendering import HandoverPlan, WorkerView, worker_environment
 from credagent.secret import Secret
 from credagent.service import folders
 from credagent.service.folders import Remembered

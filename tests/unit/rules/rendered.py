@@ -1,7 +1,13 @@
-"""Credential sets and plans that the golden files are made of."""
+"""Credential sets and plans that the golden files are made of, and the comparison with those files.
 
+After a change that is meant, `UPDATE_GOLDEN=1 pytest tests/unit/rules` writes the files anew; the difference is then
+read before it is committed.
+"""
+
+import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 
 from credagent.credentials import AwsCredentials, CredentialSet, Empty, GoogleToken, Held, Origin, Variables
 from credagent.rules.rendering import HandoverPlan
@@ -80,3 +86,13 @@ CASES: Mapping[str, tuple[CredentialSet, HandoverPlan]] = {
     "off-filled": (FILLED, OFF),
     "absent": (CredentialSet(generation=1, aws=ABSENT, google=ABSENT, environment=ABSENT), ENVIRONMENT),
 }
+
+GOLDEN = Path(__file__).parents[2] / "golden"
+
+
+def golden(name: str, found: bytes) -> None:
+    """Compare with the file `name`, byte for byte."""
+    path = GOLDEN / name
+    if "UPDATE_GOLDEN" in os.environ:
+        path.write_bytes(found)
+    assert found == path.read_bytes()
