@@ -1,16 +1,21 @@
 """Forwarding over time: late workers, ends, restarts, a second forwarder, and workers that misbehave."""
 
+import shutil
 import signal
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from credagent.bundle.keys import SenderPrivateKey
+from credagent.bundle.keys import RecipientPublicKey, SenderPrivateKey
+from credagent.bundle.sealing import seal
+from credagent.sender.forwarding import engine, succession
+from credagent.sender.forwarding.courier import FORWARDERS
 from tests.integration.forward_play import (
     READ,
     SECRET,
     Said,
+    address_of,
     client_of,
     forward,
     key,
@@ -22,6 +27,10 @@ from tests.integration.forward_play import (
     write_key,
 )
 from tests.integration.forward_stage import BIN, Stage, end, free_port, run, within
+from tests.integration.letters import letter
+
+FORGET = "[worker.handlers.pop('credagent-report') and None for worker in __import__('distributed').Worker._instances]"
+LOG = "__import__('distributed').get_worker().log_event({!r}, {!r})"
 
 __all__ = ["forward", "key", "machines_elsewhere", "said", "stage"]
 
@@ -98,8 +107,43 @@ def test_a_second_forwarder_takes_over_and_both_say_so(
         within(15, lambda: first.status().state == "replaced", "the first forwarder stops")
         assert second.status().state == "forwarding"
     assert said.about("takes over from the forwarder of")
-    assert said.about(f"replaces what sender {key.key_id} had forwarded")
+    assert said.about(f"what sender {key.key_id} had forwarded is replaced")
     assert said.about("this forwarder stops")
+
+
+def test_a_second_forwarder_with_the_same_key_takes_over_at_once(
+    stage: Stage, key: SenderPrivateKey, said: Said, forward: Callable[..., Any]
+) -> None:
+    small(stage, key, "a")
+    with client_of(stage, 1) as client:
+        first = forward()
+        forward(environ={"DB_TOKEN": "of-the-second"})
+        within(15, lambda: first.status().state == "replaced", "the first forwarder stops")
+        assert token_on(client, "a") == "of-the-second"
+    assert said.about("this forwarder stops")
+
+
+def test_a_task_cannot_end_a_forwarder_by_announcing_another(
+    stage: Stage, key: SenderPrivateKey, said: Said, forward: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "CONTEST_PACE_S", 0.5)
+    (a,) = small(stage, key, "a")
+    stranger = SenderPrivateKey.generate()
+    with client_of(stage, 1) as client, forward(trust="any") as forwarding:
+        (mine,) = [entry[1] for entry in client.get_events(FORWARDERS)]
+        name = "credagent-forward-evil"
+        forged = {**mine, "client": name, "replaces": [mine["client"]]}
+        rival = succession.announce(stranger, name, "eve@worker", [mine["client"]])
+        for message in ({"client": name, "who": "eve", "sender": "x"}, forged, rival):
+            client.submit(eval, LOG.format(FORWARDERS, message)).result()
+        within(15, lambda: said.about("eve@worker"), "the warning")
+        assert said.about("that nobody has signed")
+        # It goes on: an agent that has lost what it had gets it again.
+        a.stop_agent()
+        shutil.rmtree(a.folder / "state")
+        a.start_agent()
+        within(30, lambda: a.env_of_slot().get("DB_TOKEN") == SECRET, "the machine is served again")
+        assert forwarding.status().state == "forwarding"
 
 
 def test_a_restarted_scheduler_and_its_new_workers_are_served_again(
@@ -118,7 +162,8 @@ def test_a_restarted_scheduler_and_its_new_workers_are_served_again(
     stage.start_scheduler(a, port=port)
     stage.start_worker(a, "again", "--no-nanny")
     with client_of(stage, 1) as client:
-        assert token_on(client, "again") == SECRET
+        # A worker that is there before the forwarder is back runs what it has until then.
+        within(40, lambda: token_on(client, "again") == SECRET, "the new worker is served")
         within(40, lambda: forwarding.status().state == "forwarding", "forwarding goes on")
         assert client.run_on_scheduler(eval, READ) == SECRET
     assert said.about("connected again")
@@ -147,3 +192,21 @@ def dask_setup(worker):
     with client_of(stage, 3) as client, forward() as forwarding:
         assert token_on(client, "a") == SECRET
         assert forwarding.status().state == "forwarding"
+
+
+def test_a_bundle_that_is_delivered_once_takes_no_mail_from_a_forwarder_that_is_at_work(
+    stage: Stage, key: SenderPrivateKey, forward: Callable[..., Any]
+) -> None:
+    (a,) = small(stage, key, "a")
+    bare, late = stage.machine("bare", agent=False), stage.machine("late", key.public_key.line)
+    with client_of(stage, 1) as client, forward(trust="any"):
+        # Somebody who knows nothing of a resident, so that the delivery has to bring its own to all of them.
+        stage.start_worker(bare, "bare", "--no-nanny")
+        client.wait_for_workers(2, timeout=60)
+        client.run(eval, FORGET, workers=[address_of(client, "bare")])
+        bundle = stage.folder / "bundle"
+        bundle.write_text(seal(letter(), [RecipientPublicKey.parse(a.public_key)], key))
+        done = run((str(BIN / "credagent"), "deliver", str(bundle), "--to", f"dask:{stage.scheduler}"))
+        assert "admitted" in done.stdout
+        stage.start_worker(late, "late", "--no-nanny")
+        assert token_on(client, "late") == SECRET

@@ -115,6 +115,30 @@ def test_a_cluster_key_that_the_caller_names_serves_machines_that_announce_other
     assert said.about("not-for-this-machine")
 
 
+def test_a_key_that_two_clusters_share_serves_the_one_whose_audience_is_meant(
+    stage: Stage, key: SenderPrivateKey, said: Said, forward: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker's word would otherwise be enough to have a bundle sealed for the other cluster, which opens it."""
+    monkeypatch.setattr(engine, "RECONCILE_S", 1.0)
+    path = stage.folder / "cluster.key"
+    cluster_key = RecipientPrivateKey.generate()
+    path.touch(mode=0o600)
+    path.write_text(cluster_key.to_text().reveal())
+    stage.environ["CREDAGENT_BUNDLE_RECIPIENT_KEYS"] = f"state,file:{path}"
+    small(stage, key, "a")
+    other = stage.machine("b", key.public_key.line, audience="elsewhere")
+    named = {"trust": None, "recipients": [cluster_key.public_key.line]}
+    with client_of(stage, 1) as client:
+        with forward(**named):
+            assert token_on(client, "a") == SECRET
+            stage.start_worker(other, "b", "--no-nanny")
+            within(30, lambda: said.about("name the one that is meant, audience="), "what to do")
+            assert token_on(client, "b") == "none"
+        with forward(**named, audience="elsewhere"):
+            assert token_on(client, "b") == SECRET
+            assert said.about("its audience is 'lab', not 'elsewhere'")
+
+
 def test_a_key_in_kms_serves_machines_that_have_none_of_their_own(
     stage: Stage, key: SenderPrivateKey, forward: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

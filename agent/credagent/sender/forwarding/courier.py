@@ -4,6 +4,7 @@ This is a client of its own, of the few operations it needs; see `wire` for why 
 """
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -18,6 +19,8 @@ ASK_S = 10.0
 DELIVER_S = 45.0  # the agent may ask a KMS first
 INSTALL_S = 60.0  # the scheduler waits until each running worker has unpacked and reported
 FORWARDERS = "credagent-forwarders"
+RESIDENT, GUEST = "credagent-forwarding", "credagent-delivery"  # a guest never takes a forwarder's place
+MOST_WORKERS = 65_536
 
 
 class Courier:
@@ -70,21 +73,22 @@ class Courier:
     async def addresses(self) -> set[str]:
         """Return the addresses of all workers."""
         found = await self.ask("ncores")
-        return set(filter(reports.is_address, found)) if isinstance(found, dict) else set()
+        return (
+            set(itertools.islice(filter(reports.is_address, found), MOST_WORKERS)) if isinstance(found, dict) else set()
+        )
 
-    async def install(self, settings: dict[str, object]) -> None:
-        """Put the resident into all workers, present and future."""
+    async def install(self, settings: dict[str, object], name: str = RESIDENT) -> None:
+        """Put the resident into all workers, present and future, in place of what had this `name`."""
         parcel = luggage.for_workers(settings)
-        name = "credagent-forwarding"
         await self.ask("register_worker_plugin", deadline_s=INSTALL_S, plugin=parcel, name=name, idempotent=False)
 
-    async def install_in_scheduler(self, settings: dict[str, object]) -> None:
+    async def install_in_scheduler(self, settings: dict[str, object], name: str = RESIDENT) -> None:
         """Put the resident into the scheduler. Raises Unavailable where it takes no plugins."""
-        parcel = luggage.for_scheduler(settings)
-        name = "credagent-forwarding-scheduler"
+        parcel, name = luggage.for_scheduler(settings), f"{name}-scheduler"
         # Idempotent, since Dask warns of a second plugin of one name; the resident that is there takes the settings.
         await self.ask("register_scheduler_plugin", deadline_s=INSTALL_S, plugin=parcel, name=name, idempotent=True)
-        await self.ask("credagent-settings", settings=settings)
+        if not settings.get("guest"):
+            await self.ask("credagent-settings", settings=settings)
 
     async def report(self, address: str) -> reports.Report | None:
         """Ask one process about its agent; None for no answer, or one that is none."""

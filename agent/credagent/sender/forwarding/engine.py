@@ -8,19 +8,17 @@ import getpass
 import os
 import random
 import socket
-from collections.abc import AsyncIterator
-from typing import Any
 
 from msgspec.structs import replace
 
 from credagent.clock import Clock
 from credagent.credentials import Slot
 from credagent.errors import CredagentError, Unavailable
-from credagent.sender.forwarding import reports, trust, wording
+from credagent.sender.forwarding import reports, succession, trust, wording
 from credagent.sender.forwarding.courier import FORWARDERS, Courier
 from credagent.sender.forwarding.editions import Edition
+from credagent.sender.forwarding.hearing import Hearing
 from credagent.sender.forwarding.plan import Plan
-from credagent.sender.forwarding.resident import TOPIC
 from credagent.sender.forwarding.rounds import Rounds, failed, own_process
 from credagent.sender.forwarding.supply import Supply
 from credagent.sender.forwarding.wording import Voice
@@ -30,7 +28,8 @@ LOOK_S = 5.0  # between two looks at the wall clock: a laptop that slept notices
 ANNOUNCED_S = 0.05  # what all workers announce while this is installed arrives by another connection than "done"
 RECONNECT_S, LONGEST_RECONNECT_S = 0.5, 15.0
 EDITION_LIFE_S = 12 * 3600.0  # what has no expiry of its own is sent anew this often
-MAIL_AT_ONCE = 10_000
+DOUBT_S = 3.0  # between two rounds for the sake of what events claim
+CONTEST_PACE_S, CONTESTED_S = 5.0, 60.0
 
 
 class Engine:
@@ -50,8 +49,9 @@ class Engine:
         self.settled = asyncio.Event()
         self.ended = asyncio.Event()
         self._wake = asyncio.Event()
-        self._mail: asyncio.Queue[reports.Report] = asyncio.Queue(maxsize=MAIL_AT_ONCE)
         self._withdrawn: frozenset[Slot] = frozenset()
+        self._rival: succession.Announcement | None = None
+        self._rival_at = 0.0
 
     async def run(self) -> None:
         """Forward. Raises what keeps it from beginning, and later what no second attempt can mend."""
@@ -114,8 +114,12 @@ class Engine:
             async with courier.events() as events:
                 await self._greet(courier)
                 async with asyncio.TaskGroup() as group:
-                    beside = [group.create_task(self._listen(events)), group.create_task(self._answer_mail(courier))]
-                    await self._work(courier)
+                    hearing = Hearing(self.rounds, self._clock, wake=self._wake, meet=self._met)
+                    beside = [
+                        group.create_task(hearing.listen(events)),
+                        group.create_task(hearing.answer_mail(courier)),
+                    ]
+                    await self._work(courier, hearing)
                     for task in beside:
                         task.cancel()
         except BaseExceptionGroup as error:
@@ -123,9 +127,12 @@ class Engine:
         finally:
             courier.close()
 
-    async def _work(self, courier: Courier) -> None:
+    async def _work(self, courier: Courier, hearing: Hearing) -> None:
         if self.ended.is_set() and self.state == "replaced":
             return
+        await self.rounds.look_who_is_there(
+            courier
+        )  # what all workers announce while this is installed is heard of those it has
         await self._install(courier, mailbox=True)
         await asyncio.sleep(ANNOUNCED_S)
         if self.state == "reconnecting":
@@ -134,20 +141,26 @@ class Engine:
                 "connection", "connected again; what you had on the cluster in futures is lost to Dask itself"
             )
         self.state = "forwarding"
-        reconciled = 0.0
+        reconciled = asked = 0.0
         while True:
             self._wake.clear()
-            due = self._clock.monotonic() - reconciled >= RECONCILE_S or not reconciled
-            if due:
-                if await self.rounds.reconcile(courier, known=reconciled > 0):
+            now = self._clock.monotonic()
+            due = now - reconciled >= self._pace_s() or not reconciled
+            if due or (hearing.doubts and now - asked >= DOUBT_S):
+                doubted = hearing.take_doubts()
+                if await self.rounds.reconcile(courier, known=due and reconciled > 0, doubted=doubted):
                     await self._install(courier, mailbox=True)
-                reconciled = self._clock.monotonic()
+                asked = self._clock.monotonic()
+                reconciled = asked if due else reconciled
+                if self._rival is not None and self.rounds.roster.follows(self._rival.key.key_id):
+                    self._yield_to(self._rival)
+                    break
             await self.rounds.deliver(courier, again=due)
             self.rounds.tell()
             self._settle()
             if self.ended.is_set():
                 break
-            await self._clock.wait(self._wake, RECONCILE_S)
+            await self._clock.wait(self._wake, DOUBT_S if hearing.doubts else self._pace_s())
         if self.state != "replaced":
             self.state = "withdrawn" if self._withdrawn else "stopped"
             await self._install(courier, mailbox=False)
@@ -170,26 +183,6 @@ class Engine:
         except Unavailable as error:
             if error.code not in ("silent", "scheduler-failed"):
                 raise  # one worker that hangs keeps the scheduler from answering; all others have it nevertheless
-
-    async def _listen(self, events: AsyncIterator[tuple[str, Any]]) -> None:
-        async for topic, message in events:
-            if topic == FORWARDERS:
-                self._met(message)
-                continue
-            report = reports.parse(message) if topic == TOPIC else None
-            if report is None:
-                continue
-            if report.nonce and report.outcome:
-                self.rounds.took_mail(report)
-            elif report.nonce:
-                if not self._mail.full():  # a flood: each of them waits for its own time, and says so
-                    self._mail.put_nowait(report)
-            elif self.rounds.heard(report) is not None:
-                self._wake.set()
-
-    async def _answer_mail(self, courier: Courier) -> None:
-        while True:
-            await self.rounds.answer_mail(courier, await self._mail.get())
 
     async def _renew(self) -> None:
         while True:
@@ -229,44 +222,50 @@ class Engine:
 
     async def _greet(self, courier: Courier) -> None:
         """See whether somebody else forwards to this cluster, and say that it is us now."""
-        history = [entry for entry in await courier.history(FORWARDERS) if _client(entry)]
-        names = [_client(entry) for entry in history]
-        if self.name in names:
-            if names[-1] != self.name:
-                self._met(history[-1])
+        history = await courier.history(FORWARDERS)
+        key = self._plan.key
+        others = succession.to_replace(history, key.public_key)
+        if any(said.client == self.name for said in others):
+            for message in history[-succession.HISTORY :]:
+                self._met(message)
             return
-        if history and await self._is_there(courier, names[-1]):
-            self._voice.say("forwarder", f"takes over from the forwarder of {_who(history[-1])}, which will stop")
-        me = {
-            "client": self.name,
-            "who": f"{getpass.getuser()}@{socket.gethostname()}",
-            "sender": self._plan.key.key_id,
-        }
-        await courier.announce(FORWARDERS, dict(me))
+        for said in others[: succession.REPLACED_AT_MOST]:
+            if await self._is_there(courier, said.client):
+                own = "which will stop" if said.key == key.public_key else "which stops where the machines trust you"
+                self._voice.say("forwarder", f"takes over from the forwarder of {said.author}, {own}")
+                break
+        who = f"{getpass.getuser()}@{socket.gethostname()}"
+        await courier.announce(FORWARDERS, succession.announce(key, self.name, who, [said.client for said in others]))
 
     async def _is_there(self, courier: Courier, client: str) -> bool:
         actions = [entry.get("action") for entry in await courier.history(client) if isinstance(entry, dict)]
-        return (
-            bool(actions) and "remove-client" not in actions[actions.index("add-client") :]
-            if "add-client" in actions
-            else False
-        )
+        return "add-client" in actions and "remove-client" not in actions[actions.index("add-client") :]
 
     def _met(self, message: object) -> None:
-        if not _client(message) or _client(message) == self.name or self.ended.is_set():
+        """Take in what somebody says who forwards to this cluster, or pretends to (see ADR-01)."""
+        if self.ended.is_set():
             return
+        word, said = succession.judge(message, self.name, self._plan.key.public_key)
+        if said is None:
+            why = "that nobody has signed: ignored, forwarding goes on"
+            self._voice.say("forged", f"another forwarder was announced to this cluster by a message {why}")
+        elif word == "yield":
+            self._yield_to(said)
+        elif word == "rival" and said != self._rival:
+            self._rival, self._rival_at = said, self._clock.monotonic()
+            self._voice.say(
+                "rival",
+                f"{said.author} announced to forward to this cluster too: "
+                "this forwarder goes on unless the machines follow that key",
+            )
+            self._wake.set()
+
+    def _yield_to(self, said: succession.Announcement) -> None:
         self.state = "replaced"
-        self._voice.say("forwarder", f"{_who(message)} forwards to this cluster now: this forwarder stops")
+        self._voice.say("forwarder", f"{said.author} forwards to this cluster now: this forwarder stops")
         self.end()
 
-
-def _client(message: object) -> str:
-    found = message.get("client") if isinstance(message, dict) else None
-    return found if isinstance(found, str) and found.startswith("credagent-forward-") else ""
-
-
-def _who(message: object) -> str:
-    if not isinstance(message, dict):
-        return "somebody"
-    parts = [str(message.get("who", "somebody"))[:80], f"sender {str(message.get('sender', 'unknown'))[:32]}"]
-    return "".join(character for character in ", ".join(parts) if character.isprintable())
+    def _pace_s(self) -> float:
+        """Return how often to ask around: more often while somebody else may be about to take the cluster over."""
+        contested = self._rival is not None and self._clock.monotonic() - self._rival_at < CONTESTED_S
+        return min(RECONCILE_S, CONTEST_PACE_S) if contested else RECONCILE_S

@@ -36,6 +36,7 @@ class Resident:
         self._side, self._server, self._role = side, server, role
         self.settings: Mapping[str, Any] = {}
         self._session: Any = None
+        self._address = ""
         self._tasks: set[Any] = set()
 
     def open_doors(self) -> None:
@@ -62,11 +63,15 @@ class Resident:
         return {**self._where(), **await _in_thread(self._agent), **outcome}
 
     async def move_in(self, settings: Mapping[str, Any]) -> None:
-        """Begin, or begin anew under another forwarder. A worker that starts waits here, before its first task."""
-        self.settings = settings
+        """Begin, or begin anew under another forwarder. A worker that starts waits here, before its first task.
+
+        One who delivers a single bundle (`guest`) changes nothing that a forwarder has set.
+        """
+        if not settings.get("guest"):
+            self.settings = settings
         self.open_doors()
         starting = self._role == "worker" and not _heartbeats(self._server)
-        if self._session is None and self._side._role(self._server) is not None:  # noqa: SLF001  as _wait_s
+        if self._session is None and self._side._role(self._server) is not None:  # noqa: SLF001  the two travel together
             self._session = self._side.start(self._role)
         if self._session is None:
             return  # this process is itself the sender, or shares the sender's environment
@@ -78,14 +83,16 @@ class Resident:
 
     async def _before_first_task(self, *, mailbox: bool) -> None:
         """Hold credentials before the first task runs, or have waited and said so."""
-        deadline = time.monotonic() + _wait_s(self._side)
+        deadline = time.monotonic() + self._side._configured_wait_s()  # noqa: SLF001  the two travel together
         nonce = os.urandom(16).hex()
         seen = await self._agent_within(deadline)
         if mailbox:
             self._tell({**seen, "nonce": nonce})
         wanted: Any = ()
         if seen.get("fault"):
-            logger.warning("The agent of %s is of no help here (%s): %s", _host(), seen["fault"], seen.get("hint"))
+            logger.warning(
+                "The agent of %s is of no help here (%s): %s", socket.gethostname(), seen["fault"], seen.get("hint")
+            )
         elif mailbox and seen.get("sender") != self.settings.get("sender"):
             wanted = await self._first_letter(nonce, deadline)
         await self._received(wanted, deadline)
@@ -123,7 +130,7 @@ class Resident:
                 document = await _in_thread(self._side.ask, {"op": "set"})
             except (self._side.AgentAbsent, self._side.AgentRefused):
                 return
-            here = self._session._document or {}  # noqa: SLF001  as _wait_s
+            here = self._session._document or {}  # noqa: SLF001  the two travel together
             filled = all(document["slots"].get(slot, {}).get("filled") for slot in slots)
             if filled and here.get("generation", 0) >= document["generation"]:
                 return
@@ -157,9 +164,9 @@ class Resident:
         self._server.log_event(TOPIC, {**self._where(), **message})
 
     def _where(self) -> dict[str, Any]:
-        address = "scheduler" if self._role == "scheduler" else self._server.contact_address or self._server.address
-        place = {"host": _host(), "boot": _boot(), "pid": os.getpid(), "parents": _parents()}
-        return {"credagent": 1, "address": address, "role": self._role, **place}
+        self._address = self._address or ("scheduler" if self._role == "scheduler" else _address(self._server))
+        place = {"host": socket.gethostname(), "boot": _boot(), "pid": os.getpid(), "parents": _parents()}
+        return {"credagent": 1, "address": self._address, "role": self._role, **place}
 
     def _agent(self) -> dict[str, Any]:
         try:
@@ -259,12 +266,15 @@ def _heartbeats(worker: Any) -> bool:
     return heartbeat is None or bool(heartbeat.is_running())
 
 
-def _wait_s(side: Any) -> float:
-    return float(side._configured_wait_s())  # noqa: SLF001  the two travel together
+def _address(worker: Any) -> str:
+    """Return the worker's address as the scheduler lists it: with names resolved."""
+    from distributed.comm.addressing import resolve_address  # noqa: PLC0415  as above
 
-
-def _host() -> str:
-    return socket.gethostname()
+    given: str = worker.contact_address or worker.address
+    try:
+        return str(resolve_address(given))
+    except (OSError, ValueError):
+        return given
 
 
 def _boot() -> str:

@@ -70,6 +70,35 @@ class Roster:
             self.forget(address)
         self.machines = {name: machine for name, machine in self.machines.items() if machine.addresses}
 
+    def knows(self, address: str) -> bool:
+        """Tell whether a process has reported."""
+        return address in self._whose or address in self.faults
+
+    def repeats(self, report: Report) -> bool:
+        """Tell whether a report says what is known of its process."""
+        machine = self.machines.get(self._whose.get(report.address, ""))
+        if machine is None:
+            return bool(report.fault) and self._fault_of(report.address) == report.fault
+        same = (machine.sender, machine.bundle_id) == (report.sender, report.bundle_id)
+        return same and not self.contradicts(report)
+
+    def contradicts(self, report: Report) -> bool:
+        """Tell whether a report says another thing of its process's machine than what is known of it."""
+        if not self.knows(report.address):
+            return False
+        machine = self.machines.get(self._whose.get(report.address, ""))
+        if machine is None or report.fault:
+            return self._fault_of(report.address) != report.fault
+        return (machine.id, machine.audience) != (report.machine, report.audience)
+
+    def _fault_of(self, address: str) -> str:
+        return self.faults[address].fault if address in self.faults else ""
+
+    def follows(self, sender: str) -> bool:
+        """Tell whether most machines that have a bundle in force have one of this sender."""
+        found = [machine.sender == sender for machine in self.machines.values() if machine.addresses and machine.sender]
+        return 2 * sum(found) > len(found)
+
     def unknown(self, addresses: set[str]) -> set[str]:
         """Return which of `addresses` have not reported."""
         return addresses - set(self._whose) - set(self.faults)

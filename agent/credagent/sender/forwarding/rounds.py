@@ -14,6 +14,7 @@ from credagent.bundle.envelope import audience_fault
 from credagent.clock import Clock
 from credagent.errors import CredagentError, Unavailable
 from credagent.sender.forwarding import reports, trust, wording
+from credagent.sender.forwarding.announcements import LETTERS, Announcements, Belief
 from credagent.sender.forwarding.courier import Courier
 from credagent.sender.forwarding.editions import Edition
 from credagent.sender.forwarding.plan import Plan
@@ -44,9 +45,12 @@ class Rounds:
         self.number = 0
         self._plan, self._ground, self._voice, self._clock, self._own = plan, ground, voice, clock, own
         self._first_use = trust.FirstUse(known={})
+        self._shared_audience = trust.SharedAudience()
         self._edition: Edition | None = None
         self._without_resident: set[str] = set()
         self._sealing = asyncio.Lock()
+        self.announcements = Announcements()
+        self._mailed: dict[str, tuple[str, str]] = {}
 
     @property
     def edition(self) -> Edition:
@@ -63,6 +67,20 @@ class Rounds:
     def settle(self) -> None:
         """End the time of first use: machines that join from now on did not belong to it."""
         self._first_use.closed = True
+
+    async def look_who_is_there(self, courier: Courier) -> set[str]:
+        """Ask the scheduler who is there."""
+        at = self._clock.monotonic()
+        addresses = await courier.addresses()
+        self.announcements.take_list(addresses, at)
+        return addresses | {reports.SCHEDULER}
+
+    def announced(self, report: Report) -> Belief:
+        """Take in what an event says, as far as an event is believed."""
+        belief = self.announcements.believe(report, self.roster)
+        if belief is Belief.NEWS:
+            self.heard(report)
+        return belief
 
     def heard(self, report: Report) -> Machine | None:
         """Take in what a process says of its machine; return the machine if its agent may be sealed to."""
@@ -85,19 +103,18 @@ class Rounds:
         self._compare(machine)
         return machine
 
-    async def reconcile(self, courier: Courier, *, known: bool = True) -> bool:
+    async def reconcile(self, courier: Courier, *, known: bool = True, doubted: frozenset[str] = frozenset()) -> bool:
         """Ask around; say whether processes were found in which no resident answers, and that is new.
 
-        `known` False leaves out machines that have just spoken for themselves.
+        `known` False leaves out machines that have just spoken for themselves, but for the `doubted`.
         """
-        addresses = await courier.addresses() | {reports.SCHEDULER}
+        addresses = await self.look_who_is_there(courier)
         self.roster.keep_only(addresses)
         self._without_resident &= addresses
         before = set(self._without_resident)
         voices = {next(iter(machine.addresses)) for machine in self.roster.machines.values() if known}
-        await self._at_once(
-            self._ask(courier, address) for address in voices | set(self.roster.faults) | self.roster.unknown(addresses)
-        )
+        others = set(self.roster.faults) | self.roster.unknown(addresses) | (doubted & addresses)
+        await self._at_once(self._ask(courier, address) for address in voices | others)
         return bool(self._without_resident - before)
 
     async def deliver(self, courier: Courier, *, again: bool = True) -> None:
@@ -114,7 +131,10 @@ class Rounds:
             ticker.cancel()
 
     async def answer_mail(self, courier: Courier, report: Report) -> None:
-        """Answer a worker that waits before its first task."""
+        """Answer a worker that waits before its first task. It cannot be asked: only its event speaks for it."""
+        if self.roster.contradicts(report):
+            await courier.mail(report.nonce, {"why": "something else was known of it; it is asked when it has started"})
+            return
         machine = self.heard(report)
         if machine is None:
             known = self.roster.machines.get(report.machine)
@@ -127,10 +147,15 @@ class Rounds:
         if not edition.is_sealed_for(machine):
             await courier.mail(report.nonce, {"why": "its machine named another audience meanwhile"})
             return
+        self._mailed[report.nonce] = (report.address, machine.id)
+        if len(self._mailed) > LETTERS:
+            del self._mailed[next(iter(self._mailed))]
         await courier.mail(report.nonce, {"bundle": edition.text_for(machine), "slots": edition.granted})
 
     def took_mail(self, report: Report) -> None:
-        """Take in what became of a bundle that a starting worker fetched."""
+        """Take in what became of a bundle that a starting worker fetched, if one was put into its mailbox."""
+        if self._mailed.pop(report.nonce, None) != (report.address, report.machine):
+            return
         machine = self.heard(report)
         if machine is not None:
             self._outcome(machine, report, self.number if report.bundle_id in self.edition.bundle_ids else 0)
@@ -161,7 +186,8 @@ class Rounds:
             why = f"its audience is {machine.audience!r}, not {wanted!r}"
             return trust.Verdict(trusted=False, code="other-audience", why=why)
         if self._ground is trust.Ground.PINNED:
-            return trust.TRUSTED
+            own = wanted or machine.key in self._plan.pinned
+            return trust.TRUSTED if own else self._shared_audience.judge(machine.audience)
         if report.key is None:
             why = "it opens bundles with a key that a KMS holds: name that key in recipients="
             return trust.Verdict(trusted=False, code="no-key", why=why)
@@ -172,7 +198,9 @@ class Rounds:
     def _compare(self, machine: Machine) -> None:
         """Notice an agent that has forgotten, or that somebody else has supplied since it confirmed."""
         if machine.sender not in ("", self._plan.key.key_id):
-            self._voice.say("replaces", f"replaces what sender {machine.sender} had forwarded")
+            had = machine.state == ADMITTED
+            said = "has replaced yours on some machines" if had else "had forwarded is replaced"
+            self._voice.say("replaces", f"what sender {machine.sender} {said}")
         if machine.state == ADMITTED and machine.sender != self._plan.key.key_id:
             machine.state, machine.edition, machine.tried = WAITING, 0, 0
 

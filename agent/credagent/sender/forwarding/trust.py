@@ -102,3 +102,27 @@ class FirstUse(Struct, kw_only=True):
             return Verdict(trusted=False, code="key-changed", why=why)
         why = 'it joined after forwarding began, and trust="first-use" means the machines of that moment'
         return Verdict(trusted=False, code="joined-later", why=why)
+
+
+class SharedAudience(Struct, kw_only=True):
+    """The one audience of machines that open with a key they share, where the caller named none: the first announced.
+
+    What a key of its own opens, a machine of another audience refuses; what a shared key opens could be carried on to
+    another cluster with that key, if a worker's word were enough to seal for that cluster's audience.
+    """
+
+    named: str = ""
+
+    def judge(self, audience: str) -> Verdict:
+        """Believe the first audience; afterwards only that one."""
+        if not audience:
+            why = "its agent has no audience, which a shared key needs: set agent.audience there"
+            return Verdict(trusted=False, code="no-audience", why=why)
+        self.named = self.named or audience
+        if audience == self.named:
+            return TRUSTED
+        why = (
+            f"its audience is {audience!r}, that of others {self.named!r}, and both may share the key you named: "
+            "name the one that is meant, audience= (--audience)"
+        )
+        return Verdict(trusted=False, code="other-audience", why=why)

@@ -1,6 +1,7 @@
 """One hostile worker, or scheduler, keeps no credentials from the others and has no word on the sender's terminal."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from itertools import count
@@ -16,12 +17,15 @@ from credagent.errors import ConfigurationError, UsageError
 from credagent.secret import Secret
 from credagent.sender.composing import LocalIdentity
 from credagent.sender.forwarding import address, trust
+from credagent.sender.forwarding.announcements import LETTERS, LETTERS_IN_ONE_NAME, Belief
 from credagent.sender.forwarding.courier import Courier
 from credagent.sender.forwarding.editions import Edition
-from credagent.sender.forwarding.engine import MAIL_AT_ONCE, Engine
+from credagent.sender.forwarding.engine import Engine
+from credagent.sender.forwarding.hearing import Hearing
 from credagent.sender.forwarding.plan import Plan
 from credagent.sender.forwarding.reports import Report, parse
 from credagent.sender.forwarding.resident import TOPIC
+from credagent.sender.forwarding.roster import WAITING
 from credagent.sender.forwarding.rounds import Own, Rounds
 from credagent.sender.forwarding.wording import Voice
 from credagent.sender.options import Options
@@ -106,19 +110,96 @@ def test_a_machine_that_changes_its_audience_while_its_letter_is_sealed_gets_non
     assert [set(content) for content in post.mailed] == [{"why"}]
 
 
+class Flood:
+    """Announces in the name of thousands of machines that never were; the scheduler lists one honest worker."""
+
+    def __init__(self, plan: Plan, **more: object) -> None:
+        self.engine = Engine(plan, Voice(lambda _text: None), SystemClock())
+        self.engine.rounds.publish(
+            Edition(plan.options, LocalIdentity(), key=SENDER, pinned=(), environ=plan.environ, now=datetime.now(UTC))
+        )
+        self.engine.rounds.announcements.take_list({"tcp://good:1"}, 0.0)
+        self.hearing = Hearing(self.engine.rounds, SystemClock(), wake=asyncio.Event(), meet=lambda _message: None)
+        self._more = more
+
+    async def events(self, names: int, times: int = 1) -> AsyncIterator[tuple[str, Any]]:
+        line = HOSTILE.line
+        for number in range(names):
+            for again in range(times):
+                said = {"credagent": 1, "address": f"tcp://evil:{number}", "public_key": line, "host": f"{again}"}
+                yield TOPIC, {**said, **self._more}
+
+
+def test_machines_that_the_scheduler_does_not_list_are_not_believed_but_looked_for(plan: Plan) -> None:
+    flood = Flood(plan)
+    asyncio.run(flood.hearing.listen(flood.events(1_000)))
+    assert flood.engine.rounds.roster.machines == {}
+    assert flood.hearing.doubts
+    assert flood.hearing.take_doubts() == frozenset()  # nobody's address is kept
+    assert not flood.hearing.doubts
+
+
+def test_a_listed_worker_is_believed_at_once_and_later_words_in_its_name_are_asked_for(plan: Plan) -> None:
+    flood = Flood(plan)
+    rounds, good = flood.engine.rounds, "tcp://good:1"
+    assert rounds.announced(report(HONEST, good)) is Belief.NEWS
+    assert rounds.announced(report(HONEST, good)) is Belief.NOTHING
+    forged = [report(HOSTILE, good), report(HONEST, good, "other"), Report(address=good, host="x", fault="no-agent")]
+    for said in forged:
+        assert rounds.announced(said) is Belief.DOUBT
+    (machine,) = rounds.roster.machines.values()
+    assert (machine.key, machine.audience, machine.addresses) == (HONEST, "lab", {good})
+
+
 def test_more_mail_than_can_be_answered_is_dropped(plan: Plan) -> None:
-    async def floods() -> int:
-        engine = Engine(plan, Voice(lambda _text: None), SystemClock())
+    flood = Flood(plan, fault="no-agent", nonce="n")
+    asyncio.run(flood.hearing.listen(flood.events(LETTERS // 2, 1 + LETTERS_IN_ONE_NAME)))
+    assert flood.hearing._mail.qsize() == LETTERS
+
+
+def test_mail_for_whom_the_scheduler_does_not_list_is_not_answered_and_asked_for_once(plan: Plan) -> None:
+    async def story() -> tuple[Post, int]:
+        flood, post = Flood(plan, nonce="n"), Post()
+        await flood.hearing.listen(flood.events(1_000))
+        asked = 0
+
+        async def addresses() -> set[str]:
+            nonlocal asked
+            asked += 1
+            return {"tcp://good:1", "tcp://late:1"}
+
+        post.addresses = addresses  # type: ignore[attr-defined]
 
         async def events() -> AsyncIterator[tuple[str, Any]]:
-            said = {"credagent": 1, "address": "tcp://evil:1", "fault": "no-agent"}
-            for number in range(MAIL_AT_ONCE + 10):
-                yield TOPIC, {**said, "nonce": f"{number:x}"}
+            yield TOPIC, {"credagent": 1, "address": "tcp://late:1", "public_key": HONEST.line, "nonce": "late"}
 
-        await engine._listen(events())
-        return engine._mail.qsize()
+        await flood.hearing.listen(events())
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(flood.hearing.answer_mail(cast("Courier", post)), 2)
+        return post, asked
 
-    assert asyncio.run(floods()) == MAIL_AT_ONCE
+    post, asked = asyncio.run(story())
+    assert [set(content) for content in post.mailed] == [{"bundle", "slots"}]
+    assert asked == 1
+
+
+def test_who_starts_is_not_taken_for_another_machine_than_is_known(rounds: Rounds) -> None:
+    rounds.heard(report(HONEST, "tcp://good:1"))
+    post = Post()
+    asyncio.run(rounds.answer_mail(cast("Courier", post), report(HOSTILE, "tcp://good:1", nonce="n")))
+    assert [set(content) for content in post.mailed] == [{"why"}]
+    assert list(rounds.roster.machines) == [HONEST.line]
+
+
+def test_an_outcome_that_nobody_waited_for_is_nothing(rounds: Rounds) -> None:
+    rounds.heard(report(HONEST, "tcp://good:1"))
+    rounds.edition.seal_for(rounds.roster.machines.values())
+    (bundle_id,) = rounds.edition.bundle_ids
+    forged = Report(
+        address="tcp://good:1", host="x", key=HONEST, nonce="n", outcome="admitted", bundle_id=bundle_id, audience="lab"
+    )
+    rounds.took_mail(forged)
+    assert [machine.state for machine in rounds.roster.machines.values()] == [WAITING]
 
 
 def test_addresses_that_would_write_to_the_terminal_are_no_addresses() -> None:

@@ -61,3 +61,14 @@ def test_who_refused_an_edition_gets_it_again_only_when_asked_around() -> None:
     assert roster.behind(1, again=False) == []
     assert roster.behind(1) == [machine]
     assert roster.behind(2, again=False) == [machine]
+
+
+def test_machines_follow_whom_most_of_them_have_in_force() -> None:
+    roster = Roster()
+    assert not roster.follows("him")
+    for number, sender in enumerate(("him", "me", "")):
+        key = RecipientPrivateKey.generate().public_key
+        roster.note(Report(address=f"w{number}", host="h", key=key, sender=sender))
+    assert not roster.follows("him")
+    roster.note(Report(address="w2", host="h", key=TWO, sender="him"))
+    assert roster.follows("him")

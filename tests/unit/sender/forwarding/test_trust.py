@@ -74,3 +74,14 @@ def test_first_use_ends() -> None:
     changed = report("a")
     assert changed.key is not None
     assert memory.judge(changed, changed.key).code == "key-changed"
+
+
+def test_machines_that_share_a_key_have_one_audience_unless_the_caller_names_it() -> None:
+    shared = trust.SharedAudience()
+    assert shared.judge("").code == "no-audience"
+    assert "agent.audience" in shared.judge("").why
+    assert shared.judge("lab").trusted
+    assert shared.judge("lab").trusted
+    refused = shared.judge("prod")
+    assert refused.code == "other-audience"
+    assert "audience=" in refused.why
