@@ -9,11 +9,15 @@ import struct
 import subprocess
 import sys
 import urllib.parse
-from collections.abc import Iterable, Iterator
+import zlib
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Self
 
 NET = "10.213.7"
+PIECE = 20  # characters; short enough to stand on one line, long enough to be nobody else's
+COMPRESSED = re.compile(rb"\x1f\x8b\x08|\x78[\x01\x5e\x9c\xda]")
+INFLATED_FROM, INFLATED_TO = 1 << 16, 1 << 20
 CAPTURE = """
 import socket, struct, sys
 tap = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.ntohs(3))
@@ -133,13 +137,41 @@ def memory_of(pid: int) -> Iterator[bytes]:
 
 
 def disguises(secret: str) -> list[bytes]:
-    """The secret in every encoding this test can think of."""
-    raw = secret.encode()
-    found = [raw, raw[::-1], raw.hex().encode(), raw.hex().upper().encode(), secret.encode("utf-16-le")]
-    found += [secret.encode("utf-16-be"), secret.encode("utf-32-le"), urllib.parse.quote(secret, safe="").encode()]
-    found += [base64.b32encode(raw).rstrip(b"="), base64.b85encode(raw), base64.a85encode(raw)]
-    for shift in range(3):  # base64 of a text in which the secret begins at any of three places
+    """Both ends of the secret in every encoding this test can think of: what is folded or split in two shows an end."""
+    found = []
+    for end in {secret[:PIECE], secret[-PIECE:]}:
+        raw = end.encode()
+        found += [raw, raw[::-1], raw.hex().encode(), raw.hex().upper().encode(), end.swapcase().encode()]
+        found += [end.encode("utf-16-le"), end.encode("utf-16-be"), end.encode("utf-32-le"), end.encode("utf-32-be")]
+        found += [urllib.parse.quote(end, safe="").encode(), base64.b85encode(raw), base64.a85encode(raw)]
+        found += [inner for shift in range(5) for inner in (_inner(base64.b32encode, raw, shift, 5, 8),)]
         for encode in (base64.b64encode, base64.urlsafe_b64encode):
-            inner = encode(b"\0" * shift + raw)
-            found.append(inner[4 if shift else 0 : -4])
+            once = [_inner(encode, raw, shift, 3, 4) for shift in range(3)]
+            found += once + [_inner(encode, inner, shift, 3, 4) for inner in once for shift in range(3)]
     return list(dict.fromkeys(found))
+
+
+def betrayed(secrets: Iterable[str], data: bytes) -> list[str]:
+    """Say in which form which secrets are in `data`, or in what was compressed there."""
+    plain = [data, *_inflated(data)]
+    return [
+        f"secret {number} as {disguise[:4]!r}…"
+        for number, secret in enumerate(secrets)
+        for disguise in disguises(secret)
+        if any(disguise in part for part in plain)
+    ]
+
+
+def _inner(encode: Callable[[bytes], bytes], raw: bytes, shift: int, group: int, width: int) -> bytes:
+    """What is the same whatever stands before and after: a text in which `raw` begins at one of `group` places."""
+    encoded = encode(bytes(shift) + raw)
+    whole = (shift + len(raw)) // group * width
+    return encoded[width if shift else 0 : whole]
+
+
+def _inflated(data: bytes) -> Iterator[bytes]:
+    """What zlib and gzip have packed into `data`, wherever that begins."""
+    for match in COMPRESSED.finditer(data):
+        unpack = zlib.decompressobj(wbits=47)  # either kind of header
+        with contextlib.suppress(zlib.error):
+            yield unpack.decompress(data[match.start() : match.start() + INFLATED_FROM], INFLATED_TO)

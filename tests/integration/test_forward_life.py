@@ -169,8 +169,8 @@ def test_a_restarted_scheduler_and_its_new_workers_are_served_again(
     assert said.about("connected again")
 
 
-def test_workers_that_answer_rubbish_or_never_do_not_keep_the_others(
-    stage: Stage, key: SenderPrivateKey, forward: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+def test_workers_that_answer_rubbish_or_never_are_named_and_do_not_keep_the_others(
+    stage: Stage, key: SenderPrivateKey, said: Said, forward: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from credagent.sender.forwarding import courier
 
@@ -190,8 +190,12 @@ def dask_setup(worker):
     for mood in ("rubbish", "silent"):
         stage.start_worker(a, mood, "--no-nanny", "--preload", str(preload), MOOD=mood)
     with client_of(stage, 3) as client, forward() as forwarding:
+        rubbish, silent = (address_of(client, mood) for mood in ("rubbish", "silent"))
         assert token_on(client, "a") == SECRET
         assert forwarding.status().state == "forwarding"
+        assert said.about(f"{rubbish}: forwarding could not be installed there")
+        assert said.about(f"{silent}: silent. it does not answer")
+        assert said.about("forwarded to 1 machine (2 processes)")
 
 
 def test_a_bundle_that_is_delivered_once_takes_no_mail_from_a_forwarder_that_is_at_work(

@@ -195,3 +195,6 @@ def test_a_scheduler_that_demands_tls_vouches_for_its_machines(
             assert token_on(client, "a") == SECRET
     with pytest.raises(UsageError, match="certificates"):
         forward(stage.scheduler, trust=None)
+    with pytest.raises(Unavailable) as error:
+        forward(stage.scheduler.replace("tls://", "tcp://"))
+    assert "tls://" in error.value.hint

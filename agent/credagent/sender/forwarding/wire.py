@@ -76,6 +76,9 @@ async def connect(host: str, port: int, context: ssl.SSLContext | None) -> Wire:
             try:
                 await wire.send(_handshake())
                 answer = await wire.receive()
+            except Unavailable as error:
+                wire.close()
+                raise _no_handshake(f"{host}:{port}", error, encrypted=context is not None) from error
             except BaseException:
                 wire.close()
                 raise
@@ -128,6 +131,14 @@ def _handshake() -> dict[str, object]:
 def _broken(what: str) -> Unavailable:
     hint = "is this the address of a Dask scheduler?"
     return Unavailable("not-dask", f"the scheduler sent {what}", what="dask", hint=hint)
+
+
+def _no_handshake(place: str, error: Unavailable, *, encrypted: bool) -> Unavailable:
+    if encrypted:
+        hint = error.hint or "does it accept your certificate? --tls-cert, --tls-key"
+        return Unavailable(error.code, error.why, what=place, hint=hint)
+    hint = "is this a Dask scheduler? if it demands TLS, give its address as tls://, and its certificates"
+    return Unavailable(error.code, error.why, what=place, hint=hint)
 
 
 def _unreachable(host: str, port: int, error: Exception) -> Unavailable:
