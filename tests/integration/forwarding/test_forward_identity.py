@@ -9,22 +9,10 @@ import pytest
 from credagent.bundle.keys import SenderPrivateKey
 from credagent.sender.forwarding import supply
 from tests.integration.clouds import WITHOUT_MACHINE, Cloud, cloud
-from tests.integration.forward_play import (
-    SECRET,
-    Said,
-    address_of,
-    client_of,
-    forward,
-    key,
-    machines_elsewhere,
-    said,
-    small,
-    stage,
-    token_on,
-)
-from tests.integration.forward_stage import Stage, within
+from tests.integration.forwarding.play import SECRET, Said, address_of, client_of, small, token_on
+from tests.integration.forwarding.stage import Stage, within
 
-__all__ = ["cloud", "forward", "key", "machines_elsewhere", "said", "stage"]
+__all__ = ["cloud"]
 
 SESSION_S = 40
 ACCESS_KEY = "__import__('os').environ.get('AWS_ACCESS_KEY_ID', 'none')"

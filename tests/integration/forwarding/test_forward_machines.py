@@ -20,14 +20,14 @@ import psutil
 import pytest
 
 from credagent.bundle.keys import SenderPrivateKey
-from tests.integration import forward_network
-from tests.integration.forward_stage import Machine, Stage, end, staged, within
+from tests.integration.forwarding import network as spaces
+from tests.integration.forwarding.stage import Machine, Stage, end, within
 
 pytest.importorskip("distributed")
-pytestmark = pytest.mark.skipif(not forward_network.possible(), reason="needs root and network namespaces")
+pytestmark = pytest.mark.skipif(not spaces.possible(), reason="needs root and network namespaces")
 
 CANARY = "canary-kT5xw0-hunter2"
-TESTS = Path(__file__).parents[1]
+TESTS = Path(__file__).parents[2]
 SESSION_S = 120
 READ_WELL = ["hello", hashlib.sha256(CANARY.encode()).hexdigest()]
 CUT_S = 45.0  # longer than the 30 s after which Dask's own client closes for good
@@ -84,19 +84,13 @@ class Person:
 
 
 @pytest.fixture
-def network() -> Iterator[forward_network.Network]:
-    with forward_network.Network("sched", "m1", "m2", "late", "user", "laptop") as found:
+def network() -> Iterator[spaces.Network]:
+    with spaces.Network("sched", "m1", "m2", "late", "user", "laptop") as found:
         yield found
 
 
 @pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
-    with staged(tmp_path, dict(os.environ)) as found:
-        yield found
-
-
-@pytest.fixture
-def cloud(network: forward_network.Network, stage: Stage) -> Any:
+def cloud(network: spaces.Network, stage: Stage) -> Any:
     """The simulator on the hub, as everybody's cloud; its admin face is asked from inside the hub."""
     command = [*network.enter("hub"), sys.executable, "-m", "simulator", "--bind", network.hub]
     process = subprocess.Popen(
@@ -140,11 +134,8 @@ class Cloud:
 
 @pytest.mark.timeout(420)
 def test_a_cluster_of_separate_machines_is_kept_supplied_and_its_scheduler_learns_nothing(
-    network: forward_network.Network, stage: Stage, cloud: Cloud
+    network: spaces.Network, stage: Stage, cloud: Cloud, key: SenderPrivateKey
 ) -> None:
-    key = SenderPrivateKey.generate()
-    (stage.folder / "sender.key").touch(mode=0o600)
-    (stage.folder / "sender.key").write_text(key.to_text().reveal())
     cloud.put_object(bucket="data", key="hello.txt", data="hello")
     cloud.expire_after(service="sts", seconds=SESSION_S)
     user = cloud.create_user(name="ada")
@@ -154,7 +145,7 @@ def test_a_cluster_of_separate_machines_is_kept_supplied_and_its_scheduler_learn
         name: stage.machine(name, key.public_key.line, enter=network.enter(name)) for name in ("m1", "m2", "late")
     }
     packets = stage.folder / "packets"
-    with forward_network.captured(network.enter("sched"), packets):
+    with spaces.captured(network.enter("sched"), packets):
         stage.start_scheduler(sched, host=network.address("sched"), port=8786)
         scheduler = stage.processes[-1]
         workers = {name: stage.start_worker(machines[name], name) for name in ("m1", "m2")}
@@ -165,14 +156,14 @@ def test_a_cluster_of_separate_machines_is_kept_supplied_and_its_scheduler_learn
             person.end()
         issued = [found for found in cloud.credentials() if found["kind"] == "session-token"]
         assert len(issued) >= 3
-        everything = b"\0".join(forward_network.streams(packets).values())
+        everything = b"\0".join(spaces.streams(packets).values())
         assert key.public_key.key_id.encode() in everything  # the capture did see the conversation
         assert b"credagent-bundle:1:" in everything
-        memory = b"\0".join(forward_network.memory_of(scheduler.pid))
+        memory = b"\0".join(spaces.memory_of(scheduler.pid))
         assert b"credagent-forwarding" in memory  # it is the scheduler that was looked into
     secrets = [CANARY, *_values_in_memory_of_agents(machines)]
-    assert forward_network.betrayed(secrets, everything) == []
-    assert forward_network.betrayed(secrets, memory) == []
+    assert spaces.betrayed(secrets, everything) == []
+    assert spaces.betrayed(secrets, memory) == []
     logs = stage.logs()
     assert not any(secret in logs for secret in secrets)
 
@@ -202,12 +193,12 @@ DISGUISES: dict[str, Callable[[bytes], bytes]] = {
 def test_the_search_finds_a_secret_in_disguise(disguise: str, before: str) -> None:
     letter = f'{before}{{"DB_TOKEN": "{CANARY}", "more": "{"m" * 90}"}}'.encode()
     data = os.urandom(100) + DISGUISES[disguise](letter) + os.urandom(100)
-    assert forward_network.betrayed([CANARY], data)
-    assert not forward_network.betrayed(["another-secret-of-the-same-kind"], data)
+    assert spaces.betrayed([CANARY], data)
+    assert not spaces.betrayed(["another-secret-of-the-same-kind"], data)
 
 
 class Play(NamedTuple):
-    network: forward_network.Network
+    network: spaces.Network
     stage: Stage
     cloud: Cloud
     person: Person

@@ -9,23 +9,8 @@ import distributed
 
 from credagent.bundle.keys import SenderPrivateKey
 from credagent.sender.forwarding.forward import OWN, forward_credentials
-from tests.integration.forward_play import (
-    READ,
-    SECRET,
-    Said,
-    address_of,
-    client_of,
-    forward,
-    key,
-    machines_elsewhere,
-    said,
-    small,
-    stage,
-    token_on,
-)
-from tests.integration.forward_stage import Stage, within
-
-__all__ = ["forward", "key", "machines_elsewhere", "said", "stage"]
+from tests.integration.forwarding.play import READ, SECRET, Said, address_of, client_of, small, token_on
+from tests.integration.forwarding.stage import Stage, within
 
 
 def test_one_line_reaches_every_machine_once_and_every_process(

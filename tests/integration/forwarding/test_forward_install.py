@@ -11,10 +11,8 @@ import pytest
 from credagent.bundle.keys import SenderPrivateKey
 from credagent.errors import ConfigurationError
 from credagent.sender import installing, preload
-from tests.integration.forward_play import SECRET, key, stage
-from tests.integration.forward_stage import BIN, Stage, run
-
-__all__ = ["key", "stage"]
+from tests.integration.forwarding.play import SECRET
+from tests.integration.forwarding.stage import BIN, Stage, run
 
 CLIENT = """
 import sys, distributed

@@ -5,11 +5,8 @@ from pathlib import Path
 from credagent.bundle.keys import RecipientPublicKey, SenderPrivateKey
 from credagent.bundle.sealing import seal
 from tests.canary import CANARY
-from tests.integration.forward_play import key, stage
-from tests.integration.forward_stage import BIN, Machine, Stage, run, within
+from tests.integration.forwarding.stage import BIN, Machine, Stage, run, within
 from tests.integration.letters import letter
-
-__all__ = ["key", "stage"]
 
 
 def cluster(stage: Stage, key: SenderPrivateKey) -> list[Machine]:

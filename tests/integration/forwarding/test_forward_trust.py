@@ -11,22 +11,9 @@ from moto.server import ThreadedMotoServer
 from credagent.bundle.keys import RecipientPrivateKey, SenderPrivateKey
 from credagent.errors import Unavailable, UsageError
 from credagent.sender.forwarding import engine
-from tests.integration.forward_play import (
-    SECRET,
-    Said,
-    client_of,
-    forward,
-    key,
-    machines_elsewhere,
-    said,
-    small,
-    stage,
-    token_on,
-)
-from tests.integration.forward_stage import Stage, free_port, within
+from tests.integration.forwarding.play import SECRET, Said, client_of, small, token_on
+from tests.integration.forwarding.stage import Stage, free_port, within
 from tests.simulator import Simulator
-
-__all__ = ["forward", "key", "machines_elsewhere", "said", "stage"]
 
 
 def test_agents_that_do_not_trust_the_sender_are_one_message_ready_to_paste(

@@ -11,28 +11,12 @@ from credagent.bundle.keys import RecipientPublicKey, SenderPrivateKey
 from credagent.bundle.sealing import seal
 from credagent.sender.forwarding import engine, succession
 from credagent.sender.forwarding.courier import FORWARDERS
-from tests.integration.forward_play import (
-    READ,
-    SECRET,
-    Said,
-    address_of,
-    client_of,
-    forward,
-    key,
-    machines_elsewhere,
-    said,
-    small,
-    stage,
-    token_on,
-    write_key,
-)
-from tests.integration.forward_stage import BIN, Stage, end, free_port, run, within
+from tests.integration.forwarding.play import READ, SECRET, Said, address_of, client_of, small, token_on, write_key
+from tests.integration.forwarding.stage import BIN, Stage, end, free_port, run, within
 from tests.integration.letters import letter
 
 FORGET = "[worker.handlers.pop('credagent-report') and None for worker in __import__('distributed').Worker._instances]"
 LOG = "__import__('distributed').get_worker().log_event({!r}, {!r})"
-
-__all__ = ["forward", "key", "machines_elsewhere", "said", "stage"]
 
 
 def test_a_late_worker_on_a_new_machine_holds_them_before_a_task_that_waits_for_it(
