@@ -135,6 +135,7 @@ def test_what_does_not_fit_or_survive_is_refused_before_a_machine_costs_money(ma
     for more, code in (
         ({"bundle": large}, "too-large"),
         ({"env_vars": {"A": 'say "hello"'}}, "variable-unfit"),
+        ({"env_vars": {"AWS_SECRET_ACCESS_KEY": "in-clear"}}, "variable-secret"),
         ({"env_vars": {"CREDAGENT_SOCKET": "/elsewhere"}}, "variable-taken"),
         ({"bundle": "/not/there"}, "file-missing"),
     ):

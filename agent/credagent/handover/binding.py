@@ -35,7 +35,8 @@ def bind(listen: Sequence[Address], *, given: Sequence[socket.socket] = ()) -> l
             ready.close()
         raise
     if listen and not taken:
-        raise ConfigurationError("no-address", "none of the addresses exists here", what="endpoint.listen")
+        hint = "name a loopback address that this machine has, 127.0.0.1:9817"
+        raise ConfigurationError("no-address", "none of the addresses exists here", what="endpoint.listen", hint=hint)
     return taken
 
 
@@ -98,4 +99,5 @@ def _judge(address: Address, error: OSError) -> None:
     if error.errno == errno.EADDRINUSE:
         hint = "see who listens there (ss -ltnp), or set endpoint.listen to another port"
         raise ConfigurationError("port-taken", "the port is taken", what=str(address), hint=hint) from error
-    raise OutputError("not-bound", error.strerror or "cannot listen", what=str(address)) from error
+    hint = "set endpoint.listen to an address of this machine, and a port that this user may take (above 1023)"
+    raise OutputError("not-bound", error.strerror or "cannot listen", what=str(address), hint=hint) from error

@@ -19,6 +19,7 @@ CONFIG_PATH = "/etc/credagent/config.toml"
 BUNDLE_PATH = "/etc/credagent/bundle"
 USER_DATA_BYTES = 16_384  # EC2's limit for all of it
 ROOM_BYTES = 8_192  # what dask-cloudprovider's own document, your Dask configuration and your commands need
+SECRET_NAMES = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 UNFIT = frozenset("'\"$`\\\n")
 """What dask-cloudprovider's quoting breaks: variables stand in double quotes, inside a single-quoted YAML scalar."""
 
@@ -88,6 +89,9 @@ def _variables(given: Mapping[str, str]) -> dict[str, str]:
         hint = "name your preload on the worker's command line instead (worker_options={'preload': …})"
         raise UsageError("variable-taken", "is set by credagent", what=taken[0], hint=hint)
     for name, value in given.items():
+        if name in SECRET_NAMES:
+            hint = "seal it instead: forward_credentials, or bundle=…"
+            raise UsageError("variable-secret", "would stand in user data in clear", what=name, hint=hint)
         if UNFIT & set(value):
             hint = "user data is no place for it: send it in a bundle (seal --env, forward_credentials(environ=…))"
             raise UsageError("variable-unfit", "does not survive the launcher's quoting", what=name, hint=hint)

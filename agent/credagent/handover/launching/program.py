@@ -68,11 +68,13 @@ def account_named(user: str, *, effective_uid: int) -> Account | None:
     try:
         found = pwd.getpwuid(int(user)) if user.isdigit() else pwd.getpwnam(user)
     except KeyError:
-        raise UsageError("unknown-user", "there is no such user", what=f"--user {user}") from None
+        hint = "name one that this machine or image has (getent passwd)"
+        raise UsageError("unknown-user", "there is no such user", what=f"--user {user}", hint=hint) from None
     if found.pw_uid == effective_uid:
         return None
     if effective_uid != 0:
-        raise PermissionRefused("not-root", "only root may become another user", what=f"--user {user}")
+        hint = "run it as root, or as that user and without --user"
+        raise PermissionRefused("not-root", "only root may become another user", what=f"--user {user}", hint=hint)
     groups = tuple(os.getgrouplist(found.pw_name, found.pw_gid))
     return Account(uid=found.pw_uid, gid=found.pw_gid, groups=groups, name=found.pw_name, home=found.pw_dir)
 

@@ -47,7 +47,8 @@ def parse_on_renewal(text: str, *, grace_s: float = GRACE_S, spread_s: float = S
         return Restart(grace_s=grace_s, spread_s=spread_s)
     if what == "signal":
         return SendSignal(_signal(argument))
-    raise UsageError("on-renewal", "must be none, signal:SIG or restart", what=f"--on-renewal {text}")
+    hint = "signal:HUP for a service that reads its environment file again, restart for one that must start anew"
+    raise UsageError("on-renewal", "must be none, signal:SIG or restart", what=f"--on-renewal {text}", hint=hint)
 
 
 def spread_delay_s(spread_s: float) -> float:
@@ -79,7 +80,8 @@ def _signal(text: str) -> int:
     try:
         return signal.Signals[f"SIG{name}"]
     except KeyError:
-        raise UsageError("unknown-signal", "there is no such signal", what=f"signal:{text}") from None
+        hint = "a name or a number that `kill -l` lists: HUP, USR1, …"
+        raise UsageError("unknown-signal", "there is no such signal", what=f"signal:{text}", hint=hint) from None
 
 
 def _descendants(process: "psutil.Process", spared: frozenset[int]) -> list["psutil.Process"]:
