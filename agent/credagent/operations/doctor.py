@@ -6,6 +6,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from credagent.config import Config
+from credagent.operations.shadowing import Home, shadows
 
 Level = Literal["ok", "info", "warning", "error"]
 PRELOAD_VARIABLE = "DASK_DISTRIBUTED__WORKER__PRELOAD"
@@ -35,11 +36,12 @@ class Facts(Struct, frozen=True, kw_only=True):
     env_file_exists: bool = False
     swap: bool = False
     preload: str = ""
+    home: Home = Home()
 
 
 def findings(facts: Facts) -> list[Finding]:
     """Return everything there is to say, in the order in which a bundle travels."""
-    return [*_configuration(facts), *_folders(facts), *_agent(facts), *_slots(facts), *_handover(facts)]
+    return [*_configuration(facts), *_folders(facts), *_agent(facts), *_slots(facts), *_handover(facts), *_home(facts)]
 
 
 def healthy(found: list[Finding]) -> bool:
@@ -141,3 +143,8 @@ def _handover(facts: Facts) -> Iterator[Finding]:
         preload = "credagent_worker" in facts.preload
         found = "no process is supplied over the socket" + ("; this shell's Dask would preload it" if preload else "")
         yield Finding(check="worker", level="info", found=found, remedy=remedy)
+
+
+def _home(facts: Facts) -> Iterator[Finding]:
+    for one in shadows(facts.home, facts.config):
+        yield Finding(check=one.slot, level="warning" if one.always else "info", found=one.found, remedy=one.remedy)
