@@ -89,7 +89,12 @@ def trusted_senders(specs: tuple[str, ...]) -> frozenset[bytes]:
         if spec.startswith("file:"):
             text = files.read_trusted(spec.removeprefix("file:"), TRUST_LIMIT_BYTES).decode("utf-8", "replace")
             lines = [line for line in map(str.strip, text.splitlines()) if line and not line.startswith("#")]
-        keys.update(SenderPublicKey.parse(line).raw for line in lines)
+        try:
+            keys.update(SenderPublicKey.parse(line).raw for line in lines)
+        except ConfigurationError as error:
+            place = spec if spec.startswith("file:") else ""
+            what = f"bundle.trusted_senders: {place}".rstrip(": ")
+            raise ConfigurationError(error.code, error.why, what=what, hint=error.hint) from error
     return frozenset(keys)
 
 

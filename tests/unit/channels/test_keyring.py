@@ -137,6 +137,16 @@ def test_trusted_senders_are_lines_here_or_in_a_file_with_comments(tmp_path: Pat
         keyring.trusted_senders((f"file:{file}",))
 
 
+def test_a_placeholder_that_somebody_left_is_found_by_the_key_that_holds_it(tmp_path: Path) -> None:
+    file = tmp_path / "trusted"
+    file.write_text("credagent-sender:ed25519:YOURS\n")
+    for spec in ("credagent-sender:ed25519:YOURS", f"file:{file}"):
+        with pytest.raises(ConfigurationError) as raised:
+            keyring.trusted_senders((spec,))
+        assert raised.value.what.startswith("bundle.trusted_senders")
+        assert (str(file) in raised.value.what) is spec.startswith("file:")
+
+
 def _write(path: Path, key: RecipientPrivateKey) -> None:
     path.touch(mode=0o600)
     path.write_text(key.to_text().reveal() + "\n")
