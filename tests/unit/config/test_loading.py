@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from credagent import config
-from credagent.config import given
 from credagent.config.channels import EnvironmentChannel, FileChannel, SocketChannel
 from credagent.errors import ConfigurationError
+from tests.unit.config.conftest import written
 
 SIGNATURE = "AKIAEXAMPLEofasignature"
 
@@ -57,18 +57,6 @@ metrics = "127.0.0.1:9818"
 format = "json"
 level = "debug"
 """
-
-
-@pytest.fixture(autouse=True)
-def _no_machine_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(given, "DEFAULT_PATH", str(tmp_path / "default.toml"))
-
-
-def written(tmp_path: Path, text: str, mode: int = 0o644) -> str:
-    path = tmp_path / "config.toml"
-    path.write_text(text)
-    path.chmod(mode)
-    return str(path)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user has folders of his own")

@@ -6,22 +6,10 @@ from pathlib import Path
 import pytest
 
 from credagent import config
-from credagent.config import given
 from credagent.errors import ConfigurationError, CredagentError, Exit, PermissionRefused
+from tests.unit.config.conftest import written
 
 SECRET_BY_MISTAKE = "AKIAEXAMPLEofasecretinthewrongplace"
-
-
-@pytest.fixture(autouse=True)
-def _no_machine_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(given, "DEFAULT_PATH", str(tmp_path / "default.toml"))
-
-
-def written(tmp_path: Path, text: str, mode: int = 0o644) -> str:
-    path = tmp_path / "config.toml"
-    path.write_text(text)
-    path.chmod(mode)
-    return str(path)
 
 
 def refused(path: str | None, environ: dict[str, str] | None = None) -> CredagentError:

@@ -1,0 +1,20 @@
+"""No test of the configuration reads this machine's own."""
+
+from pathlib import Path
+
+import pytest
+
+from credagent.config import given
+
+
+@pytest.fixture(autouse=True)
+def _no_machine_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(given, "DEFAULT_PATH", str(tmp_path / "default.toml"))
+
+
+def written(tmp_path: Path, text: str, mode: int = 0o644) -> str:
+    """Return the path of a configuration file that says `text`."""
+    path = tmp_path / "config.toml"
+    path.write_text(text)
+    path.chmod(mode)
+    return str(path)
