@@ -84,7 +84,7 @@ def test_what_is_put_into_a_bucket_is_read_from_it(
     assert done.stdout == f"written to {target} ({len(path.read_text()) - 1} bytes)\n"
     machine.configure(bundle={"channels": [target]})
     overrides = {name: value for name, value in laptop.items() if name.startswith("CLOUDSDK")}
-    done = machine.once(**simulator.environ(), **overrides, HTTPS_PROXY=NOWHERE)
+    done = machine.once(**{**simulator.environ(), **overrides, "HTTPS_PROXY": NOWHERE})
     assert done.returncode == 0, done.stderr
     assert "NUMBER=1" in machine.worker_env.read_text()
 
