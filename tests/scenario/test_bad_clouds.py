@@ -126,6 +126,7 @@ def test_bad_metadata_leaves_what_is_held_as_it_is(cloud: Simulator, machine: Ca
     assert world.renew(bad.slot) == f"failed: {bad.code}"
     assert (world.generation, world.key(bad.slot)) == (before, key)
     assert world.failure_code(bad.slot) == bad.code
+    assert world.failure_hint(bad.slot)
 
 
 @pytest.mark.parametrize("bad", BAD)
@@ -166,6 +167,7 @@ def test_a_role_that_sts_does_not_give_is_not_replaced_by_the_machines_identity_
     world = machine(fallback=fallback, google_off=True)
     world.put(world.bundle(aws=role(region="eu-central-1")))
     assert world.failure_code() == code
+    assert world.failure_hint()
     assert world.origin() == ("aws-metadata" if fallback is Fallback.EXPIRED else "none")
     cloud.clear_faults()
     assert world.renew() == "renewed"

@@ -22,6 +22,7 @@ class Kind(Struct, frozen=True):
 
 
 ROLE_HINT = "attach an instance profile whose role may read the data, or forward credentials"
+IMITATED_HINT = "does a proxy or an emulator stand in for the metadata service here?"
 
 KINDS: Mapping[str, Kind] = {
     # The machine has no identity on this cloud: information, not an error.
@@ -43,14 +44,14 @@ KINDS: Mapping[str, Kind] = {
     ),
     "metadata-unreachable": Kind("the metadata service does not answer", "is 169.254.169.254 filtered or routed away?"),
     "metadata-refused": Kind("the metadata service refused the request", "does something stand in front of it?"),
-    "metadata-malformed": Kind("the metadata service's answer cannot be understood"),
+    "metadata-malformed": Kind("the metadata service's answer cannot be understood", IMITATED_HINT),
     "role-unusable": Kind(
         "the metadata service cannot assume the instance's role",
         "does the role's trust policy name ec2.amazonaws.com, and does the role still exist?",
         retry=False,
     ),
     "expiry-past": Kind("the credentials that were answered have expired already", "is this machine's clock right?"),
-    "expiry-malformed": Kind("the expiry that was answered cannot be understood"),
+    "expiry-malformed": Kind("the expiry that was answered cannot be understood", IMITATED_HINT),
     "bad-endpoint": Kind("the configured endpoint is not an address", "look at the SDK's variables", retry=False),
     "bad-token-file": Kind(
         "the identity token file cannot be read or holds no token",
@@ -58,10 +59,12 @@ KINDS: Mapping[str, Kind] = {
     ),
     # Any cloud service.
     "access-denied": Kind("the service denied access", "does the policy allow this principal to do it?", retry=False),
-    "throttled": Kind("the service asks for fewer requests"),
-    "expired-token": Kind("the credentials used for the request have expired", retry=False),
+    "throttled": Kind("the service asks for fewer requests", "nothing to do: it is asked again, less and less often"),
+    "expired-token": Kind("the credentials used for the request have expired", "send new credentials", retry=False),
     "key-unknown": Kind("the service does not know the access key", "was it deleted, or is it cut?", retry=False),
-    "key-mismatch": Kind("secret key and access key do not belong together", retry=False),
+    "key-mismatch": Kind(
+        "secret key and access key do not belong together", "configure them anew, both from the same place", retry=False
+    ),
     "clock-skew": Kind(
         "this machine's clock is wrong, so the service refuses its requests",
         "set the clock (chrony, systemd-timesyncd)",
@@ -70,10 +73,19 @@ KINDS: Mapping[str, Kind] = {
         "STS is not active in this region for the account", "activate it, or set a region", retry=False
     ),
     "no-region": Kind("no region is known", "set [aws] region, or AWS_DEFAULT_REGION", retry=False),
-    "request-refused": Kind("the service refused the request as it was made", retry=False),
+    "request-refused": Kind(
+        "the service refused the request as it was made",
+        "look at the role, the account and the parameters that the grant names",
+        retry=False,
+    ),
     "identity-token-refused": Kind("the service refused the identity token", "does the role trust its issuer?"),
-    "service-error": Kind("the service failed"),
-    "malformed-answer": Kind("the service's answer cannot be understood"),
+    "service-error": Kind(
+        "the service failed",
+        "nothing to do: it is asked again, less and less often; see the cloud's status page if it lasts",
+    ),
+    "malformed-answer": Kind(
+        "the service's answer cannot be understood", "is there a proxy or a captive portal on the way?"
+    ),
     "unreachable": Kind("the service cannot be reached", "look at network, name servers and HTTPS_PROXY"),
     "tls-failed": Kind(
         "the connection cannot be trusted", "look at AWS_CA_BUNDLE or REQUESTS_CA_BUNDLE, and the clock"
@@ -84,8 +96,16 @@ KINDS: Mapping[str, Kind] = {
         "gcloud auth application-default login, then send again",
         retry=False,
     ),
-    "client-unknown": Kind("Google does not accept the OAuth client of the refresh token", retry=False),
-    "precondition-failed": Kind("the service will not do this in the present state of things", retry=False),
+    "client-unknown": Kind(
+        "Google does not accept the OAuth client of the refresh token",
+        "gcloud auth application-default login, then send again",
+        retry=False,
+    ),
+    "precondition-failed": Kind(
+        "the service will not do this in the present state of things",
+        "look at the state of the resource in the console",
+        retry=False,
+    ),
     "not-found": Kind("the service does not know what was asked for", "is the name right?", retry=False),
     "insufficient-scope": Kind(
         "the token's scopes do not allow this", "give the VM the cloud-platform scope", retry=False
@@ -96,9 +116,19 @@ KINDS: Mapping[str, Kind] = {
         "aws-kms:arn:aws:kms:… or gcp-kms:projects/…/cryptoKeys/…",
         retry=False,
     ),
-    "key-not-found": Kind("the key does not exist, or not in this region or project", retry=False),
-    "key-disabled": Kind("the key is disabled or waits for its deletion", retry=False),
-    "not-opened": Kind("the key service could not open it: other key, other context, or altered", retry=False),
+    "key-not-found": Kind(
+        "the key does not exist, or not in this region or project",
+        "look at the key's address: region, project and name",
+        retry=False,
+    ),
+    "key-disabled": Kind(
+        "the key is disabled or waits for its deletion", "enable the key, or seal to another one", retry=False
+    ),
+    "not-opened": Kind(
+        "the key service could not open it: other key, other context, or altered",
+        "was it sealed for this key and this audience, by this sender?",
+        retry=False,
+    ),
     # The sending side's own identity.
     "no-local-identity": Kind(
         "no local credentials were found", "aws configure, aws sso login, or set AWS_PROFILE", retry=False
@@ -124,12 +154,22 @@ KINDS: Mapping[str, Kind] = {
     "google-configuration": Kind(
         "the application-default credentials cannot be understood", "gcloud auth application-default login", retry=False
     ),
-    "not-refreshable": Kind("the application-default credentials hold no refresh token", retry=False),
+    "not-refreshable": Kind(
+        "the application-default credentials hold no refresh token",
+        "gcloud auth application-default login",
+        retry=False,
+    ),
     # Channels.
-    "channel-too-large": Kind("what the channel holds is larger than a bundle may be", retry=False),
+    "channel-too-large": Kind(
+        "what the channel holds is larger than a bundle may be", "is this the bundle, or something else?", retry=False
+    ),
     "channel-ambiguous": Kind("which bundle is meant is not clear", "leave one bundle there", retry=False),
     "redirect-refused": Kind("the server's redirect is not followed", "name the final address", retry=False),
-    "channel-address": Kind("the channel's address cannot be understood", retry=False),
+    "channel-address": Kind(
+        "the channel's address cannot be understood",
+        "look at bundle.channels; `credagent check-config` explains it",
+        retry=False,
+    ),
     # The helper itself.
     "helper-defect": Kind(
         "the helper met something it does not know", "please report it, with the versions of the SDKs"
