@@ -25,10 +25,10 @@ from credagent.errors import Unavailable
 from tests.simulator import Simulator
 HOME = {"HOME": "/nonexistent", "PATH": "/usr/bin:/bin:/usr/sbin:/sbin"}
 ADDRESS = "169.254.169.254"
-def tell(request, **environ):
+def tell(request, deadline_s=30, **environ):
     began = time.monotonic()
     try:
-        outcome = type(call_blocking(request, deadline_s=30, environ={**HOME, **environ})).__name__
+        outcome = type(call_blocking(request, deadline_s=deadline_s, environ={**HOME, **environ})).__name__
     except Unavailable as error:
         outcome = error.code
     print(json.dumps([outcome, time.monotonic() - began]), flush=True)
@@ -57,12 +57,12 @@ pytestmark = [
 ]
 
 
-def told(script: str) -> list[Any]:
-    """Run `script` in a network of its own and return the outcomes, each within the time to settle."""
+def told(script: str, *more: str) -> list[Any]:
+    """Run `script` in a network of its own, and `more` (of unshare); return the outcomes, each in time to settle."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "NO_GCE"))}
     environ["PYTHONPATH"] = str(ROOT)
     done = subprocess.run(
-        [*UNSHARE, sys.executable, "-c", PRELUDE + script],
+        [*UNSHARE, *more, sys.executable, "-c", PRELUDE + script],
         cwd=ROOT,
         env=environ,
         capture_output=True,
