@@ -144,6 +144,19 @@ def test_bad_metadata_at_the_start_hands_out_nothing_and_closes_nothing(
     assert world.key(bad.slot)
 
 
+def test_what_an_administrator_took_away_leaves_what_is_held_and_each_reason_has_its_own_hint(
+    cloud: Simulator, machine: Callable[..., World]
+) -> None:
+    world = machine(google_off=True)
+    held, hints = world.key(), set()
+    for mode, code in (("hop-limit", "hop-limit"), ("disabled", "metadata-disabled"), ("no-role", "no-role")):
+        cloud.instance(mode=mode)
+        assert world.renew() == f"failed: {code}"
+        assert (world.key(), world.failure_code()) == (held, code)
+        hints.add(world.failure_hint())
+    assert len(hints - {""}) == 3
+
+
 @pytest.mark.parametrize("slot", [Slot.AWS, Slot.GOOGLE])
 def test_an_expiry_in_the_far_future_is_handed_out_shortened(
     cloud: Simulator, machine: Callable[..., World], slot: Slot
