@@ -1,22 +1,16 @@
 """Forwarding over time: late workers, ends, restarts, a second forwarder, and workers that misbehave."""
 
-import shutil
 import signal
 from collections.abc import Callable
 from typing import Any
 
-import pytest
-
 from credagent.bundle.keys import RecipientPublicKey, SenderPrivateKey
 from credagent.bundle.sealing import seal
-from credagent.sender.forwarding import engine, succession
-from credagent.sender.forwarding.courier import FORWARDERS
 from tests.integration.forwarding.play import READ, SECRET, Said, address_of, client_of, small, token_on, write_key
 from tests.integration.forwarding.stage import BIN, Stage, end, free_port, run, within
 from tests.integration.letters import letter
 
 FORGET = "[worker.handlers.pop('credagent-report') and None for worker in __import__('distributed').Worker._instances]"
-LOG = "__import__('distributed').get_worker().log_event({!r}, {!r})"
 
 
 def test_a_late_worker_on_a_new_machine_holds_them_before_a_task_that_waits_for_it(
@@ -107,29 +101,6 @@ def test_a_second_forwarder_with_the_same_key_takes_over_at_once(
     assert said.about("this forwarder stops")
 
 
-def test_a_task_cannot_end_a_forwarder_by_announcing_another(
-    stage: Stage, key: SenderPrivateKey, said: Said, forward: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(engine, "CONTEST_PACE_S", 0.5)
-    (a,) = small(stage, key, "a")
-    stranger = SenderPrivateKey.generate()
-    with client_of(stage, 1) as client, forward(trust="any") as forwarding:
-        (mine,) = [entry[1] for entry in client.get_events(FORWARDERS)]
-        name = "credagent-forward-evil"
-        forged = {**mine, "client": name, "replaces": [mine["client"]]}
-        rival = succession.announce(stranger, name, "eve@worker", [mine["client"]])
-        for message in ({"client": name, "who": "eve", "sender": "x"}, forged, rival):
-            client.submit(eval, LOG.format(FORWARDERS, message)).result()
-        within(15, lambda: said.about("eve@worker"), "the warning")
-        assert said.about("that nobody has signed")
-        # It goes on: an agent that has lost what it had gets it again.
-        a.stop_agent()
-        shutil.rmtree(a.folder / "state")
-        a.start_agent()
-        within(30, lambda: a.env_of_slot().get("DB_TOKEN") == SECRET, "the machine is served again")
-        assert forwarding.status().state == "forwarding"
-
-
 def test_a_restarted_scheduler_and_its_new_workers_are_served_again(
     stage: Stage, key: SenderPrivateKey, said: Said, forward: Callable[..., Any]
 ) -> None:
@@ -151,35 +122,6 @@ def test_a_restarted_scheduler_and_its_new_workers_are_served_again(
         within(40, lambda: forwarding.status().state == "forwarding", "forwarding goes on")
         assert client.run_on_scheduler(eval, READ) == SECRET
     assert said.about("connected again")
-
-
-def test_workers_that_answer_rubbish_or_never_are_named_and_do_not_keep_the_others(
-    stage: Stage, key: SenderPrivateKey, said: Said, forward: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from credagent.sender.forwarding import courier
-
-    monkeypatch.setattr(courier, "ASK_S", 2.0)
-    monkeypatch.setattr(courier, "INSTALL_S", 3.0)
-    (a,) = small(stage, key, "a")
-    preload = stage.folder / "hostile.py"
-    preload.write_text("""
-import asyncio, os
-def dask_setup(worker):
-    if os.environ["MOOD"] == "rubbish":
-        async def answer(**message): return {"credagent": 1, "public_key": ["x"], "address": 7}
-    else:
-        async def answer(**message): await asyncio.sleep(600)
-    worker.handlers.update({"plugin-add": answer, "credagent-report": answer, "credagent-deliver": answer})
-""")
-    for mood in ("rubbish", "silent"):
-        stage.start_worker(a, mood, "--no-nanny", "--preload", str(preload), MOOD=mood)
-    with client_of(stage, 3) as client, forward() as forwarding:
-        rubbish, silent = (address_of(client, mood) for mood in ("rubbish", "silent"))
-        assert token_on(client, "a") == SECRET
-        assert forwarding.status().state == "forwarding"
-        assert said.about(f"{rubbish}: forwarding could not be installed there")
-        assert said.about(f"{silent}: silent. it does not answer")
-        assert said.about("forwarded to 1 machine (2 processes)")
 
 
 def test_a_bundle_that_is_delivered_once_takes_no_mail_from_a_forwarder_that_is_at_work(
