@@ -88,7 +88,7 @@ class Edition:
             keys = [key for machine in own if (key := self._own_key(machine)) is not None]
             texts = seal_each(bundle, keys, self._key)
             for machine, text in zip(own, texts, strict=True):
-                self._texts[machine.id, audience] = text
+                self._texts[machine.recipient, audience] = text
                 self.sealed += 1
             if len(own) < len(group) and audience not in self._shared:
                 self._shared[audience] = seal(bundle, self._pinned, self._key)
@@ -96,12 +96,13 @@ class Edition:
     def text_for(self, machine: Machine) -> str:
         """Return what was sealed for this machine."""
         audience = self.audience_of(machine)
-        return self._texts.get((machine.id, audience)) or self._shared[audience]
+        return self._texts.get((machine.recipient, audience)) or self._shared[audience]
 
     def is_sealed_for(self, machine: Machine) -> bool:
         """Tell whether `text_for` has something."""
         audience = self.audience_of(machine)
-        return (machine.id, audience) in self._texts or (self._own_key(machine) is None and audience in self._shared)
+        known = (machine.recipient, audience) in self._texts
+        return known or (self._own_key(machine) is None and audience in self._shared)
 
     def _own_key(self, machine: Machine) -> RecipientPublicKey | None:
         """Return the machine's announced key if it is sealed to; None: the recipients that the caller named are."""
@@ -113,8 +114,8 @@ class Edition:
 
 
 def _by_audience(edition: Edition, machines: Iterable[Machine]) -> dict[str, list[Machine]]:
-    groups: dict[str, list[Machine]] = {}
+    groups: dict[str, dict[str, Machine]] = {}
     for machine in machines:
         if not edition.is_sealed_for(machine):
-            groups.setdefault(edition.audience_of(machine), []).append(machine)
-    return groups
+            groups.setdefault(edition.audience_of(machine), {})[machine.recipient] = machine
+    return {audience: list(group.values()) for audience, group in groups.items()}

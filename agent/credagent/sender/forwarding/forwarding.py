@@ -18,6 +18,7 @@ from msgspec import Struct
 from credagent.bundle.times import text_of
 from credagent.errors import Unavailable
 from credagent.sender.forwarding.engine import Engine
+from credagent.sender.forwarding.roster import ADMITTED, Machine
 
 START_S = 60.0
 END_S = 15.0
@@ -109,18 +110,7 @@ class Forwarding:
             return Status(state="own", sender_key=self._sender_key)
         roster, now = self._engine.rounds.roster, self._engine.supply.found
         ends = [end for found in now.values() if (end := getattr(found.grant, "expires_at", None)) is not None]
-        machines = tuple(
-            MachineStatus(
-                host=machine.host,
-                key_id=machine.key.key_id if machine.key is not None else "",
-                state=machine.state,
-                code=machine.code,
-                hint=machine.hint,
-                processes=len(machine.addresses),
-                confirmed_at=machine.confirmed_at,
-            )
-            for machine in list(roster.machines.values())
-        )
+        machines = tuple(map(_shown, roster.shown()))
         faults = tuple((fault.host, fault.fault) for fault in list(roster.faults.values()))
         return Status(
             state=self._engine.state,
@@ -197,3 +187,17 @@ class Forwarding:
             return  # cut off: there is nobody to tell, and the thread ends with the process
         except Unavailable:
             return  # it never began, and that was said
+
+
+def _shown(hosts: list[Machine]) -> MachineStatus:
+    """Return one machine's status, of all the hosts that announce its key: what is wrong first."""
+    worst = next((found for found in hosts if found.state != ADMITTED), hosts[0])
+    return MachineStatus(
+        host=worst.host,
+        key_id=worst.key.key_id if worst.key is not None else "",
+        state=worst.state,
+        code=worst.code,
+        hint=worst.hint,
+        processes=sum(len(found.addresses) for found in hosts),
+        confirmed_at=max((found.confirmed_at for found in hosts if found.confirmed_at is not None), default=None),
+    )

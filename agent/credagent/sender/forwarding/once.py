@@ -54,8 +54,8 @@ async def _to_each_machine(
     for place, report in zip(places, found, strict=True):
         if report is None or report.fault:
             outcomes[place] = report.fault if report is not None else "no answer"
-        elif report.machine not in machines:
-            machines.add(report.machine)
+        elif report.recipient not in machines:
+            machines.add(report.recipient)
             answer = await courier.deliver(place, text)
             outcomes[f"{report.host} ({place})"] = answer.outcome if answer is not None else "no answer"
     return outcomes

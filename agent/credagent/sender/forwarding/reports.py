@@ -42,9 +42,17 @@ class Report(Struct, frozen=True, kw_only=True):
     parents: tuple[int, ...] = ()
 
     @property
-    def machine(self) -> str:
-        """Return what tells this machine from others: its key, or its boot where it has none of its own."""
+    def recipient(self) -> str:
+        """Return what is sealed to: the machine's key, or its boot where it has none of its own."""
         return self.key.line if self.key is not None else f"boot:{self.boot}:{self.host}"
+
+    @property
+    def machine(self) -> str:
+        """Return what tells this machine from others: its recipient, and from where that is claimed.
+
+        Anybody may claim a key that he has heard, and then answer in place of the machine that has it.
+        """
+        return f"{self.recipient} {self.address.rpartition(':')[0] or self.address}"
 
 
 def parse(value: object, address: str = "") -> Report | None:

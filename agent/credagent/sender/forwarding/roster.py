@@ -1,7 +1,8 @@
 """Which machines there are, through which processes each is reached, and what became of the last bundle. No I/O.
 
-A machine is its public key: eight workers that announce one key are one recipient. Processes without an agent are
-kept by address, so that they can be named.
+A machine is its public key at one host: eight workers there that announce one key are one. Another host that announces
+the key is kept apart, so that it cannot answer for the first; people are shown one machine. Processes without an agent
+are kept by address, so that they can be named.
 """
 
 from datetime import datetime
@@ -21,6 +22,7 @@ class Machine(Struct, kw_only=True):
     """
 
     id: str
+    recipient: str
     key: RecipientPublicKey | None
     host: str
     audience: str = ""
@@ -50,7 +52,7 @@ class Roster:
         if report.fault:
             self.faults[report.address] = report
             return None
-        new = Machine(id=report.machine, key=report.key, host=report.host)
+        new = Machine(id=report.machine, recipient=report.recipient, key=report.key, host=report.host)
         machine = self.machines.setdefault(report.machine, new)
         machine.addresses.add(report.address)
         machine.audience, machine.sender, machine.bundle_id = report.audience, report.sender, report.bundle_id
@@ -93,6 +95,13 @@ class Roster:
 
     def _fault_of(self, address: str) -> str:
         return self.faults[address].fault if address in self.faults else ""
+
+    def shown(self) -> list[list[Machine]]:
+        """Return what people know as machines: each with all the hosts that announce its key."""
+        found: dict[str, list[Machine]] = {}
+        for machine in list(self.machines.values()):
+            found.setdefault(machine.recipient, []).append(machine)
+        return list(found.values())
 
     def follows(self, sender: str) -> bool:
         """Tell whether most machines that have a bundle in force have one of this sender."""

@@ -57,10 +57,11 @@ def untrusting(machines: Iterable[Machine], key: SenderPublicKey) -> str:
     found = [machine for machine in machines if machine.state == REFUSED and machine.code == "untrusted-sender"]
     if not found:
         return ""
-    verb = "does not" if len(found) == 1 else "do not"
+    number = len({machine.recipient for machine in found})
+    verb = "does not" if number == 1 else "do not"
     who = hosts(machine.host for machine in found)
     return (
-        f"{count(len(found), 'agent')} {verb} trust you ({who}); add to their configuration:\n"
+        f"{count(number, 'agent')} {verb} trust you ({who}); add to their configuration:\n"
         f'[bundle]\ntrusted_senders = ["{key.line}"]'
     )
 
@@ -100,7 +101,8 @@ def served(machines: Iterable[Machine], what: Iterable[str]) -> str:
     """Say what reached how many."""
     found = [machine for machine in machines if machine.state == ADMITTED]
     processes = sum(len(machine.addresses) for machine in found)
-    where = f"{count(len(found), 'machine')} ({count(processes, 'process').replace('processs', 'processes')})"
+    number = len({machine.recipient for machine in found})
+    where = f"{count(number, 'machine')} ({count(processes, 'process').replace('processs', 'processes')})"
     return f"forwarded to {where}: {'; '.join(what)}"
 
 

@@ -34,7 +34,7 @@ def edition(environ: dict[str, str], *pinned: Recipient, audience: str = "") -> 
 
 def machine(number: int, audience: str = "lab") -> Machine:
     key = KEYS[number].public_key
-    return Machine(id=key.line, key=key, host=f"h{number}", audience=audience)
+    return Machine(id=key.line, recipient=key.line, key=key, host=f"h{number}", audience=audience)
 
 
 def test_each_machine_opens_its_own_and_no_other(state: dict[str, str]) -> None:
@@ -87,3 +87,10 @@ def test_with_named_recipients_an_announced_key_is_used_only_if_it_is_one_of_the
 def test_no_number_is_taken_for_an_edition_that_nobody_gets(state: dict[str, str]) -> None:
     edition(state).seal_for([])
     assert not os.path.exists(f"{state['XDG_STATE_HOME']}/credagent")
+
+
+def test_a_key_that_two_hosts_announce_is_sealed_to_once(state: dict[str, str]) -> None:
+    made, first, second = edition(state), machine(0), machine(0)
+    made.seal_for([first, second])
+    assert made.sealed == 1
+    assert made.text_for(first) == made.text_for(second)

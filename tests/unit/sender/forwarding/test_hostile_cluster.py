@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 
-from credagent.bundle import base64url
+from credagent.bundle import base64url, envelope
 from credagent.bundle.keys import RecipientPrivateKey, RecipientPublicKey, SenderPrivateKey
 from credagent.clock import SystemClock
 from credagent.errors import ConfigurationError, UsageError
@@ -79,6 +79,22 @@ def test_an_audience_that_no_bundle_can_have_costs_only_the_machine_that_names_i
     post = Post()
     asyncio.run(rounds.deliver(cast("Courier", post)))
     assert set(post.delivered) == {"tcp://good:1"}
+
+
+def test_whoever_claims_the_key_of_another_machine_neither_answers_for_it_nor_names_its_audience(
+    rounds: Rounds,
+) -> None:
+    class Liar(Post):
+        async def deliver(self, where: str, text: str) -> Report | None:
+            await super().deliver(where, text)
+            return Report(address=where, host=where, key=HONEST, audience="lab", outcome="admitted")
+
+    rounds.heard(report(HONEST, "tcp://10.0.0.1:1"))
+    for port in range(20):
+        rounds.heard(report(HONEST, f"tcp://10.6.6.6:{port}", "elsewhere"))
+    post = Liar()
+    asyncio.run(rounds.deliver(cast("Courier", post)))
+    assert envelope.parse(post.delivered["tcp://10.0.0.1:1"]).header.audience == "lab"
 
 
 @pytest.mark.parametrize("kem", ["x25519", "x-wing"])
@@ -188,7 +204,7 @@ def test_who_starts_is_not_taken_for_another_machine_than_is_known(rounds: Round
     post = Post()
     asyncio.run(rounds.answer_mail(cast("Courier", post), report(HOSTILE, "tcp://good:1", nonce="n")))
     assert [set(content) for content in post.mailed] == [{"why"}]
-    assert list(rounds.roster.machines) == [HONEST.line]
+    assert [machine.key for machine in rounds.roster.machines.values()] == [HONEST]
 
 
 def test_an_outcome_that_nobody_waited_for_is_nothing(rounds: Rounds) -> None:

@@ -26,7 +26,7 @@ def test_a_report_is_read() -> None:
         address="tcp://10.0.0.1:1", host="node-1", key=KEY, audience="lab", sender="ab", pid=7, parents=(3, 2)
     )
     assert found is not None
-    assert found.machine == KEY.line
+    assert found.recipient == KEY.line
 
 
 @pytest.mark.parametrize(
@@ -60,4 +60,4 @@ def test_odd_fields_are_left_out_and_texts_are_bounded_and_printable() -> None:
 def test_a_machine_without_a_key_of_its_own_is_told_by_its_boot() -> None:
     found = parse({"credagent": 1, "address": "x", "host": "h", "boot": "b1"})
     assert found is not None
-    assert found.machine == "boot:b1:h"
+    assert found.recipient == "boot:b1:h"

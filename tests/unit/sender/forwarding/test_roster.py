@@ -13,9 +13,9 @@ def report(address: str, key: RecipientPublicKey | None, fault: str = "") -> Rep
 
 def test_eight_workers_on_one_machine_are_one_recipient() -> None:
     roster = Roster()
-    machines = {id(roster.note(report(f"w{number}", ONE))) for number in range(8)}
+    machines = {id(roster.note(report(f"tcp://w:{number}", ONE))) for number in range(8)}
     assert len(machines) == len(roster.machines) == 1
-    assert roster.machines[ONE.line].addresses == {f"w{number}" for number in range(8)}
+    assert next(iter(roster.machines.values())).addresses == {f"tcp://w:{number}" for number in range(8)}
 
 
 def test_a_worker_whose_machine_has_another_key_now_speaks_for_the_other() -> None:
@@ -23,7 +23,7 @@ def test_a_worker_whose_machine_has_another_key_now_speaks_for_the_other() -> No
     roster.note(report("w", ONE))
     roster.note(report("w", TWO))
     roster.keep_only({"w"})
-    assert list(roster.machines) == [TWO.line]
+    assert [machine.key for machine in roster.machines.values()] == [TWO]
 
 
 def test_who_is_gone_is_forgotten() -> None:
@@ -72,3 +72,14 @@ def test_machines_follow_whom_most_of_them_have_in_force() -> None:
     assert not roster.follows("him")
     roster.note(Report(address="w2", host="h", key=TWO, sender="him"))
     assert roster.follows("him")
+
+
+def test_a_key_that_another_host_claims_is_another_machine_and_one_to_people() -> None:
+    roster = Roster()
+    for address in ("tcp://10.0.0.1:1", "tcp://10.0.0.1:2", "tcp://10.0.0.9:1"):
+        roster.note(report(address, ONE))
+    assert [sorted(machine.addresses) for machine in roster.machines.values()] == [
+        ["tcp://10.0.0.1:1", "tcp://10.0.0.1:2"],
+        ["tcp://10.0.0.9:1"],
+    ]
+    assert len(roster.shown()) == 1
