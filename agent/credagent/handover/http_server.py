@@ -21,7 +21,9 @@ HEAD_DEADLINE_S = 5.0  # from a request's first byte to its last; a slow writer 
 IDLE_DEADLINE_S = 75.0  # longer than the keep-alive of any SDK's pool
 DRAIN_DEADLINE_S = 1.0  # a refused caller may still be writing: closing on it would eat the answer it should read
 DRAIN_LIMIT_BYTES = 256 * 1024
+UNREAD_DEADLINE_S = 10.0  # for a caller who asks and does not read: its answers are in our memory
 READ_BYTES = 16 * 1024
+BURST = 16  # requests of one connection that are answered before others, renewals and the watchdog have their turn
 FREELY_GIVEN = 0.5  # of the connections; counting whose they are begins beyond
 SHARE_OF_ONE_USER = 0.75
 REFUSED_CONNECTIONS = 64  # waiting to be told so; more than that are dropped without a word
@@ -131,6 +133,9 @@ class Connection(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport
         self._refusal: Answer | None = None
         self._draining = 0
+        self._rest: bytes | memoryview = b""  # received, and not looked at yet
+        self._waits_its_turn = False
+        self._writable = True
         self._slow = True  # until the first request is whole, its deadline applies
         self._deadline = loop.time() + HEAD_DEADLINE_S
         self._timer = loop.call_at(self._deadline, self._look)
@@ -171,34 +176,74 @@ class Connection(asyncio.BufferedProtocol):
         if self._refusal is not None:
             self._end(self._refusal.payload)
             return
+        if len(data) > READ_BYTES:  # the Unix socket reads more at once
+            data, self._rest = data[:READ_BYTES], data[READ_BYTES:]
         reader = self._reader
         reader.feed(data)
-        payloads = []
-        for request in reader.requests:
-            payloads.append(self._site.answer(request, self.uid).payload)
-            if request.last:
-                self._end(b"".join(payloads))
-                return
-        reader.requests.clear()
-        if reader.malformed is not None:
-            payloads.append(self._malformed(reader.malformed))
-            self._end(b"".join(payloads))
-            return
-        if payloads:
-            self._transport.write(payloads[0] if len(payloads) == 1 else b"".join(payloads))
-        self._renew_deadline(unfinished=reader.unfinished)
+        requests = reader.requests
+        if len(requests) == 1 and not (requests[0].last or reader.malformed or self._rest):  # as SDKs ask
+            self._renew_deadline(unfinished=reader.unfinished)
+            self._transport.write(self._site.answer(requests.pop(), self.uid).payload)
+        else:
+            self._answer_some()
 
     def pause_writing(self) -> None:
-        """Stop reading from a caller who does not read: his answers would fill the memory."""
+        """Stop reading from a caller who does not read, and end with him soon: his answers would fill the memory."""
+        self._writable = False
         self._transport.pause_reading()
+        if not self._draining:
+            self._set_deadline(UNREAD_DEADLINE_S)
 
     def resume_writing(self) -> None:
         """Go on where the caller reads again."""
-        self._transport.resume_reading()
+        self._writable = True
+        if self._draining:
+            self._transport.resume_reading()
+            return
+        self._set_deadline(HEAD_DEADLINE_S if self._slow else IDLE_DEADLINE_S)
+        self._wait_for_a_turn()
 
     def abort(self) -> None:
         """End without another word."""
         self._transport.abort()
+
+    def _answer_some(self) -> None:
+        """Answer as many requests as one turn has, of those that are whole now."""
+        reader = self._reader
+        payloads = []
+        for request in reader.requests[:BURST]:
+            payloads.append(self._site.answer(request, self.uid).payload)
+            if request.last:
+                self._end(b"".join(payloads))
+                return
+        del reader.requests[:BURST]
+        if reader.malformed is not None and not reader.requests:
+            payloads.append(self._malformed(reader.malformed))
+            self._end(b"".join(payloads))
+            return
+        self._renew_deadline(unfinished=reader.unfinished)
+        if payloads:
+            self._transport.write(b"".join(payloads))
+        if reader.requests or self._rest:
+            self._wait_for_a_turn()
+
+    def _wait_for_a_turn(self) -> None:
+        """Let others go first: thousands of requests fit into what is read at once."""
+        self._transport.pause_reading()
+        if not self._waits_its_turn:
+            self._waits_its_turn = True
+            self._loop.call_soon(self._take_a_turn)
+
+    def _take_a_turn(self) -> None:
+        self._waits_its_turn = False
+        if not self._writable or self._draining or self._transport.is_closing():
+            return
+        if not self._reader.requests and self._rest:
+            data, self._rest = self._rest[:READ_BYTES], self._rest[READ_BYTES:]
+            self._reader.feed(data)
+        self._answer_some()
+        if not self._waits_its_turn and self._writable:
+            self._transport.resume_reading()
 
     def _malformed(self, why: Malformed) -> bytes:
         self._site.count(why.code)
@@ -208,6 +253,7 @@ class Connection(asyncio.BufferedProtocol):
         """Answer for the last time, and listen on for a moment: a close with unread bytes would be a reset."""
         self._draining = DRAIN_LIMIT_BYTES
         self._reader.requests.clear()
+        self._rest = b""
         self._transport.write(payload)
         self._transport.write_eof()
         self._set_deadline(DRAIN_DEADLINE_S)
@@ -234,7 +280,7 @@ class Connection(asyncio.BufferedProtocol):
         """End the connection where its deadline has passed, else look again when it does."""
         if self._loop.time() < self._deadline:
             self._timer = self._loop.call_at(self._deadline, self._look)
-        elif self._reader.unfinished and not self._draining:
+        elif self._reader.unfinished and self._writable and not self._draining:
             self._site.count(TOO_SLOW.outcome)
             self._end(TOO_SLOW.payload)
         else:

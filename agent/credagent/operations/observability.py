@@ -15,11 +15,12 @@ NOT_FOUND = refusal(404, "not-found", "there are /metrics, /healthz and /readyz"
 
 
 class Observability:
-    """Answers from a snapshot that is made for each request."""
+    """Answers from a snapshot. Its text is made once, however often it is asked for."""
 
     def __init__(self, snapshot: Callable[[], Snapshot], counters: Counters) -> None:
-        """`snapshot` is called at each request that needs one."""
+        """`snapshot` is called at each request that needs one; it may return the same one for a while."""
         self._snapshot, self._counters = snapshot, counters
+        self._rendered: tuple[Snapshot, Answer] | None = None
 
     def answer(self, request: Request) -> Answer:
         """Answer one request."""
@@ -27,13 +28,18 @@ class Observability:
             return WRONG_METHOD
         match request.path:
             case "/metrics":
-                return text(render(self._snapshot(), self._counters), content_type=CONTENT_TYPE)
+                return self._metrics(self._snapshot())
             case "/healthz":
                 return ALIVE  # an event loop that answers is all that a restart could give
             case "/readyz":
                 return _readiness(self._snapshot())
             case _:
                 return NOT_FOUND
+
+    def _metrics(self, snapshot: Snapshot) -> Answer:
+        if self._rendered is None or self._rendered[0] is not snapshot:
+            self._rendered = (snapshot, text(render(snapshot, self._counters), content_type=CONTENT_TYPE))
+        return self._rendered[1]
 
 
 def _readiness(snapshot: Snapshot) -> Answer:

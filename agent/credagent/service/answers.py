@@ -21,13 +21,13 @@ from credagent.operations.status import (
     document,
 )
 from credagent.service.handing_over import Handover
+from credagent.service.recent import Recent
 
 if TYPE_CHECKING:
     from credagent.handover.callers import Caller
     from credagent.handover.socket_answers import Subscriber
 
 PUSHED_BY = "socket"
-FRESH_S = 1.0  # what the kernel said of processes is good for so long
 Deliver = Callable[[str, str], Awaitable[str]]
 """Admits a pushed bundle from a channel; returns the outcome. Raises CredagentError."""
 
@@ -42,8 +42,10 @@ class Answers:
         self.standing_errors: Callable[[], tuple[str, ...]] = tuple
         self._clock, self._deliver = clock, deliver
         self._started, self._since = clock.monotonic(), clock.now()
-        self._measured: tuple[float, int, int] | None = None
-        self._looked_at, self._looks = self._started, dict[tuple[int, datetime], bool]()
+        self._memory = Recent(_measured, clock.monotonic)
+        self._looks = Recent(dict[tuple[int, datetime], bool], clock.monotonic)
+        self._document = Recent(self._status_now, clock.monotonic)
+        self.recent_snapshot = Recent(self.snapshot, clock.monotonic)
 
     def worker_document(self) -> dict[str, Any]:
         """Return what workers see now."""
@@ -75,14 +77,21 @@ class Answers:
         if not any(isinstance(channel, SocketChannel) for channel in self.config.bundle.channels):
             hint = 'add "socket" to bundle.channels of this machine'
             raise PermissionRefused("no-push-channel", "this agent takes no deliveries", what="the socket", hint=hint)
-        outcome = await self._deliver(bundle, PUSHED_BY)
+        try:
+            outcome = await self._deliver(bundle, PUSHED_BY)
+        finally:
+            self.changed()
         in_force = self.custody.intake.in_force
         return {"outcome": outcome, "bundle_id": in_force.bundle.bundle_id if in_force else None, "by": caller.uid}
 
     def status(self) -> dict[str, Any]:
-        """Return the status document, with this process's memory as the kernel counts it."""
-        rss_bytes, uss_bytes = self._memory()
-        return document(self.snapshot(rss_bytes=rss_bytes, uss_bytes=uss_bytes))
+        """Return the status document, with this process's memory as the kernel counts it; of this second, at worst."""
+        return self._document()
+
+    def changed(self) -> None:
+        """Show from now on what has changed."""
+        self._document.forget()
+        self.recent_snapshot.forget()
 
     @property
     def public_key(self) -> str | None:
@@ -146,24 +155,16 @@ class Answers:
             channel=admitted.channel,
         )
 
-    def _memory(self) -> tuple[int, int]:
-        """Return resident and private bytes, of this second: who asks without end must not keep the kernel counting."""
-        now = self._clock.monotonic()
-        if self._measured is None or now - self._measured[0] >= FRESH_S:
-            import psutil  # noqa: PLC0415  only when somebody asks
-
-            memory = psutil.Process().memory_full_info()
-            self._measured = (now, memory.rss, memory.uss)
-        return self._measured[1:]
+    def _status_now(self) -> dict[str, Any]:
+        rss_bytes, uss_bytes = self._memory()
+        return document(self.snapshot(rss_bytes=rss_bytes, uss_bytes=uss_bytes))
 
     def _is_reused(self, pid: int, since: datetime) -> bool:
         """Tell what `_reused` tells, of this second: a status of 700 workers would ask the kernel as often."""
-        now = self._clock.monotonic()
-        if now - self._looked_at >= FRESH_S:
-            self._looked_at, self._looks = now, {}
-        if (pid, since) not in self._looks:
-            self._looks[pid, since] = _reused(pid, since)
-        return self._looks[pid, since]
+        looks = self._looks()
+        if (pid, since) not in looks:
+            looks[pid, since] = _reused(pid, since)
+        return looks[pid, since]
 
     def _workers(self) -> "list[WorkerSnapshot]":
         return [
@@ -171,6 +172,14 @@ class Answers:
             for one in self.subscribers()
             if not self._is_reused(one.pid, one.since)
         ]
+
+
+def _measured() -> tuple[int, int]:
+    """Return this process's resident and private bytes."""
+    import psutil  # noqa: PLC0415  only when somebody asks
+
+    memory = psutil.Process().memory_full_info()
+    return memory.rss, memory.uss
 
 
 def _reused(pid: int, since: datetime) -> bool:

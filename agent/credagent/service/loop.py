@@ -39,7 +39,7 @@ class Loop:
             service.config, service.custody, service.handover, clock=service.clock, deliver=self.following.deliver
         )
         self.answers.standing_errors = self._standing_errors
-        self._face = Observability(self.answers.snapshot, service.custody.counters)
+        self._face = Observability(self.answers.recent_snapshot, service.custody.counters)
         http = unix_http(self._face, self._count)
         self._sockets = Sockets(service, lambda: SocketServer(self.answers, service.handover.admission, http))
         self._tcp = TcpAdmission(service.handover.admission, monotonic=service.clock.monotonic)
@@ -143,6 +143,7 @@ class Loop:
 
     def _changed(self) -> None:
         """Tell subscribers and the service manager what is new, once."""
+        self.answers.changed()
         custody = self.service.custody
         told, self._told = self._told, (custody.store.current.generation, custody.settled)
         if told != self._told:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from credagent import log
-from credagent.handover import places, socket_server
+from credagent.handover import places, socket_connection
 from credagent.handover.callers import Admission, Caller
 from credagent.handover.socket_server import SocketServer
 from tests.standin import StandIn
@@ -18,7 +18,7 @@ def test_one_user_leaves_places_for_the_others(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(Admission, "is_privileged", lambda *_: False)
     monkeypatch.setattr(Admission, "may_ask", lambda *_: True)
     uid = 1000
-    monkeypatch.setattr(socket_server, "caller_of", lambda _: Caller(pid=1, uid=uid, gid=uid))
+    monkeypatch.setattr(socket_connection, "caller_of", lambda _: Caller(pid=1, uid=uid, gid=uid))
 
     async def story(_: SocketServer, client: Client) -> None:
         nonlocal uid
@@ -36,7 +36,7 @@ def test_a_user_who_was_taken_out_of_the_configuration_is_not_supplied_any_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     agent = StandIn(A="1")
-    monkeypatch.setattr(socket_server, "caller_of", lambda _: Caller(pid=1, uid=4242, gid=4242))
+    monkeypatch.setattr(socket_connection, "caller_of", lambda _: Caller(pid=1, uid=4242, gid=4242))
     monkeypatch.setattr(Admission, "is_privileged", lambda *_: False)
 
     async def story(server: SocketServer, client: Client) -> None:
@@ -57,7 +57,7 @@ def test_a_user_who_was_taken_out_of_the_configuration_is_not_supplied_any_more(
 def test_who_hammers_at_the_socket_does_not_fill_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     monkeypatch.setattr(log, "warning", lambda event, **_: said.append(event))
-    monkeypatch.setattr(socket_server, "caller_of", lambda _: Caller(pid=1, uid=4242, gid=4242))
+    monkeypatch.setattr(socket_connection, "caller_of", lambda _: Caller(pid=1, uid=4242, gid=4242))
 
     async def story(_: SocketServer, client: Client) -> None:
         for _attempt in range(20):
