@@ -16,9 +16,15 @@ CREDENTIAL_EXPIRATION = "AWS_CREDENTIAL_EXPIRATION"
 AWS_KEYS = (ACCESS_KEY_ID, SECRET_ACCESS_KEY, SESSION_TOKEN, CREDENTIAL_EXPIRATION)
 AWS_REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")  # boto3 and s3fs read the second only, others either
 
-# Stops botocore and the AWS SDKs, and (by an address where only root could listen) the object_store family, which does
-# not read the first. Without them a worker that may not fall back would take the machine's role in silence.
-AWS_CLOSED: Mapping[str, str] = {"AWS_EC2_METADATA_DISABLED": "true", "AWS_METADATA_ENDPOINT": "http://127.0.0.1:1"}
+NOBODY = "127.0.0.1:1"  # an address where only root could listen
+
+# Stops botocore and the AWS SDKs, and (by an address where nobody answers) those that do not read the first: the
+# object_store family and GDAL. Without them a worker that may not fall back would take the machine's role in silence.
+AWS_CLOSED: Mapping[str, str] = {
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "AWS_METADATA_ENDPOINT": f"http://{NOBODY}",
+    "CPL_AWS_EC2_API_ROOT_URL": f"http://{NOBODY}",
+}
 
 GOOGLE_CLOSED: Mapping[str, str] = {"NO_GCE_CHECK": "true"}
 
@@ -70,7 +76,7 @@ AWS_ENVIRONMENT = Handover(
 )
 
 AWS_ENDPOINT = Handover(
-    writes=frozenset({*_CONTAINER, *AWS_REGIONS, *NO_CREDENTIAL_FILES}),
+    writes=frozenset({*_CONTAINER, *AWS_REGIONS, *NO_CREDENTIAL_FILES, *AWS_CLOSED}),
     # Keys in the environment win over the endpoint in every client, and would never be renewed.
     scrubs=_OTHER_AWS_SOURCES | frozenset(AWS_KEYS),
 )

@@ -9,13 +9,23 @@ from typing import Literal
 
 from msgspec import Struct
 
-from credagent.credentials import AwsCredentials, CredentialSet, Empty, GoogleToken, Held, SlotContent, Variables
+from credagent.credentials import (
+    AwsCredentials,
+    CredentialSet,
+    Empty,
+    GoogleToken,
+    Held,
+    Origin,
+    SlotContent,
+    Variables,
+)
 from credagent.rules import handovers
 from credagent.rules.documents import aws_credentials, expiration
 from credagent.rules.environment_texts import Environment
 from credagent.secret import Secret
 
 WITHDRAWN = "credagent-withdrawn"  # refused by every service, and whoever sees it in an error knows why
+OF_THE_MACHINE = frozenset({Origin.AWS_METADATA, Origin.CONTAINER, Origin.WEB_IDENTITY, Origin.GOOGLE_METADATA})
 PAST = "1970-01-01T00:00:00Z"
 
 
@@ -23,7 +33,9 @@ class HandoverPlan(Struct, frozen=True, kw_only=True):
     """How this machine hands over, and the addresses it does so at. Empty texts: unknown, or not needed.
 
     `region` is the configured one and wins; `machine_region` is used where the credentials name none.
-    `metadata_host` is `HOST:PORT` without a scheme. `handed_out`: the custom variables that workers were given before.
+    `metadata_host` is `HOST:PORT` without a scheme. Where nobody serves (`run --once`), what only the agent could hand
+    over is closed, so that no client takes the machine's own identity in its place. `handed_out`: the custom variables
+    that workers were given before.
     """
 
     aws: Literal["environment", "endpoint", "off"] = "environment"
@@ -69,13 +81,19 @@ def _aws(content: SlotContent, plan: HandoverPlan) -> WorkerView:
     region = _region(aws, plan)
     if plan.aws == "endpoint" and plan.endpoint_uri:
         return _view({**_endpoint(plan), **region}, _withdrawn_keys(content), handover.scrubs)
-    if plan.aws == "endpoint" and aws is not None:
-        return _view()  # nobody serves (`run --once`): keys in the environment would win over an endpoint to come
-    if aws is None:
+    if plan.aws == "endpoint" and _finds_it_without_us(content):
+        return _view()
+    if plan.aws == "endpoint" or aws is None:
+        # Closed; also what nobody serves: keys in the environment would win over an endpoint to come.
         scrubs = handover.scrubs.union(handovers.AWS_KEYS)
         return _view({**handovers.AWS_CLOSED, **region}, _withdrawn_keys(content), scrubs)
     keys, blank = _keys(aws, expiration(content))
     return _view({**keys, **region}, blank, handover.scrubs.union(blank))
+
+
+def _finds_it_without_us(content: SlotContent) -> bool:
+    """Tell whether a slot holds what clients would find themselves: only the machine's own identity is such."""
+    return isinstance(content, Held) and content.origin in OF_THE_MACHINE
 
 
 def _keys(aws: AwsCredentials, expiration: str) -> tuple[dict[str, str], dict[str, str]]:
@@ -116,15 +134,17 @@ def _region(aws: AwsCredentials | None, plan: HandoverPlan) -> dict[str, str]:
 def _google(content: SlotContent, plan: HandoverPlan) -> WorkerView:
     if plan.google == "off" or (isinstance(content, Empty) and content.may_fall_back and not plan.google_required):
         return _view()
-    scrubs = handovers.GOOGLE_METADATA.scrubs
-    redirect = _metadata(plan.metadata_host)
-    if isinstance(content, Held):
+    scrubs, served = handovers.GOOGLE_METADATA.scrubs, bool(plan.metadata_host)
+    if not served and _finds_it_without_us(content):
+        return _view()
+    redirect = _metadata(plan.metadata_host or handovers.NOBODY)
+    if served and isinstance(content, Held):
         token = content.credentials
         project = plan.google_project or (token.project if isinstance(token, GoogleToken) else "")
         named = {"GOOGLE_CLOUD_PROJECT": project} if project else {}
         # Where the process started while the slot was closed, Google libraries not yet imported may look again.
         return _view({**redirect, **_ON_GOOGLE, **named}, dict.fromkeys(handovers.GOOGLE_CLOSED, "false"), scrubs)
-    if plan.google_required or content.withdrawn:
+    if served and (plan.google_required or (isinstance(content, Empty) and content.withdrawn)):
         return _view({**redirect, **_ON_GOOGLE}, {}, scrubs)
     # Closed: nobody is made to believe this is Google Cloud, and nobody reaches the machine's own metadata server.
     return _view({**redirect, **handovers.GOOGLE_CLOSED}, {}, scrubs)

@@ -106,7 +106,7 @@ class Handover:
         config = self.config
         return HandoverPlan(
             aws=config.aws.handover,
-            google=config.google.handover if host else "off",
+            google=config.google.handover,
             region=config.aws.region,
             machine_region=self.machine_region(),
             endpoint_uri=uri,

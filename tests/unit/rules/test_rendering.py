@@ -2,9 +2,10 @@
 
 import json
 
+import msgspec
 import pytest
 
-from credagent.credentials import CredentialSet
+from credagent.credentials import CredentialSet, Origin, SlotContent
 from credagent.rules import handovers
 from credagent.rules.rendering import HandoverPlan, WorkerView, worker_environment
 from credagent.secret import Secret
@@ -17,6 +18,7 @@ from tests.unit.rules.rendered import (
     FILLED,
     LONG_TERM,
     VARIABLES,
+    WITHDRAWN,
     golden,
     held,
 )
@@ -82,7 +84,43 @@ def test_keys_and_endpoint_are_never_handed_over_together(plan: HandoverPlan) ->
     assert both - view.environment.keys() <= set(view.scrub)
 
 
-def test_without_anybody_who_serves_an_endpoint_no_keys_take_its_place() -> None:
-    assert "AWS_ACCESS_KEY_ID" not in worker_environment(FILLED, HandoverPlan(aws="endpoint")).environment
-    closed = CredentialSet(generation=1, aws=CLOSED)
-    assert "AWS_EC2_METADATA_DISABLED" in worker_environment(closed, HandoverPlan(aws="endpoint")).environment
+DEAD = "127.0.0.1:1"
+ALONE = HandoverPlan(aws="endpoint")  # `run --once` binds nothing
+
+
+def alone(**slots: SlotContent) -> dict[str, str]:
+    found = worker_environment(CredentialSet(generation=1, **slots), ALONE).environment
+    return {name: value.reveal() for name, value in found.items()}
+
+
+@pytest.mark.parametrize("content", [FILLED.aws, CLOSED, WITHDRAWN])
+def test_where_nobody_serves_an_endpoint_the_slot_is_closed_and_no_keys_take_its_place(content: SlotContent) -> None:
+    found = alone(aws=content)
+    assert found.items() >= handovers.AWS_CLOSED.items()
+    assert "AWS_ACCESS_KEY_ID" not in found
+    assert "AWS_CONTAINER_CREDENTIALS_FULL_URI" not in found
+
+
+@pytest.mark.parametrize("content", [FILLED.google, CLOSED, WITHDRAWN])
+def test_where_nobody_serves_metadata_google_libraries_ask_nobody(content: SlotContent) -> None:
+    found = alone(google=content)
+    assert {found["GCE_METADATA_HOST"], found["GCE_METADATA_IP"], found["GCE_METADATA_ROOT"]} == {DEAD}
+    assert found["CPL_GCE_CREDENTIALS_URL"].startswith(f"http://{DEAD}/")
+    assert found["NO_GCE_CHECK"] == "true"
+    assert "CPL_MACHINE_IS_GCE" not in found
+
+
+@pytest.mark.parametrize(
+    ("slot", "origin"),
+    [("aws", Origin.AWS_METADATA), ("aws", Origin.CONTAINER), ("google", Origin.GOOGLE_METADATA)],
+)
+def test_where_nobody_serves_clients_find_the_machines_own_identity_by_themselves(slot: str, origin: Origin) -> None:
+    content = msgspec.structs.replace(getattr(FILLED, slot), origin=origin)
+    assert alone(**{slot: content}) == {}
+
+
+def test_a_closed_slot_names_nobody_to_those_clients_that_heed_no_switch() -> None:
+    """The object_store family and GDAL ask the address that they are told, or the machine's metadata service."""
+    found = worker_environment(CredentialSet(generation=1, aws=CLOSED), ENVIRONMENT).environment
+    for name in ("AWS_METADATA_ENDPOINT", "CPL_AWS_EC2_API_ROOT_URL"):
+        assert found[name] == Secret(f"http://{DEAD}")
