@@ -54,7 +54,11 @@ def test_it_opens_what_is_in_the_inbox_and_keeps_it(machine: Machine) -> None:
 
 def test_exit_65_where_a_bundle_was_refused_and_none_is_in_force(machine: Machine) -> None:
     machine.put("garbage")
-    assert machine.once().returncode == 65
+    done = machine.once()
+    assert done.returncode == 65
+    first, hint = only_message(done)
+    assert first.startswith("credagent: channel file: bundle refused: ")
+    assert hint.startswith("hint: ")
     machine.put(machine.sealed(letter()))
     assert machine.once().returncode == 0
     machine.put("garbage")
@@ -67,6 +71,9 @@ def test_exit_69_where_something_required_is_not_to_be_had(machine: Machine, sec
     machine.configure(**section)
     done = machine.once()
     assert done.returncode == 69, done.stderr
+    first, hint = only_message(done)
+    assert "required, and " in first
+    assert hint.startswith("hint: ")
     machine.put(machine.sealed(letter(aws=Statement.GRANTED)))
     assert machine.once().returncode == 0
 

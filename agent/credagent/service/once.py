@@ -6,14 +6,14 @@ from credagent import config as configuration
 from credagent import log
 from credagent.config import Config
 from credagent.credentials import CredentialSet
-from credagent.errors import Exit
+from credagent.errors import Exit, Refused, Unavailable
 from credagent.rules.rendering import WorkerView
 from credagent.service import folders
 from credagent.service.assembly import Service
 
 
 def run(config_path: str | None, environ: Mapping[str, str]) -> int:
-    """Resolve, write worker.env, and return the exit status. Writes nothing where a daemon holds the lock."""
+    """Resolve, write worker.env, then raise what the machine does not give. Writes nothing beside a daemon."""
     from credagent.kernel import make_non_dumpable  # noqa: PLC0415  ctypes, and only where secrets arrive
 
     make_non_dumpable()
@@ -30,7 +30,8 @@ def run(config_path: str | None, environ: Mapping[str, str]) -> int:
         service.handover.write(service.custody.store.current)
         if service.handover.error is not None:
             raise service.handover.error
-    return _exit_status(service)
+    _require(service)
+    return Exit.DONE
 
 
 def resolve(config: Config, environ: Mapping[str, str]) -> tuple[CredentialSet, WorkerView]:
@@ -65,15 +66,29 @@ def _resolve(service: Service) -> None:
     asyncio.run(settle())
 
 
-def _exit_status(service: Service) -> Exit:
+def _require(service: Service) -> None:
+    """Raise why this machine does not give what it should: a refused bundle first, for it explains an empty slot."""
     custody = service.custody
     in_force = custody.intake.in_force is not None
-    if not in_force and (custody.refusals or custody.intake.withheld):
-        return Exit.REFUSED
+    if not in_force and custody.refusals:
+        last = custody.refusals[-1]
+        raise Refused(last.code, last.message, what=f"channel {last.channel}", hint=last.hint)
+    if not in_force and custody.intake.withheld is not None:
+        kept = custody.intake.withheld
+        raise Refused(kept.code, kept.why, what="the bundle kept by this machine", hint=kept.hint)
     empty = [slot for slot, rules in custody.rules.slots.items() if rules.required and not custody.is_filled(slot)]
-    if empty or (custody.rules.bundle_required and not in_force):
-        missing = [slot.value for slot in empty]
-        hint = f"see why above: {', '.join(missing)}" if missing else "deliver a bundle: bundle.expect is required"
-        log.error("required_slot_empty", slots=missing, bundle_in_force=in_force, hint=hint)
-        return Exit.UNAVAILABLE
-    return Exit.DONE
+    if empty:
+        missing = ", ".join(slot.value for slot in empty)
+        raise Unavailable(
+            "required-slot-empty",
+            "required, and not to be had",
+            what=missing,
+            hint=f"the log says why, `credagent doctor` looks closer; {empty[0].value}.required = false waives it",
+        )
+    if custody.rules.bundle_required and not in_force:
+        raise Unavailable(
+            "no-bundle",
+            "required, and none is in force",
+            what="a bundle",
+            hint="deliver one, or see bundle.expect and bundle.channels in the configuration",
+        )
