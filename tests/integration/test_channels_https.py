@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from credagent.clouds.answers import Content
 from credagent.clouds.caller import call_blocking
-from credagent.clouds.requests import ChannelGet, Content
+from credagent.clouds.requests import ChannelGet
 from credagent.errors import Unavailable
 from tests.integration.agents import Machine, machine
 from tests.integration.clouds import NOWHERE

@@ -8,7 +8,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / "agent" / "credagent"
 FAMILIES = ("UsageError", "Refused", "Unavailable", "OutputError", "PermissionRefused", "ConfigurationError")
 WITHOUT = {
     "sender/forwarding": "passing states of a connection that is made again by itself",
-    "handover/socket_server.py": "answers to programs that broke the protocol",
+    "handover/socket_connection.py": "answers to programs that broke the protocol",
     "channels/stdin.py": "what the operating system said of a pipe that is gone",
     "channels/keyring.py": "what the operating system said of the agent's own folder",
 }

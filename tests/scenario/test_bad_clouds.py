@@ -12,8 +12,9 @@ import pytest
 from msgspec import Struct
 
 from credagent.clouds import dispatch
+from credagent.clouds.answers import Failed
 from credagent.clouds.environment import helper_environment
-from credagent.clouds.requests import Asking, Failed
+from credagent.clouds.requests import Asking
 from credagent.clouds.wire import Errand
 from credagent.credentials import Empty, Held, Slot
 from credagent.errors import Unavailable

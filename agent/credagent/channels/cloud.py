@@ -12,7 +12,7 @@ from credagent import log
 from credagent.bundle.failures import Failure, refusal
 from credagent.channels.channel import ENVELOPE_LIMIT_BYTES, Arrived, Content
 from credagent.channels.pace import OTHER_CLOUD_S, PACES, delay_s, retry_s
-from credagent.clouds import requests
+from credagent.clouds import answers, requests
 from credagent.config.channels import Channel, HttpsChannel, channel_text
 from credagent.errors import Refused, Unavailable
 
@@ -23,7 +23,7 @@ REFUSED_CODES = {"channel-too-large": Failure.TOO_LARGE, "channel-ambiguous": Fa
 """What the channel holds was read, and is no bundle."""
 
 
-Ask = Callable[[requests.ChannelGet, float], Awaitable[requests.Content]]
+Ask = Callable[[requests.ChannelGet, float], Awaitable[answers.Content]]
 """Asks the cloud, within a deadline in seconds. Raises Unavailable."""
 
 
@@ -94,7 +94,7 @@ class CloudChannel:
             arrived(self._content)
         return next_s
 
-    def _succeeded(self, found: requests.Content) -> None:
+    def _succeeded(self, found: answers.Content) -> None:
         if self.trouble:
             log.info("channel_read_again", channel=self.name)
         self.trouble, self._failures, self._said_absent = "", 0, False
@@ -121,7 +121,7 @@ class CloudChannel:
             log.warning("channel_unreadable", channel=self.name, code=error.code, why=error.why, hint=error.hint)
         return self._content
 
-    async def _call(self, request: requests.ChannelGet, deadline_s: float) -> requests.Content:
+    async def _call(self, request: requests.ChannelGet, deadline_s: float) -> answers.Content:
         from credagent.clouds.caller import call  # noqa: PLC0415  starts processes: nothing for the boot path
 
         return await call(request, deadline_s=deadline_s, environ=self._environ)

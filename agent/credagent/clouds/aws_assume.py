@@ -4,7 +4,6 @@ Whether this machine may be used for this role is the caller's rule, not this mo
 https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
 """
 
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -13,18 +12,16 @@ from botocore.exceptions import BotoCoreError, ClientError
 from msgspec import structs
 
 from credagent.clouds import aws_machine
+from credagent.clouds.answers import AwsObtained, Notice
 from credagent.clouds.aws_errors import from_botocore
 from credagent.clouds.aws_service import client
-from credagent.clouds.aws_sts import session_from
+from credagent.clouds.aws_sts import session_from, session_name
 from credagent.clouds.failures import CloudFailure
-from credagent.clouds.requests import AwsAssumeRole, AwsMachineIdentity, AwsObtained, Notice
+from credagent.clouds.requests import AwsAssumeRole, AwsMachineIdentity
 from credagent.credentials import Origin
 
 CHAINED_S = 3600  # a role that was assumed by a role lives an hour at most
 SHORTEST_S, LONGEST_S = 900, 43_200
-DEFAULT_SESSION_NAME = "credagent"
-NOT_A_SESSION_NAME = re.compile(r"[^\w+=,.@-]", re.ASCII)
-LONGEST_SESSION_NAME = 64
 
 
 def answer(request: AwsAssumeRole) -> AwsObtained:
@@ -74,9 +71,3 @@ def _parameters(request: AwsAssumeRole) -> dict[str, object]:
         "RoleSessionName": session_name(request.session_name),
         **{name: value for name, value in optional.items() if value},
     }
-
-
-def session_name(asked: str) -> str:
-    """Return a name that STS accepts: 2 to 64 characters of its alphabet."""
-    name = NOT_A_SESSION_NAME.sub("-", asked)[:LONGEST_SESSION_NAME]
-    return name if len(name) > 1 else DEFAULT_SESSION_NAME

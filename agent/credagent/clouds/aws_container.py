@@ -13,10 +13,10 @@ from botocore.credentials import ContainerProvider
 from botocore.exceptions import BotoCoreError
 from botocore.utils import ContainerMetadataFetcher
 
+from credagent.clouds.answers import AwsObtained
 from credagent.clouds.aws_documents import credentials_from
 from credagent.clouds.aws_recording import Exchange, RecordingSession
 from credagent.clouds.failures import CloudFailure
-from credagent.clouds.requests import AwsObtained
 from credagent.credentials import Origin
 
 OK, BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, NOT_FOUND = 200, 400, 401, 403, 404

@@ -7,8 +7,8 @@ is handed out here ends when the service said.
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
+from credagent.clouds.answers import Notice
 from credagent.clouds.failures import CloudFailure, clock_failure, skew_text
-from credagent.clouds.requests import Notice
 from credagent.credentials import AwsCredentials
 from credagent.secret import Secret
 

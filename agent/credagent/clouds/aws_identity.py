@@ -4,10 +4,11 @@ import threading
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from credagent.clouds.answers import AwsCaller
 from credagent.clouds.aws_errors import from_botocore, skew_of
 from credagent.clouds.aws_service import FALLBACK_REGION, client
 from credagent.clouds.failures import CloudFailure
-from credagent.clouds.requests import AwsCaller, AwsCallerIdentity
+from credagent.clouds.requests import AwsCallerIdentity
 from credagent.credentials import AwsCredentials
 
 PATIENCE_S = 2.5

@@ -15,13 +15,14 @@ from botocore.exceptions import BotoCoreError, ClientError, MetadataRetrievalErr
 from botocore.utils import InstanceMetadataFetcher
 from msgspec import structs
 
+from credagent.clouds.answers import AwsObtained, Notice
 from credagent.clouds.aws_documents import bounded_expiry, skew_notices
 from credagent.clouds.aws_errors import from_botocore
 from credagent.clouds.aws_identity import caller_if_told
 from credagent.clouds.aws_service import FALLBACK_REGION, client
 from credagent.clouds.aws_sts import session_from
 from credagent.clouds.failures import CloudFailure
-from credagent.clouds.requests import AwsLocalIdentity, AwsObtained, Notice
+from credagent.clouds.requests import AwsLocalIdentity
 from credagent.credentials import AwsCredentials, Origin
 from credagent.secret import Secret
 

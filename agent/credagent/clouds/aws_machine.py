@@ -8,8 +8,9 @@ import os
 
 from msgspec import structs
 
+from credagent.clouds.answers import AwsObtained, Notice
 from credagent.clouds.failures import CloudFailure
-from credagent.clouds.requests import AwsMachineIdentity, AwsMachineSource, AwsObtained, Notice
+from credagent.clouds.requests import AwsMachineIdentity, AwsMachineSource
 
 CONTAINER_VARIABLES = ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI")
 

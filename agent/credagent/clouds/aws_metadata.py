@@ -15,11 +15,11 @@ from botocore.awsrequest import AWSRequest
 from botocore.exceptions import BotoCoreError
 from botocore.utils import InstanceMetadataFetcher
 
+from credagent.clouds.answers import AwsObtained
 from credagent.clouds.aws_documents import credentials_from
 from credagent.clouds.aws_recording import Exchange, RecordingSession
 from credagent.clouds.failures import CloudFailure
 from credagent.clouds.hardware import Maker, maker
-from credagent.clouds.requests import AwsObtained
 from credagent.credentials import Origin
 
 TIMEOUT_S = 1  # each; metadata answers in milliseconds, and a machine without any has to settle

@@ -1,17 +1,23 @@
-"""What STS answers, as a value of ours: a session, whose it is, and an expiry that was judged."""
+"""What STS is told and answers, in values of ours: a session's name, the session, whose it is, a judged expiry."""
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from msgspec import structs
 
+from credagent.clouds.answers import AwsObtained
 from credagent.clouds.aws_documents import bounded_expiry
 from credagent.clouds.aws_errors import skew_of
 from credagent.clouds.failures import CloudFailure
-from credagent.clouds.requests import AwsObtained
 from credagent.credentials import AwsCredentials, Origin
 from credagent.secret import Secret
+
+ARN_PARTS = 6
+DEFAULT_SESSION_NAME = "credagent"
+NOT_A_SESSION_NAME = re.compile(r"[^\w+=,.@-]", re.ASCII)
+LONGEST_SESSION_NAME = 64
 
 
 def session_from(response: Mapping[str, Any], *, region: str, origin: Origin, method: str) -> AwsObtained:
@@ -46,4 +52,7 @@ def account_of(arn: str) -> str:
     return parts[4] if len(parts) == ARN_PARTS else ""
 
 
-ARN_PARTS = 6
+def session_name(asked: str) -> str:
+    """Return a name that STS accepts: 2 to 64 characters of its alphabet."""
+    name = NOT_A_SESSION_NAME.sub("-", asked)[:LONGEST_SESSION_NAME]
+    return name if len(name) > 1 else DEFAULT_SESSION_NAME

@@ -9,12 +9,11 @@ import time
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from credagent.clouds.aws_assume import session_name
+from credagent.clouds.answers import AwsObtained
 from credagent.clouds.aws_errors import from_botocore
 from credagent.clouds.aws_service import client
-from credagent.clouds.aws_sts import session_from
+from credagent.clouds.aws_sts import session_from, session_name
 from credagent.clouds.failures import CloudFailure
-from credagent.clouds.requests import AwsObtained
 from credagent.credentials import Origin
 from credagent.secret import Secret
 

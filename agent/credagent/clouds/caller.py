@@ -16,8 +16,9 @@ from typing import IO, TYPE_CHECKING, TypeVar
 
 import msgspec
 
+from credagent.clouds.answers import Failed
 from credagent.clouds.environment import helper_environment
-from credagent.clouds.requests import Asking, Failed
+from credagent.clouds.requests import Asking
 from credagent.clouds.wire import decode_reply, encode_errand, is_local
 from credagent.errors import InternalError, Unavailable
 

@@ -5,8 +5,9 @@ from typing import Any
 
 from credagent import files
 from credagent.bundle.envelope import MAX_TEXT_BYTES
+from credagent.clouds.answers import Content, Stored
 from credagent.clouds.failures import CloudFailure
-from credagent.clouds.requests import ChannelGet, ChannelPut, Content, Stored
+from credagent.clouds.requests import ChannelGet, ChannelPut
 from credagent.config import channels as configured
 from credagent.errors import ConfigurationError
 

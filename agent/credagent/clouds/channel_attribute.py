@@ -10,9 +10,10 @@ import os
 from urllib.parse import urlencode
 
 from credagent.clouds import link_local
+from credagent.clouds.answers import Content
 from credagent.clouds.failures import CloudFailure
 from credagent.clouds.hardware import maker
-from credagent.clouds.requests import ChannelGet, Content
+from credagent.clouds.requests import ChannelGet
 from credagent.config.channels import GceAttributeChannel
 
 FOLDER = "/computeMetadata/v1/instance/attributes/"

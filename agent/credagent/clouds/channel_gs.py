@@ -8,9 +8,10 @@ import os
 from urllib.parse import quote
 
 from credagent.clouds import web
+from credagent.clouds.answers import Content, Stored
 from credagent.clouds.failures import CloudFailure
 from credagent.clouds.google_transport import Transport
-from credagent.clouds.requests import ChannelGet, ChannelPut, Content, Stored
+from credagent.clouds.requests import ChannelGet, ChannelPut
 from credagent.config.channels import GsChannel
 
 ENDPOINT = "https://storage.googleapis.com"

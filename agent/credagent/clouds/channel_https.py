@@ -12,8 +12,9 @@ from urllib.parse import urljoin, urlsplit
 from requests.utils import get_environ_proxies, select_proxy
 
 from credagent.clouds import web
+from credagent.clouds.answers import Content
 from credagent.clouds.failures import CloudFailure
-from credagent.clouds.requests import ChannelGet, Content
+from credagent.clouds.requests import ChannelGet
 from credagent.config.channels import HttpsChannel
 
 MAX_REDIRECTS = 4

@@ -7,10 +7,11 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from credagent.clouds.answers import Content, Stored
 from credagent.clouds.aws_errors import from_botocore
 from credagent.clouds.channel_aws import client
 from credagent.clouds.failures import CloudFailure
-from credagent.clouds.requests import ChannelGet, ChannelPut, Content, Stored
+from credagent.clouds.requests import ChannelGet, ChannelPut
 from credagent.config.channels import S3Channel
 
 NOT_MODIFIED = frozenset({"304", "NotModified"})

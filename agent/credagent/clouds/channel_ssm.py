@@ -8,10 +8,11 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from credagent.clouds.answers import Content, Stored
 from credagent.clouds.aws_errors import from_botocore
 from credagent.clouds.channel_aws import client
 from credagent.clouds.failures import CloudFailure
-from credagent.clouds.requests import ChannelGet, ChannelPut, Content, Stored
+from credagent.clouds.requests import ChannelGet, ChannelPut
 from credagent.config.channels import SsmChannel
 
 STANDARD_BYTES = 4096  # free of charge

@@ -7,9 +7,10 @@ import hashlib
 import os
 
 from credagent.clouds import link_local, user_data
+from credagent.clouds.answers import Content
 from credagent.clouds.failures import CloudFailure
 from credagent.clouds.hardware import maker
-from credagent.clouds.requests import ChannelGet, Content
+from credagent.clouds.requests import ChannelGet
 from credagent.config.channels import Ec2UserDataChannel
 
 WAIT_S = 2.0  # each of the two

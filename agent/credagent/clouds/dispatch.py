@@ -3,8 +3,8 @@
 from importlib import import_module
 from typing import Any
 
+from credagent.clouds.answers import Reply
 from credagent.clouds.failures import CloudFailure
-from credagent.clouds.requests import Reply
 from credagent.clouds.wire import Errand, Request
 
 JOBS = {

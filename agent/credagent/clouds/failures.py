@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from credagent.clouds.requests import Failed
+from credagent.clouds.answers import Failed
 
 SKEW_WORTH_SAYING_S = 120.0
 """AWS refuses signatures that are 5 minutes off (15 for S3); beyond 2 minutes the clock explains a refusal."""

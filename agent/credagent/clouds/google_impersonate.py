@@ -12,11 +12,12 @@ from typing import Any
 from google.auth.impersonated_credentials import Credentials as Impersonated
 from google.oauth2.credentials import Credentials
 
+from credagent.clouds.answers import GoogleObtained
 from credagent.clouds.failures import CloudFailure
 from credagent.clouds.google_machine import machine_credentials
 from credagent.clouds.google_tokens import obtained, refresh
 from credagent.clouds.google_transport import Transport
-from credagent.clouds.requests import GoogleImpersonate, GoogleObtained
+from credagent.clouds.requests import GoogleImpersonate
 from credagent.credentials import Origin
 
 CLOUD_PLATFORM = "https://www.googleapis.com/auth/cloud-platform"

@@ -9,16 +9,12 @@ from google.auth import _cloud_sdk
 from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
 from google.oauth2.credentials import Credentials
 
+from credagent.clouds.answers import GoogleObtained, GoogleRefreshToken
 from credagent.clouds.failures import CloudFailure
 from credagent.clouds.google_errors import from_google
 from credagent.clouds.google_tokens import obtained, refresh
 from credagent.clouds.google_transport import Transport
-from credagent.clouds.requests import (
-    GoogleLocalRefreshToken,
-    GoogleLocalToken,
-    GoogleObtained,
-    GoogleRefreshToken,
-)
+from credagent.clouds.requests import GoogleLocalRefreshToken, GoogleLocalToken
 from credagent.credentials import Origin
 from credagent.secret import Secret
 

@@ -11,12 +11,13 @@ from typing import Any
 from google.auth.compute_engine import Credentials, _metadata
 from google.auth.exceptions import GoogleAuthError
 
+from credagent.clouds.answers import GoogleObtained
 from credagent.clouds.failures import CloudFailure
 from credagent.clouds.google_errors import from_google
 from credagent.clouds.google_tokens import obtained, refresh
 from credagent.clouds.google_transport import Transport
 from credagent.clouds.hardware import maker
-from credagent.clouds.requests import GoogleMachineToken, GoogleObtained
+from credagent.clouds.requests import GoogleMachineToken
 from credagent.credentials import Origin
 
 PLACES = ("GCE_METADATA_HOST", "GCE_METADATA_ROOT", "GCE_METADATA_IP")

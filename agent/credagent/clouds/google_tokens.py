@@ -5,10 +5,10 @@ from typing import Any
 
 from google.auth.exceptions import GoogleAuthError
 
+from credagent.clouds.answers import GoogleObtained, Notice
 from credagent.clouds.aws_documents import skew_notices
 from credagent.clouds.failures import CloudFailure
 from credagent.clouds.google_errors import from_google
-from credagent.clouds.requests import GoogleObtained, Notice
 from credagent.credentials import GoogleToken, Origin
 from credagent.secret import Secret
 

@@ -6,10 +6,11 @@ from urllib.parse import urlsplit
 
 from google.oauth2.credentials import Credentials
 
+from credagent.clouds.answers import GoogleObtained
 from credagent.clouds.failures import CloudFailure
 from credagent.clouds.google_tokens import obtained, refresh
 from credagent.clouds.google_transport import Transport
-from credagent.clouds.requests import GoogleAuthorizedUserToken, GoogleObtained
+from credagent.clouds.requests import GoogleAuthorizedUserToken
 from credagent.credentials import Origin
 
 CONFIGURED = "CLOUDSDK_AUTH_TOKEN_HOST"

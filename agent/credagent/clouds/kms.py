@@ -1,7 +1,8 @@
 """A content key, closed or opened by the key service that its address names. Runs in the helper."""
 
+from credagent.clouds.answers import Ciphertext, Plaintext
 from credagent.clouds.failures import CloudFailure
-from credagent.clouds.requests import Ciphertext, KmsDecrypt, KmsEncrypt, Plaintext
+from credagent.clouds.requests import KmsDecrypt, KmsEncrypt
 
 AWS, GOOGLE = "aws-kms:", "gcp-kms:"
 

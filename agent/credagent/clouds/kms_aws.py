@@ -11,10 +11,11 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from credagent.clouds import aws_machine, aws_service
+from credagent.clouds.answers import Ciphertext, Plaintext
 from credagent.clouds.aws_errors import from_botocore
 from credagent.clouds.aws_local import local_session
 from credagent.clouds.failures import CloudFailure
-from credagent.clouds.requests import AwsMachineIdentity, Ciphertext, KmsDecrypt, KmsEncrypt, Plaintext
+from credagent.clouds.requests import AwsMachineIdentity, KmsDecrypt, KmsEncrypt
 from credagent.secret import Secret
 
 ARN_PARTS = 6

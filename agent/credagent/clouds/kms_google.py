@@ -11,10 +11,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from credagent.clouds.answers import Ciphertext, Plaintext
 from credagent.clouds.crc32c import crc32c
 from credagent.clouds.failures import CloudFailure
 from credagent.clouds.google_transport import Transport
-from credagent.clouds.requests import Ciphertext, KmsDecrypt, KmsEncrypt, Plaintext
+from credagent.clouds.requests import KmsDecrypt, KmsEncrypt
 from credagent.secret import Secret
 
 ENDPOINT = "https://cloudkms.googleapis.com"

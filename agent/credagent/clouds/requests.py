@@ -1,15 +1,24 @@
-"""What may be asked of the helper process, and what it answers. No SDK and no I/O here; how it travels is in `wire`.
+"""What may be asked of the helper process. No SDK and no I/O here; how it travels is in `wire`.
 
 Each request names its answer: a caller that sends `AwsAssumeRole` gets `AwsObtained`, or a failure.
 """
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Generic, Literal, TypeVar
 
 from msgspec import Struct
 
-from credagent.credentials import AwsCredentials, GoogleToken, Held, Origin
+from credagent.clouds.answers import (
+    AwsCaller,
+    AwsObtained,
+    Ciphertext,
+    Content,
+    GoogleObtained,
+    GoogleRefreshToken,
+    Plaintext,
+    Stored,
+)
+from credagent.credentials import AwsCredentials, GoogleToken
 from credagent.secret import Secret
 
 A = TypeVar("A")
@@ -21,129 +30,6 @@ WhoseIdentity = Literal["machine", "local"]
 
 class Asking(Struct, Generic[A], frozen=True):
     """A request whose answer is an `A`."""
-
-
-class Notice(Struct, frozen=True, kw_only=True):
-    """Something a person should know about credentials that were nevertheless obtained."""
-
-    code: str
-    why: str
-
-
-# ---- answers
-
-
-class AwsObtained(Struct, frozen=True, kw_only=True, tag="aws-obtained"):
-    """AWS credentials and whose they are. `principal` is empty where the cloud did not say.
-
-    `role` is the machine's role as its platform names it, empty where it does not.
-    `method` is where a local identity was found, in botocore's words (`sso`, `env`, …). `expiry_known` False: the
-    expiry is our cautious guess. `skew_s` is the service's clock minus ours, None where no service gave its time.
-    """
-
-    credentials: AwsCredentials
-    origin: Origin
-    principal: str = ""
-    role: str = ""
-    account: str = ""
-    method: str = ""
-    expiry_known: bool = True
-    notices: tuple[Notice, ...] = ()
-    skew_s: float | None = None
-
-    def held(self, obtained_at: datetime) -> Held:
-        """Return this as the content of a slot."""
-        return Held(
-            credentials=self.credentials,
-            origin=self.origin,
-            principal=self.principal,
-            obtained_at=obtained_at,
-            expires_at=self.credentials.expires_at,
-        )
-
-
-class GoogleObtained(Struct, frozen=True, kw_only=True, tag="google-obtained"):
-    """A Google access token and whose it is; the fields are those of `AwsObtained`."""
-
-    token: GoogleToken
-    origin: Origin
-    principal: str = ""
-    method: str = ""
-    notices: tuple[Notice, ...] = ()
-    skew_s: float | None = None
-
-    def held(self, obtained_at: datetime) -> Held:
-        """Return this as the content of a slot."""
-        return Held(
-            credentials=self.token,
-            origin=self.origin,
-            principal=self.principal,
-            obtained_at=obtained_at,
-            expires_at=self.token.expires_at,
-        )
-
-
-class AwsCaller(Struct, frozen=True, kw_only=True, tag="aws-caller"):
-    """Who AWS says that credentials belong to."""
-
-    arn: str
-    account: str
-    skew_s: float | None = None
-
-
-class GoogleRefreshToken(Struct, frozen=True, kw_only=True, tag="google-refresh-token"):
-    """The long-term Google credential of a local user; asked for only where both sides said so by name."""
-
-    client_id: str
-    client_secret: Secret
-    refresh_token: Secret
-    token_uri: str
-    project: str = ""
-    principal: str = ""
-
-
-class Plaintext(Struct, frozen=True, kw_only=True, tag="plaintext"):
-    """What a key service opened: standard base64, as a secret."""
-
-    plaintext_base64: Secret
-
-
-class Ciphertext(Struct, frozen=True, kw_only=True, tag="ciphertext"):
-    """What a key service closed. Not a secret."""
-
-    ciphertext: bytes
-
-
-class Content(Struct, frozen=True, kw_only=True, tag="content"):
-    """The present content of a pull channel. `data` None: there is none. `version`: its ETag or generation."""
-
-    data: bytes | None = None
-    version: str = ""
-    unchanged: bool = False
-
-
-class Stored(Struct, frozen=True, kw_only=True, tag="stored"):
-    """A bundle that was written. `notice` is for the person who wrote it."""
-
-    version: str = ""
-    notice: str = ""
-
-
-class Failed(Struct, frozen=True, kw_only=True, tag="failed"):
-    """Why there is no answer: a stable code and texts of our own writing."""
-
-    code: str
-    what: str
-    why: str
-    hint: str = ""
-    retry: bool = True
-
-
-Answer = AwsObtained | GoogleObtained | AwsCaller | GoogleRefreshToken | Plaintext | Ciphertext | Content | Stored
-Reply = Answer | Failed
-
-
-# ---- requests: AWS
 
 
 class AwsMachineIdentity(Asking[AwsObtained], frozen=True, kw_only=True, tag="aws-machine-identity"):
@@ -191,9 +77,6 @@ class AwsLocalIdentity(Asking[AwsObtained], frozen=True, kw_only=True, tag="aws-
     allow_long_term: bool = False
 
 
-# ---- requests: Google
-
-
 class GoogleMachineToken(Asking[GoogleObtained], frozen=True, kw_only=True, tag="google-machine-token"):
     """A token of the service account that this machine runs as."""
 
@@ -232,9 +115,6 @@ class GoogleLocalRefreshToken(Asking[GoogleRefreshToken], frozen=True, kw_only=T
     """The refresh token of the application-default credentials."""
 
 
-# ---- requests: keys held elsewhere
-
-
 class KmsDecrypt(Asking[Plaintext], frozen=True, kw_only=True, tag="kms-decrypt"):
     """Open what `KmsEncrypt` closed under the same key and binding. `key` is `aws-kms:ARN` or `gcp-kms:NAME`.
 
@@ -256,9 +136,6 @@ class KmsEncrypt(Asking[Ciphertext], frozen=True, kw_only=True, tag="kms-encrypt
     context: Mapping[str, str]
     associated_data: bytes
     identity: WhoseIdentity = "local"
-
-
-# ---- requests: channels
 
 
 class ChannelGet(Asking[Content], frozen=True, kw_only=True, tag="channel-get"):

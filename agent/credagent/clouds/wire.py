@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from credagent.clouds.answers import Reply
 from credagent.clouds.requests import (
     Asking,
     AwsAssumeRole,
@@ -23,7 +24,6 @@ from credagent.clouds.requests import (
     GoogleMachineToken,
     KmsDecrypt,
     KmsEncrypt,
-    Reply,
 )
 from credagent.secret import Secret
 

@@ -5,15 +5,9 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from credagent.bundle.letter import AwsSessionGrant, GoogleAccessTokenGrant, GoogleAuthorizedUserGrant
+from credagent.clouds.answers import AwsObtained, GoogleObtained, GoogleRefreshToken
 from credagent.clouds.caller import call_blocking
-from credagent.clouds.requests import (
-    AwsLocalIdentity,
-    AwsObtained,
-    GoogleLocalRefreshToken,
-    GoogleLocalToken,
-    GoogleObtained,
-    GoogleRefreshToken,
-)
+from credagent.clouds.requests import AwsLocalIdentity, GoogleLocalRefreshToken, GoogleLocalToken
 from credagent.credentials import Slot
 from credagent.errors import Unavailable
 from credagent.sender.composing import LocalIdentity

@@ -20,7 +20,7 @@ from credagent.bundle.letter import (
     Grant,
 )
 from credagent.clock import Clock
-from credagent.clouds import caller, requests
+from credagent.clouds import answers, caller, requests
 from credagent.credentials import Held, Slot
 from credagent.errors import InternalError, Unavailable
 from credagent.rules.targets import listed
@@ -72,17 +72,17 @@ class Fetcher:
         return self._accepted(await caller.call(request, deadline_s=self.bounds.deadline_s))
 
     def _accepted(self, answer: object) -> Held:
-        if not isinstance(answer, requests.AwsObtained | requests.GoogleObtained):
+        if not isinstance(answer, answers.AwsObtained | answers.GoogleObtained):
             raise InternalError("helper-answer", f"the helper answered {type(answer).__name__}")
         self.skew_s = answer.skew_s
         if answer.skew_s is not None and abs(answer.skew_s) >= NOTICEABLE_SKEW_S:
             log.warning("clock_is_wrong", service_clock_ahead_s=round(answer.skew_s))
         self._tell(answer)
-        if isinstance(answer, requests.AwsObtained):
+        if isinstance(answer, answers.AwsObtained):
             self.region = answer.credentials.region or self.region
             answer = self._with_principal(answer)
         held = answer.held(self._clock.now())
-        if isinstance(answer, requests.AwsObtained):
+        if isinstance(answer, answers.AwsObtained):
             held = _by_this_clock(held, answer.skew_s or 0.0)
         return _still_valid(held, self._clock.now())
 
@@ -92,7 +92,7 @@ class Fetcher:
         lately = self._clock.monotonic() - whose.asked_at < ASK_AGAIN_S
         return whose.role if whose.principal or lately else ""
 
-    def _with_principal(self, answer: requests.AwsObtained) -> requests.AwsObtained:
+    def _with_principal(self, answer: answers.AwsObtained) -> answers.AwsObtained:
         """Return the answer with the principal that is known of its role; remember the one that it brought."""
         whose = self._whose
         if not answer.role:
@@ -102,7 +102,7 @@ class Fetcher:
             return answer
         return structs.replace(answer, principal=whose.principal)
 
-    def _tell(self, answer: requests.AwsObtained | requests.GoogleObtained) -> None:
+    def _tell(self, answer: answers.AwsObtained | answers.GoogleObtained) -> None:
         """Log what a person should know of credentials that were obtained, once and not at each renewal."""
         before = self._noted.get(type(answer), frozenset())
         self._noted[type(answer)] = frozenset(notice.code for notice in answer.notices)

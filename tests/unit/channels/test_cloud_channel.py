@@ -9,7 +9,7 @@ import pytest
 from credagent.channels.channel import Content
 from credagent.channels.cloud import CloudChannel
 from credagent.channels.pace import LAST_RETRY_S, OTHER_CLOUD_S, PACES, Pace, delay_s, retry_s
-from credagent.clouds import requests
+from credagent.clouds import answers, requests
 from credagent.config.channels import parse_channel
 from credagent.errors import Refused, Unavailable
 
@@ -19,11 +19,11 @@ BUNDLE, NEWER = b"credagent-bundle:one", b"credagent-bundle:two"
 class Cloud:
     """Answers what a test planned, and remembers what it was asked."""
 
-    def __init__(self, *planned: requests.Content | Unavailable) -> None:
+    def __init__(self, *planned: answers.Content | Unavailable) -> None:
         self.planned = list(planned)
         self.asked: list[requests.ChannelGet] = []
 
-    async def ask(self, request: requests.ChannelGet, deadline_s: float) -> requests.Content:
+    async def ask(self, request: requests.ChannelGet, deadline_s: float) -> answers.Content:
         self.asked.append(request)
         answer = self.planned.pop(0)
         if isinstance(answer, Unavailable):
@@ -31,18 +31,18 @@ class Cloud:
         return answer
 
 
-def holds(data: bytes | None, version: str = "") -> requests.Content:
-    return requests.Content(data=data, version=version)
+def holds(data: bytes | None, version: str = "") -> answers.Content:
+    return answers.Content(data=data, version=version)
 
 
 def fails(code: str, *, retry: bool = True) -> Unavailable:
     return Unavailable(code, "said why", retry=retry)
 
 
-UNCHANGED = requests.Content(unchanged=True)
+UNCHANGED = answers.Content(unchanged=True)
 
 
-def looks(address: str, *planned: requests.Content | Unavailable) -> tuple[list[Content], list[float], Any, Cloud]:
+def looks(address: str, *planned: answers.Content | Unavailable) -> tuple[list[Content], list[float], Any, Cloud]:
     """Return what was told, the waits between the looks, the channel and the cloud."""
     cloud, told = Cloud(*planned), list[Content]()
     channel = CloudChannel(parse_channel(address), {}, name="it", ask=cloud.ask)  # type: ignore[arg-type]

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from credagent.clouds.aws_assume import _parameters, session_name
-from credagent.clouds.aws_sts import account_of, session_from
+from credagent.clouds.aws_assume import _parameters
+from credagent.clouds.aws_sts import account_of, session_from, session_name
 from credagent.clouds.failures import CloudFailure
 from credagent.clouds.google_tokens import LONGEST_TOKEN, obtained
 from credagent.clouds.requests import AwsAssumeRole

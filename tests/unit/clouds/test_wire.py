@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
-from credagent.clouds import requests, wire
+from credagent.clouds import answers, requests, wire
 from credagent.credentials import AwsCredentials, GoogleToken, Origin
 from credagent.secret import Secret
 
@@ -33,24 +33,24 @@ REQUESTS: tuple[wire.Request, ...] = (
     requests.ChannelGet(address="s3://b/k", max_bytes=10),
 )
 
-REPLIES: tuple[requests.Reply, ...] = (
-    requests.AwsObtained(
+REPLIES: tuple[answers.Reply, ...] = (
+    answers.AwsObtained(
         credentials=SESSION,
         origin=Origin.AWS_METADATA,
         principal="arn",
-        notices=(requests.Notice(code="c", why="w"),),
+        notices=(answers.Notice(code="c", why="w"),),
         skew_s=-1.5,
     ),
-    requests.GoogleObtained(token=TOKEN, origin=Origin.IMPERSONATION),
-    requests.AwsCaller(arn="arn", account="1"),
-    requests.GoogleRefreshToken(
+    answers.GoogleObtained(token=TOKEN, origin=Origin.IMPERSONATION),
+    answers.AwsCaller(arn="arn", account="1"),
+    answers.GoogleRefreshToken(
         client_id="c", client_secret=Secret("s"), refresh_token=Secret("r"), token_uri="https://x"
     ),
-    requests.Plaintext(plaintext_base64=Secret("AA==")),
-    requests.Ciphertext(ciphertext=b"\0"),
-    requests.Content(data=b"x", version="etag"),
-    requests.Content(),
-    requests.Failed(code="no-role", what="w", why="y", hint="h", retry=False),
+    answers.Plaintext(plaintext_base64=Secret("AA==")),
+    answers.Ciphertext(ciphertext=b"\0"),
+    answers.Content(data=b"x", version="etag"),
+    answers.Content(),
+    answers.Failed(code="no-role", what="w", why="y", hint="h", retry=False),
 )
 
 
@@ -62,13 +62,13 @@ def test_a_request_arrives_as_it_was_sent(request_: wire.Request) -> None:
 
 
 @pytest.mark.parametrize("reply", REPLIES, ids=lambda reply: type(reply).__name__)
-def test_a_reply_arrives_as_it_was_sent(reply: requests.Reply) -> None:
+def test_a_reply_arrives_as_it_was_sent(reply: answers.Reply) -> None:
     assert wire.decode_reply(wire.encode_reply(reply)) == reply
 
 
 def test_what_is_not_a_secret_of_ours_does_not_cross() -> None:
     with pytest.raises(TypeError):
-        wire.encode_reply(requests.AwsCaller(arn=object(), account="1"))  # type: ignore[arg-type]
+        wire.encode_reply(answers.AwsCaller(arn=object(), account="1"))  # type: ignore[arg-type]
 
 
 def test_a_reply_that_cannot_be_read_is_not_quoted(canary: str) -> None:
@@ -78,7 +78,7 @@ def test_a_reply_that_cannot_be_read_is_not_quoted(canary: str) -> None:
 
 
 def test_no_request_or_reply_shows_or_pickles_its_secrets(canary: str) -> None:
-    secret = requests.Plaintext(plaintext_base64=Secret(base64.b64encode(canary.encode()).decode()))
+    secret = answers.Plaintext(plaintext_base64=Secret(base64.b64encode(canary.encode()).decode()))
     assert "***" in repr(secret)
     with pytest.raises(TypeError):
         pickle.dumps(secret)
@@ -94,8 +94,8 @@ def test_only_requests_for_the_local_identity_see_the_users_files() -> None:
 
 
 def test_what_was_obtained_becomes_the_content_of_a_slot() -> None:
-    aws = requests.AwsObtained(credentials=SESSION, origin=Origin.CONTAINER, principal="arn").held(NOON)
+    aws = answers.AwsObtained(credentials=SESSION, origin=Origin.CONTAINER, principal="arn").held(NOON)
     assert (aws.credentials, aws.origin, aws.principal, aws.obtained_at) == (SESSION, Origin.CONTAINER, "arn", NOON)
     assert aws.expires_at == NOON
-    google = requests.GoogleObtained(token=TOKEN, origin=Origin.REFRESH_TOKEN, principal="a@b").held(NOON)
+    google = answers.GoogleObtained(token=TOKEN, origin=Origin.REFRESH_TOKEN, principal="a@b").held(NOON)
     assert (google.credentials, google.origin, google.expires_at) == (TOKEN, Origin.REFRESH_TOKEN, NOON)

@@ -17,8 +17,8 @@ from credagent.bundle.letter import (
     GoogleImpersonationGrant,
     Grant,
 )
-from credagent.clouds import requests
-from credagent.clouds.requests import AwsObtained, GoogleObtained
+from credagent.clouds import answers, requests
+from credagent.clouds.answers import AwsObtained, GoogleObtained
 from credagent.credentials import AwsCredentials, GoogleToken, Origin, Slot
 from credagent.errors import InternalError, Unavailable
 from credagent.secret import Secret
@@ -155,7 +155,7 @@ def test_the_region_and_the_skew_are_remembered() -> None:
 
 def test_another_answer_than_credentials_is_a_defect() -> None:
     with pytest.raises(InternalError):
-        fetched(requests.AwsCaller(arn="arn:x", account="1"))
+        fetched(answers.AwsCaller(arn="arn:x", account="1"))
 
 
 # ---- whose the machine's credentials are, and what else there is to say of them
@@ -178,7 +178,7 @@ class Helper:
     async def _call(self, request: requests.AwsMachineIdentity, *, deadline_s: float) -> AwsObtained:
         asked = self.role != request.known_role
         self.questions += asked
-        notices = tuple(requests.Notice(code=code, why="…") for code in self.notices)
+        notices = tuple(answers.Notice(code=code, why="…") for code in self.notices)
         principal = self.principal if asked else ""
         return structs.replace(aws(HOUR, 0.0), role=self.role, principal=principal, notices=notices)
 
