@@ -16,7 +16,7 @@ help:
 	@echo "make lint         ruff, mypy"
 	@echo "make bench        start-up, memory and crypto figures, beside a bare interpreter's"
 	@echo "make matrix       what each client library sees of renewed credentials"
-	@echo "make package      wheel, sdist, deb, container image, into dist/"
+	@echo "make package      wheel, sdist, deb, rpm, container image, into dist/"
 	@echo "make test-system  the packages in booted machines and in containers (needs root)"
 
 $(BIN)/python:

@@ -18,18 +18,21 @@ _ASK = "import sys, urllib.request as u; print(u.urlopen(u.Request(sys.argv[1], 
 
 
 class Cloud:
-    """The simulator as a process in a network; what it is told goes through the network's door."""
+    """The simulator as a process in a network; what it is told goes through the network's door.
 
-    def __init__(self, network: Network, folder: Path) -> None:
-        self._network = network
+    `face` is whose instance metadata are at 169.254.169.254: `imds` (EC2) or `google-metadata`.
+    """
+
+    def __init__(self, network: Network, folder: Path, face: str = "imds") -> None:
+        self._network, self._face = network, face
         self._state = folder / f"{network.name}.json"
         self._process: subprocess.Popen[bytes] | None = None
-        self.environ: dict[str, str] = {}
+        self.addresses: dict[str, str] = {}
 
     def __enter__(self) -> Self:
         self._state.unlink(missing_ok=True)
         command = [sys.executable, "-m", "tests.simulator", "--state-file", str(self._state), "--until-eof"]
-        command += ["--listen", "imds=169.254.169.254:80"]
+        command += ["--listen", f"{self._face}=169.254.169.254:80"]
         inside = self._network.inside(*command)
         self._process = subprocess.Popen(inside, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
         give_up = time.monotonic() + 20
@@ -37,7 +40,7 @@ class Cloud:
             assert time.monotonic() < give_up, "the simulated cloud did not start"
             time.sleep(0.05)
         ready = json.loads(self._state.read_text())
-        self._admin, self.environ = ready["addresses"]["admin"], ready["environ"]
+        self.addresses = ready["addresses"]
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -45,9 +48,11 @@ class Cloud:
         self._process.terminate()
         self._process.communicate()
 
-    def ask(self, name: str, **arguments: object) -> Any:
+    def ask(self, name: str, /, **arguments: object) -> Any:
         """Call a function of the simulator."""
-        command = self._network.inside(sys.executable, "-c", _ASK, f"{self._admin}/{name}", json.dumps(arguments))
+        command = self._network.inside(
+            sys.executable, "-c", _ASK, f"{self.addresses['admin']}/{name}", json.dumps(arguments)
+        )
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         return json.loads(done.stdout)["result"]
 

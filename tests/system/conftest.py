@@ -63,6 +63,12 @@ def cloud(network: Network, tmp_path: Path) -> Iterator[Cloud]:
         yield cloud
 
 
+@pytest.fixture
+def google(network: Network, tmp_path: Path) -> Iterator[Cloud]:
+    with Cloud(network, tmp_path, face="google-metadata") as cloud:
+        yield cloud
+
+
 Make = Callable[..., Machine]
 
 

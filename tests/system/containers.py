@@ -1,4 +1,4 @@
-"""Containers by podman with runc, without network: images from the machines' tree, a store of their own."""
+"""Containers by podman with runc, without network: the image as packaging builds it, a store of their own."""
 
 import os
 import subprocess
@@ -14,10 +14,11 @@ default_ulimits = ["nofile=1024:4096", "nproc=1000:1000"]
 runtime = "runc"
 cgroup_manager = "cgroupfs"
 events_logger = "file"
+tmp_dir = "{folder}/state"
 """
 
 FOLDER = images.FOLDER / "podman"
-BASE, AGENT, STOCK = "localhost/plain-debian", "localhost/credagent", "localhost/stock-dask"
+AGENT, STOCK = "localhost/credagent:test", "localhost/stock-dask"
 
 # As the stock image of Dask starts: a shell script that becomes its arguments.
 _STOCK = f"""\
@@ -57,25 +58,14 @@ def command(*words: str) -> list[str]:
 def environ() -> Mapping[str, str]:
     """Return podman's environment, after writing its configuration."""
     FOLDER.mkdir(parents=True, exist_ok=True)
-    (FOLDER / "containers.conf").write_text(CONFIGURATION)
+    (FOLDER / "containers.conf").write_text(CONFIGURATION.format(folder=FOLDER))
     own = {"CONTAINERS_CONF": str(FOLDER / "containers.conf"), "HOME": str(FOLDER), "TMPDIR": "/var/tmp"}
     return {"PATH": os.environ["PATH"], **own}
 
 
 def build(deb: Path) -> None:
-    """Import the base, and build the agent's image by its Containerfile."""
-    if run("image", "exists", BASE).returncode != 0:
-        packed = subprocess.run(["tar", "-C", images.plain(), "-c", "."], stdout=subprocess.PIPE, check=True).stdout
-        imported = subprocess.run(
-            command("import", "-", BASE), input=packed, env=environ(), capture_output=True, check=False
-        )
-        assert imported.returncode == 0, imported.stderr.decode()
-    context = FOLDER / "context"
-    (context / "dist").mkdir(parents=True, exist_ok=True)
-    for old in (context / "dist").iterdir():
-        old.unlink()
-    (context / "dist" / "credagent_0_amd64.deb").write_bytes(deb.read_bytes())
-    file = images.ROOT / "packaging" / "container" / "Containerfile"
-    podman("build", "--network=none", "--build-arg", f"BASE={BASE}", "--tag", AGENT, "--file", str(file), str(context))
-    (context / "Stock").write_text(_STOCK)
-    podman("build", "--network=none", "--tag", STOCK, "--file", str(context / "Stock"), str(context))
+    """Build the agent's image as `make package` does, and one that starts as the stock image of Dask does."""
+    script = images.ROOT / "packaging" / "container" / "build"
+    subprocess.run([script, deb, AGENT], check=True, env={**environ(), "PODMAN": " ".join(command())})
+    (FOLDER / "Stock").write_text(_STOCK)
+    podman("build", "--network=none", "--tag", STOCK, "--file", str(FOLDER / "Stock"), str(FOLDER / "run"))

@@ -1,4 +1,4 @@
-"""The file trees that machines and containers start from: a plain Debian, and one with Dask and the package in it.
+"""The packages, and the file trees that machines start from: a plain Debian, and one with Dask and the package in it.
 
 Made once into build/system, and again when what they are made of has changed.
 """
@@ -12,13 +12,18 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "build" / "system"
 
+BUILD = ROOT / "packaging" / "build"
 SUITE = "bookworm"
+OLDER = "0.0.9"
+GOOGLE = ("google-auth", "requests")
 PACKAGES = "systemd,systemd-sysv,dbus,python3,iproute2,procps,man-db"
 NEEDED = {  # command → Debian package
     "systemd-nspawn": "systemd-container",
     "debootstrap": "debootstrap",
     "podman": "podman",
     "runc": "runc",
+    "mmdebstrap": "mmdebstrap",
+    "rpmbuild": "rpm",
     "lintian": "lintian",
     "piuparts": "piuparts",
     "ip": "iproute2",
@@ -64,7 +69,7 @@ def with_dask() -> Path:
         print("installing Dask into it", flush=True)
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--python-version=3.11", "--only-binary=:all:"]
         target = root / "opt/dask/lib/python3.11/site-packages"
-        subprocess.run([*command, f"--target={target}", "distributed", "boto3"], check=True)
+        subprocess.run([*command, f"--target={target}", "distributed", "boto3", *GOOGLE], check=True)
         (root / "opt/dask/bin/dask").write_text(_DASK)
         (root / "opt/dask/bin/dask").chmod(0o755)
         (root / "usr/local/bin/dask").symlink_to("/opt/dask/bin/dask")
@@ -85,30 +90,52 @@ def with_package(deb: Path) -> Path:
     return root
 
 
-def deb(version: str = "") -> Path:
-    """Return the package, built now where its sources are newer; `version` makes one that calls itself otherwise.
-
-    CREDAGENT_TEST_DEB names one that is built already.
-    """
-    if not version and (given := os.environ.get("CREDAGENT_TEST_DEB")):
+def deb() -> Path:
+    """Return the package; CREDAGENT_TEST_DEB names one that is built already."""
+    if given := os.environ.get("CREDAGENT_TEST_DEB"):
         return Path(given)
-    name = f"credagent_{version or '[0-9]*'}_*.deb"
-    folder = FOLDER / "packages" if version else ROOT / "dist"
-    found = sorted(folder.glob(name), key=lambda path: path.stat().st_mtime)
-    newest = max(p.stat().st_mtime for where in ("agent", "systemd", "packaging") for p in (ROOT / where).rglob("*.*"))
-    if found and found[-1].stat().st_mtime > newest:
-        return found[-1]
-    folder.mkdir(parents=True, exist_ok=True)
-    if version:
-        subprocess.run(
-            [ROOT / "packaging/deb/build", ROOT / "build/package-venv", ROOT / "dist", folder],
-            check=True,
-            env=os.environ | {"VERSION": version},
-            stdout=subprocess.DEVNULL,
-        )
-    else:
-        subprocess.run([ROOT / "packaging/build", "wheel", "worker", "deb"], check=True, stdout=subprocess.DEVNULL)
-    return max(folder.glob(name), key=lambda path: path.stat().st_mtime)
+    return built()["deb"]
+
+
+def built() -> dict[str, Path]:
+    """Return what `make package` puts into dist/, by its ending, built now where its sources are newer."""
+    found = _built()
+    if len(found) < 4 or min(map(_made, found.values())) < _newest_source():
+        subprocess.run([BUILD, "wheel", "worker", "deb", "rpm"], check=True, stdout=subprocess.DEVNULL)
+        found = _built()
+    return found
+
+
+def older_deb() -> Path:
+    """Return a package of the same sources that calls itself, and the agent in it, OLDER."""
+    folder = FOLDER / "packages"
+    tree = FOLDER / "older" / "tree"
+    built()
+    if not folder.exists() or min(map(_made, folder.iterdir()), default=0) < _newest_source():
+        folder.mkdir(parents=True, exist_ok=True)
+        environ = os.environ | {"VERSION": OLDER, "SOURCE_DATE_EPOCH": "1750000000", "LC_ALL": "C.UTF-8"}
+        commands: list[list[str | Path]] = [
+            [ROOT / "packaging/tree", ROOT / "build/package-venv", ROOT / "dist", tree],
+            [ROOT / "packaging/deb/build", tree, folder],
+        ]
+        for command in commands:
+            subprocess.run(command, check=True, env=environ, stdout=subprocess.DEVNULL)
+    return max(folder.glob("*.deb"), key=_made)
+
+
+def _built() -> dict[str, Path]:
+    every = sorted((ROOT / "dist").glob("credagent[-_][0-9]*"), key=_made)
+    return {ending: path for path in every if (ending := path.suffix[1:]) in ("whl", "gz", "deb", "rpm")}
+
+
+def _newest_source() -> float:
+    folders = (ROOT / where for where in ("agent", "systemd", "packaging"))
+    files = (path for folder in folders for path in folder.rglob("*") if path.is_file())
+    return max(_made(path) for path in files if path.suffix != ".pyc")
+
+
+def _made(path: Path) -> float:
+    return path.stat().st_mtime
 
 
 def in_root(root: Path, *command: str) -> str:

@@ -64,6 +64,30 @@ def test_without_a_bundle_the_machines_own_role_is_handed_over(running: Machine,
     assert [call["outcome"] for call in cloud.ask("log", service="imds") if call.get("outcome") == "refused"] == []
 
 
+def test_on_google_cloud_the_bundle_is_an_attribute_and_a_worker_reads_as_the_data_access_account(
+    node: Machine, sender: Sender, google: Cloud
+) -> None:
+    configure(node, sender, 'channels = ["gce-attribute:credagent-bundle"]\n[google]\nhandover = "metadata"\n')
+    google.ask("create_bucket", name="data", readers=["dask-data"], store="gcs")
+    google.ask("put_object", bucket="data", key="hello.txt", data="hello", store="gcs")
+    with (node.root / "etc/hosts").open("a") as hosts:  # as Google's images have it
+        hosts.write("169.254.169.254 metadata.google.internal metadata\n")
+    (node.root / "srv/read.py").write_text(_READ_GCS.format(gcs=google.addresses["gcs"]))
+    node.boot()
+    node.run("systemctl", "enable", "--now", "credagent")
+    google.ask("set_attribute", name="credagent-bundle", value=sender.seal(status(node)["public_key"]))
+    node.until(lambda: status(node)["slots"]["environment"]["origin"] == "bundle")
+    assert status(node)["bundle"]["channel"] == "gce-attribute"
+    assert status(node)["slots"]["google"]["origin"] == "google-metadata", status(node)["slots"]["google"]
+    start_dask(node)
+    assert in_worker(node, TOKEN) == CANARY
+    assert in_worker(node, "__import__('runpy').run_path('/srv/read.py')['text']") == "hello"
+    assert in_worker(node, "__import__('os').environ['GCE_METADATA_HOST']") == "127.0.0.1:9817"
+    read = google.ask("log", service="gcs", operation="objects.read")
+    assert [call["principal"].partition("@")[0] for call in read] == ["dask-data"]
+    assert google.ask("ids_used", service="gcs") == google.ask("ids_used", service="google-metadata", operation="token")
+
+
 def test_a_running_worker_sees_a_renewal_in_the_same_process(running: Machine, sender: Sender) -> None:
     deliver(running, sender, "first")
     start_dask(running)
@@ -163,15 +187,45 @@ def test_another_user_of_the_machine_gets_nothing(running: Machine, sender: Send
 def test_a_person_at_a_shell_sees_what_a_worker_would_get_and_changes_nothing(running: Machine, sender: Sender) -> None:
     deliver(running, sender, CANARY)
     running.until(lambda: variable(running) == CANARY)
-    before = running.run("find", "/run/credagent", "/var/lib/credagent", "-printf", "%p %T@ %i\n")
+    before = _contents(running)
     running.run("useradd", "--create-home", "ann")
-    running.run("env", "HOME=/home/ann", "credagent", "run", "--once", user="ann", check=False)
+    said = running.run("env", "HOME=/home/ann", "credagent", "run", "--once", user="ann")
+    assert "bundle      none in force" in said  # what ann's own agent would find: the machine's key is not hers
     shown = running.run("env", "HOME=/home/ann", "credagent", "env", user="dask")
     assert "DB_TOKEN" in shown
     assert CANARY not in shown
-    assert running.run("find", "/run/credagent", "/var/lib/credagent", "-printf", "%p %T@ %i\n") == before
+    assert _contents(running) == before
     assert variable(running) == CANARY
 
+
+def test_a_person_at_a_shell_of_a_node_without_agent_is_told_what_a_worker_would_get_and_why(
+    node: Machine, cloud: Cloud
+) -> None:
+    cloud.ask("instance", role="dask-node")
+    node.boot()
+    before = _contents(node)
+    node.run("useradd", "--create-home", "ann")
+    shown = node.run("sh", "-c", "HOME=/home/ann credagent env 2>&1", user="ann")
+    assert "AWS_SESSION_TOKEN" in shown
+    assert "aws         aws-metadata; arn:aws:sts::" in shown
+    assert "google      none; no bundle" in shown
+    assert node.run("find", "/home/ann", "-name", "*credagent*") == ""
+    said = node.run("env", "HOME=/home/ann", "credagent", "run", "--once", user="ann")
+    assert "aws         aws-metadata; arn:aws:sts::" in said
+    assert _contents(node) == before
+
+
+def _contents(machine: Machine) -> str:
+    """Return what lies in the folders of the machine's agent, with dates and inodes."""
+    return machine.run("find", "/run/credagent", "/var/lib/credagent", "-printf", "%p %T@ %i\n", check=False)
+
+
+_READ_GCS = """
+import google.auth
+from google.auth.transport.requests import AuthorizedSession
+credentials, project = google.auth.default(scopes=["https://www.googleapis.com/auth/devstorage.read_only"])
+text = AuthorizedSession(credentials).get("{gcs}/storage/v1/b/data/o/hello.txt?alt=media").text
+"""
 
 _LOAD = "while [ ! -e /srv/stop ]; do credagent env --format names >/dev/null 2>&1; done"
 

@@ -1,5 +1,8 @@
 """The package's life on a machine: upgrade, removal, purge; and credentials that systemd keeps."""
 
+import hashlib
+import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -12,9 +15,9 @@ from tests.system.cloud import Cloud, Sender
 from tests.system.conftest import Make, configure
 from tests.system.machine import WITH_BPF, Machine
 
-OLDER = "0.0.9"
 TOKEN = "__import__('os').environ.get('DB_TOKEN')"
 PID = "__import__('os').getpid()"
+KEPT = "cd /var/lib/credagent && find . -printf '%p %m %U %G\\n' | sort && find . -type f | sort | xargs sha256sum"
 OURS = "/etc /usr /var /run /lib /opt /home /root"
 
 TASK = """
@@ -40,6 +43,28 @@ def install(machine: Machine, deb: Path) -> None:
     machine.run("dpkg", "--install", f"/root/{deb.name}")
 
 
+def _output(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _dated(packages: dict[str, Path]) -> str:
+    """Return the date for which the packages were built: that of the .deb's first member (ar's header)."""
+    deb = next(path for name, path in packages.items() if name.endswith(".deb"))
+    return deb.read_bytes()[24:36].decode().strip()
+
+
+def test_the_unit_scores_below_1_3_before_it_is_installed() -> None:
+    _output(
+        "systemd-analyze", "security", "--offline=true", "--threshold=13", f"{images.ROOT}/systemd/credagent.service"
+    )
+
+
 def test_lintian_finds_no_error() -> None:
     command = ["lintian", "--fail-on", "error", "--allow-root", str(images.deb())]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -53,26 +78,70 @@ def test_piuparts_finds_no_error() -> None:
     assert done.returncode == 0, done.stdout[-4000:]
 
 
+def test_two_builds_of_the_same_source_are_the_same_to_the_byte(tmp_path: Path) -> None:
+    here = {path.name: path for path in images.built()["deb"].parent.iterdir() if path.suffix != ".tar"}
+    elsewhere = tmp_path / "elsewhere" / "of another name"
+    elsewhere.mkdir(parents=True)
+    copy = "git ls-files -co --exclude-standard -z | tar --create --null --files-from - | tar --extract --directory"
+    subprocess.run(["sh", "-c", f"{copy} '{elsewhere}'"], cwd=images.ROOT, check=True)
+    strange = {"TZ": "Asia/Kathmandu", "LC_ALL": "C", "HOME": str(tmp_path), "SOURCE_DATE_EPOCH": _dated(here)}
+    build = ["sh", "-c", "umask 027; exec packaging/build wheel worker deb rpm"]
+    subprocess.run(build, cwd=elsewhere, env=os.environ | strange, check=True, stdout=subprocess.DEVNULL)
+    there = {path.name: path for path in (elsewhere / "dist").iterdir()}
+    assert len(there) == 6
+    assert {name: _digest(path) for name, path in there.items()} == {name: _digest(here[name]) for name in there}
+
+
 def test_an_upgrade_keeps_key_bundle_and_marks_and_disturbs_no_worker(make: Make, sender: Sender) -> None:
     machine = make(images.with_dask())
     machine.boot()
-    install(machine, images.deb(OLDER))
+    install(machine, images.older_deb())
     configure(machine, sender)
     machine.run("systemctl", "enable", "--now", "credagent")
     deliver(machine, sender, CANARY)
     machine.until(lambda: variable(machine) == CANARY)
     start_dask(machine)
     assert in_worker(machine, TOKEN) == CANARY
-    before = status(machine), in_worker(machine, PID), machine.run("sh", "-c", "cat /var/lib/credagent/recipient.key")
+    before, pid, kept = status(machine), in_worker(machine, PID), machine.run("sh", "-c", KEPT)
+    assert before["agent"]["version"] == images.OLDER
+    assert "recipient.key" in kept
     machine.run("rm", "/run/credagent/inbox/bundle")
     install(machine, images.deb())
     machine.until(lambda: machine.property("credagent", "ActiveState") == "active")
-    after = status(machine), in_worker(machine, PID), machine.run("sh", "-c", "cat /var/lib/credagent/recipient.key")
-    assert after[1:] == before[1:]
-    assert after[0]["bundle"]["sequence"] == before[0]["bundle"]["sequence"]
-    assert after[0]["agent"]["pid"] != before[0]["agent"]["pid"]
+    after = status(machine)
+    assert machine.run("sh", "-c", KEPT) == kept
+    assert after["agent"]["version"] != images.OLDER
+    assert after["agent"]["pid"] != before["agent"]["pid"]
+    assert after["bundle"]["sequence"] == before["bundle"]["sequence"]
+    assert in_worker(machine, PID) == pid
     deliver(machine, sender, "renewed")
     machine.until(lambda: in_worker(machine, TOKEN) == "renewed")
+
+
+def test_an_rpm_brings_the_same_agent(make: Make, sender: Sender) -> None:
+    rpm = images.built()["rpm"]
+    listed = _output("rpm", "--query", "--list", "--package", str(rpm)).replace("/usr/lib/systemd", "/lib/systemd")
+    packed = {line.split()[5].lstrip(".") for line in _output("dpkg-deb", "--contents", str(images.deb())).splitlines()}
+    ours = {path for path in listed.splitlines() if "__pycache__" not in path}
+    only_in_deb = ("/usr/share/lintian", "/usr/share/doc/credagent/changelog", "/usr/share/doc/credagent/copyright")
+    assert {path for path in packed if not path.endswith("/")} - ours == {
+        path for path in packed if path.startswith(only_in_deb) and not path.endswith("/")
+    }
+    machine = make(images.with_dask())
+    into = ("rpm", "--root", str(machine.root))
+    _output(*into, "--install", "--nodeps", str(rpm))  # what it needs is there, and known to another package manager
+    configure(machine, sender)
+    mine = (machine.root / "etc/credagent/config.toml").read_text()
+    _output(*into, "--upgrade", "--nodeps", "--force", str(rpm))
+    assert (machine.root / "etc/credagent/config.toml").read_text() == mine
+    machine.boot()
+    machine.run("systemctl", "enable", "--now", "credagent")
+    deliver(machine, sender, CANARY)
+    machine.until(lambda: variable(machine) == CANARY)
+    machine.stop()
+    _output(*into, "--erase", "credagent")
+    assert not (machine.root / "usr/lib/credagent").exists()
+    assert (machine.root / "var/lib/credagent/recipient.key").exists()
 
 
 def test_a_purge_leaves_nothing(make: Make, sender: Sender) -> None:
@@ -144,6 +213,13 @@ def test_no_library_slips_past_the_agent_where_the_drop_in_denies_it(
 
 def test_the_manual_and_the_completions_are_there(running: Machine) -> None:
     assert "COMMAND" in running.run("man", "-P", "cat", "credagent")
+    commands = re.findall(r"^  ([a-z-]+)  ", running.run("credagent", "--help"), re.MULTILINE)
+    assert {"run", "exec", "rotate-key"} <= set(commands)
+    pages = running.run("ls", "/usr/share/man/man1").split()
+    completed = running.run("grep", "-m1", "subparsers=(", "/usr/share/bash-completion/completions/credagent")
+    for command in commands:
+        assert f"credagent-{command}.1.gz" in pages
+        assert command in re.findall(r"[\w-]+", completed)
     assert "renewal" in running.run("man", "-P", "cat", "credagent-exec")
     assert "trusted_senders" in running.run("man", "-P", "cat", "credagent.toml")
     assert "credagent" in running.run("cat", "/usr/share/bash-completion/completions/credagent")

@@ -1,5 +1,6 @@
 """`credagent exec` with real agents: its own and another's, renewals, crashes, other users."""
 
+import contextlib
 import json
 import os
 import signal
@@ -155,13 +156,21 @@ def _line(process: "subprocess.Popen[str]") -> str:
 
 
 def _tree(process: "subprocess.Popen[str]") -> list[str]:
-    children = psutil.Process(process.pid).children()
-    return sorted("agent" if child.name().startswith("python") else child.name() for child in children)
+    return sorted("agent" if name.startswith("python") else name for _, name in _children(process))
 
 
 def _agent(process: "subprocess.Popen[str]") -> psutil.Process | None:
-    children = psutil.Process(process.pid).children()
-    return next((child for child in children if child.name().startswith("python")), None)
+    return next((child for child, name in _children(process) if name.startswith("python")), None)
+
+
+def _children(process: "subprocess.Popen[str]") -> list[tuple[psutil.Process, str]]:
+    """Return those that are alive, with their names: one may end between the list and the question for its name."""
+    found = []
+    for child in psutil.Process(process.pid).children():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if child.status() != psutil.STATUS_ZOMBIE:
+                found.append((child, child.name()))
+    return found
 
 
 def _answers(node: Node) -> bool:
