@@ -15,6 +15,8 @@ from tests.integration.letters import letter
 
 __all__ = ["machine"]
 
+SLOTS = ("aws", "google", "environment")
+
 
 def contents(*folders: Path) -> dict[Path, Any]:
     """Return everything below folders: what it is, since when, and what it holds."""
@@ -35,6 +37,8 @@ def test_with_nothing_configured_it_ends_well(machine: Machine) -> None:
         CREDAGENT_AGENT_STATE_DIR=str(machine.state_dir),
     )
     assert done.returncode == 0, done.stderr
+    assert [line.split()[0] for line in done.stdout.splitlines() if line[0] != " "] == [*SLOTS, "bundle"]
+    assert "bundle      none in force" in done.stdout
     assert (machine.state_dir / "recipient.key").stat().st_mode & 0o777 == 0o600
     assert machine.worker_env.exists()
     assert not machine.socket.exists()
@@ -146,8 +150,18 @@ def test_env_without_an_agent_resolves_once_and_makes_nothing(machine: Machine) 
 def test_env_on_a_machine_where_there_is_nothing_at_all(machine: Machine) -> None:
     before = contents(machine.folder)
     done = machine.run("env", "--config", str(machine.config))
-    assert done.returncode == 0, done.stderr
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert [line.split()[0] for line in done.stderr.splitlines() if line[0] != " "] == ["credagent:", *SLOTS, "bundle"]
     assert contents(machine.folder) == before
+
+
+def test_run_once_says_what_a_worker_gets_and_why_and_shows_no_value(machine: Machine) -> None:
+    machine.put(machine.sealed(letter(aws=Statement.GRANTED)))
+    said = machine.once().stdout
+    assert "aws         bundle; arn:aws:sts::" in said
+    assert "environment bundle; names DB_TOKEN; sender says granted" in said
+    assert "over file" in said
+    assert CANARY not in said
 
 
 # ---- status, renew

@@ -60,10 +60,12 @@ def _environment(config_path: str | None) -> Environment:
 
 def _resolved_once(config_path: str | None) -> Environment:
     from credagent import config
+    from credagent.cli.status import explained
     from credagent.kernel import make_non_dumpable
     from credagent.service import once
 
     make_non_dumpable()
     sys.stderr.write("credagent: no agent runs here; this is what one would find now\n")
-    _, view = once.resolve(config.load(config_path, os.environ), os.environ)
+    document, view = once.resolve(config.load(config_path, os.environ), os.environ)
+    sys.stderr.write(explained(document))
     return view.environment

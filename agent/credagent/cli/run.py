@@ -1,6 +1,7 @@
 """`credagent run`: the daemon, or with `--once` one resolution without one."""
 
 import os
+import sys
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -36,9 +37,10 @@ def add_arguments(parser: "argparse.ArgumentParser") -> None:
 def run(arguments: "argparse.Namespace | SimpleNamespace") -> int:
     """Run until told to stop."""
     if arguments.once:
+        from credagent.cli.status import explained
         from credagent.service import once
 
-        return once.run(arguments.config, os.environ)
+        return once.run(arguments.config, os.environ, lambda document: sys.stdout.write(explained(document)))
     from credagent.service import start
 
     return start.run(arguments.config, os.environ)

@@ -42,9 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
 def readable(document: dict[str, Any], *, volatile: bool = True) -> str:
     """Return the document for people; without what changes by itself where `volatile` is False."""
     lines = [f"{document['state']}, generation {document['generation']}, audience {document['audience'] or '(any)'}"]
-    for name, slot in document["slots"].items():
-        lines += _slot(name, slot)
-    lines += _bundle(document["bundle"])
+    lines += _slots_and_bundle(document)
     shown = {refusal["code"] for refusal in document["bundle"]["refused"]}
     lines += [
         f"problem     {code}: the agent's log says more (journalctl -u credagent)"
@@ -62,6 +60,16 @@ def readable(document: dict[str, Any], *, volatile: bool = True) -> str:
         memory = f", {agent['uss_bytes'] / 1e6:.1f} MB private" if agent["uss_bytes"] else ""
         lines.append(f"agent       {agent['version']}, pid {agent['pid']}, up {agent['uptime_s']:.0f} s{memory}")
     return "\n".join(map(printable, lines))
+
+
+def explained(document: dict[str, Any]) -> str:
+    """Return what each slot holds and why, for who resolves once: without what only a daemon has."""
+    return "".join(f"{printable(line)}\n" for line in _slots_and_bundle(document))
+
+
+def _slots_and_bundle(document: dict[str, Any]) -> list[str]:
+    lines = [line for name, slot in document["slots"].items() for line in _slot(name, slot)]
+    return lines + _bundle(document["bundle"])
 
 
 def _slot(name: str, slot: dict[str, Any]) -> list[str]:

@@ -1,19 +1,22 @@
 """One resolution without a daemon: for `run --once`, and for a person who asks what a worker would get here."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from credagent import config as configuration
 from credagent import log
 from credagent.config import Config
-from credagent.credentials import CredentialSet
 from credagent.errors import Exit, Refused, Unavailable
 from credagent.rules.rendering import WorkerView
 from credagent.service import folders
 from credagent.service.assembly import Service
 
 
-def run(config_path: str | None, environ: Mapping[str, str]) -> int:
-    """Resolve, write worker.env, then raise what the machine does not give. Writes nothing beside a daemon."""
+def run(config_path: str | None, environ: Mapping[str, str], tell: Callable[[dict[str, Any]], object]) -> int:
+    """Resolve, write worker.env, `tell` the status document, then raise what the machine does not give.
+
+    Writes nothing beside a daemon.
+    """
     from credagent.kernel import make_non_dumpable  # noqa: PLC0415  ctypes, and only where secrets arrive
 
     make_non_dumpable()
@@ -30,16 +33,16 @@ def run(config_path: str | None, environ: Mapping[str, str]) -> int:
         service.handover.write(service.custody.store.current)
         if service.handover.error is not None:
             raise service.handover.error
+    tell(_document(service))
     _require(service)
     return Exit.DONE
 
 
-def resolve(config: Config, environ: Mapping[str, str]) -> tuple[CredentialSet, WorkerView]:
-    """Return what a worker would get on this machine now. Writes nothing, makes no key and no folder."""
+def resolve(config: Config, environ: Mapping[str, str]) -> tuple[dict[str, Any], WorkerView]:
+    """Return the status document and what a worker would get now. Writes nothing, makes no key and no folder."""
     service = Service(config, environ, writes=False)
     _resolve(service)
-    current = service.custody.store.current
-    return current, service.handover.view(current)
+    return _document(service), service.handover.view(service.custody.store.current)
 
 
 def _resolve(service: Service) -> None:
@@ -64,6 +67,17 @@ def _resolve(service: Service) -> None:
             await asyncio.gather(*keepers, return_exceptions=True)
 
     asyncio.run(settle())
+
+
+def _document(service: Service) -> dict[str, Any]:
+    """Return what `status` would say of a daemon that had found the same."""
+    from credagent.service.answers import Answers  # noqa: PLC0415  the daemon's start loads this module, not that one
+
+    async def nobody_delivers(bundle: str, channel: str) -> str:
+        raise NotImplementedError
+
+    answers = Answers(service.config, service.custody, service.handover, clock=service.clock, deliver=nobody_delivers)
+    return answers.status()
 
 
 def _require(service: Service) -> None:
