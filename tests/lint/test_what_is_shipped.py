@@ -24,7 +24,7 @@ def test_the_manual_shows_every_key_with_its_default() -> None:
 
 
 def test_the_packages_configuration_changes_nothing_but_where_trust_is_looked_for() -> None:
-    shipped = tomllib.loads((ROOT / "packaging" / "deb" / "config.toml").read_text())
+    shipped = tomllib.loads((ROOT / "packaging" / "config.toml").read_text())
     given = {(section, key) for section, keys in shipped.items() for key in keys}
     assert given == {("bundle", "trusted_senders")}
 

@@ -68,7 +68,7 @@ def test_on_google_cloud_the_bundle_is_an_attribute_and_a_worker_reads_as_the_da
     node: Machine, sender: Sender, google: Cloud
 ) -> None:
     configure(node, sender, 'channels = ["gce-attribute:credagent-bundle"]\n[google]\nhandover = "metadata"\n')
-    google.ask("create_bucket", name="data", readers=["dask-data"], store="gcs")
+    google.ask("create_bucket", name="data", readers=["dask-data@dask-project.iam.gserviceaccount.com"], store="gcs")
     google.ask("put_object", bucket="data", key="hello.txt", data="hello", store="gcs")
     with (node.root / "etc/hosts").open("a") as hosts:  # as Google's images have it
         hosts.write("169.254.169.254 metadata.google.internal metadata\n")
