@@ -63,16 +63,12 @@ def _sealed(plaintext: bytes, header: Header, recipients: Sequence[KeyWrapper], 
 
 
 def _stanzas(content_key: bytes, header: Header, recipients: Sequence[KeyWrapper]) -> tuple[Stanza, ...]:
-    ids = {recipient.recipient_id for recipient in recipients}
-    if not 1 <= len(recipients) <= MAX_RECIPIENTS or len(ids) != len(recipients):
-        why = f"1 to {MAX_RECIPIENTS} different recipients are possible, not {len(recipients)} ({len(ids)} different)"
+    named = {recipient.recipient_id: recipient for recipient in recipients}  # each id is a hash: asked for once
+    if not 1 <= len(recipients) <= MAX_RECIPIENTS or len(named) != len(recipients):
+        why = f"1 to {MAX_RECIPIENTS} different recipients are possible, not {len(recipients)} ({len(named)} different)"
         raise UsageError("wrong-recipients", why, what="cannot seal", hint="make an envelope for each machine instead")
-    ordered = sorted(recipients, key=lambda recipient: (recipient.kind, recipient.recipient_id))
+    ordered = sorted(named.items(), key=lambda one: (one[1].kind, one[0]))
     return tuple(
-        Stanza(
-            recipient.kind,
-            recipient.recipient_id,
-            recipient.wrap(content_key, wrap_context(header, recipient.kind, recipient.recipient_id)),
-        )
-        for recipient in ordered
+        Stanza(recipient.kind, id_, recipient.wrap(content_key, wrap_context(header, recipient.kind, id_)))
+        for id_, recipient in ordered
     )
