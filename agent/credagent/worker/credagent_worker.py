@@ -59,12 +59,13 @@ class AgentConnection:
         self._received = bytearray()
         reasons = []
         for candidate in [path] if path else socket_paths():
-            self.sock = socket.socket(socket.AF_UNIX)
-            self.sock.settimeout(ANSWER_S)
             try:
+                self.sock = socket.socket(socket.AF_UNIX)
+                self.sock.settimeout(ANSWER_S)
                 self.sock.connect(candidate)
             except OSError as error:
-                self.sock.close()
+                with contextlib.suppress(AttributeError):  # the process has no file left for a socket
+                    self.sock.close()
                 reasons.append(f"{candidate}: {(error.strerror or 'does not answer').lower()}")
             else:
                 return
@@ -183,8 +184,8 @@ class Session:
                     self._decided.set()
             except AgentAbsent as absence:
                 self._say(logging.INFO, f"no agent: {absence}")
-            except (KeyError, TypeError, AttributeError) as error:
-                self._say(logging.ERROR, f"the agent's answer is not what it should be ({type(error).__name__})")
+            except Exception as error:  # noqa: BLE001  nobody else tries again: this thread must not end
+                self._say(logging.ERROR, f"the agent cannot be followed ({type(error).__name__})")
 
     def _follow(self) -> None:
         connection = self._connection = AgentConnection()

@@ -1,5 +1,6 @@
 """A process's session: present before the first task, replaced in place, never removed, and back after the agent."""
 
+import errno
 import os
 import socket
 import subprocess
@@ -231,3 +232,34 @@ def test_how_long_to_wait_is_read_from_the_environment(text: str, expected: floa
     assert credagent_worker._configured_wait_s() == expected
     del os.environ["CREDAGENT_WORKER_WAIT"]
     assert credagent_worker._configured_wait_s() == 30
+
+
+def without_files(*_: object, **__: object) -> socket.socket:
+    raise OSError(errno.EMFILE, "too many open files")
+
+
+def test_a_task_that_opens_too_many_files_costs_no_renewal_after_it(
+    agent: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent.agent.set({"DB": "1"})
+    session = begin()
+    exhausted = types.SimpleNamespace(socket=without_files, AF_UNIX=socket.AF_UNIX, SHUT_RDWR=socket.SHUT_RDWR)
+    with monkeypatch.context() as patched:
+        patched.setattr(credagent_worker, "socket", exhausted)
+        agent.stop()
+        agent.agent.set({"DB": "2"})
+        agent.start()
+        soon(lambda: "too many open files" in session.standing)
+    soon(lambda: os.environ["DB"] == "2")
+
+
+def test_a_defect_in_following_is_said_by_its_kind_and_followed_on(
+    agent: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent.agent.set({"DB": "1"})
+    session = begin()
+    with monkeypatch.context() as patched:
+        patched.setattr(Session, "_apply", lambda *_, **__: 1 // 0)
+        agent.replace({"DB": "2"})
+        soon(lambda: "ZeroDivisionError" in session.standing)
+    soon(lambda: os.environ["DB"] == "2")
