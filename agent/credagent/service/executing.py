@@ -67,6 +67,12 @@ class Start(Struct, frozen=True, kw_only=True):
         return not any(isinstance(channel, SocketChannel) for channel in self.config.bundle.channels)
 
     @property
+    def waits_for_ever(self) -> bool:
+        """Whether nothing is started without an agent: some slot is required, and only an agent could fill it."""
+        required = self.config.aws.required or self.config.google.required
+        return required and self.held_back and self.environ.get(MISSING_VARIABLE) != "exit"
+
+    @property
     def wait_s(self) -> int:
         """The longest wait for an agent and its first resolution."""
         return configuration.duration_s(self.environ.get(WAIT_VARIABLE) or WAIT)
@@ -85,7 +91,11 @@ class Start(Struct, frozen=True, kw_only=True):
         path = subscription.path if subscription is not None else self.environ.get(configuration.SOCKET_VARIABLE, "")
         if subscription is not None and document is not None:
             subscription.applied(document)
-        environment = self.environment(path, document or {})
+        if document is None:
+            from credagent.service import withholding  # noqa: PLC0415  only where no agent answers
+
+            document = withholding.document(self.config)
+        environment = self.environment(path, document)
         return Launch(command=self.wish.command, environment=environment, account=self.account)
 
 
@@ -169,11 +179,16 @@ def _attach(start: Start) -> Subscription | None:
 def _await_named(start: Start) -> Subscription | None:
     """Wait for the agent that CREDAGENT_SOCKET names: it may be restarting, and another's credentials will not do."""
     path, until = start.environ[configuration.SOCKET_VARIABLE], time.monotonic() + start.wait_s
-    while time.monotonic() < until:
+    pause_s = LOOK_AGAIN_S
+    while time.monotonic() < until or start.waits_for_ever:
         try:
             return Subscription(path)
         except OSError:
-            time.sleep(LOOK_AGAIN_S)
+            time.sleep(pause_s)
+        if pause_s == LOOK_AGAIN_S and time.monotonic() >= until:
+            pause_s = LOOK_FOR_REVIVAL_S
+            log.warning("waits_for_agent", socket=path, why="a required slot is empty without it")
+            _speak(start.config)
     if start.environ.get(MISSING_VARIABLE) == "exit":
         raise Unavailable("no-agent", "no agent answers", what=path, hint="is it running? is its folder mounted here?")
     log.warning("started_without_agent", socket=path)

@@ -113,6 +113,35 @@ def test_a_named_agent_is_waited_for_and_never_replaced(node: Node) -> None:
     assert not (node.folder / "run").exists()
 
 
+def test_without_the_named_agent_a_required_slot_holds_back_the_program(node: Node) -> None:
+    node.environ |= {"CREDAGENT_AWS_REQUIRED": "true", "CREDAGENT_BUNDLE_CHANNELS": f"file:{node.inbox}"}
+    node.environ |= {"CREDAGENT_SOCKET": str(node.folder / "mounted.sock"), "CREDAGENT_WORKER_WAIT": "1s"}
+    process = node.start("exec", "--", "echo", "started")
+    node.until(lambda: "waits_for_agent" in node.log.read_text())
+    assert process.poll() is None
+    process.terminate()
+    assert process.communicate(timeout=10)[0] == ""
+    done = node.run("exec", "--", "echo", "started", CREDAGENT_WORKER_MISSING="exit")
+    assert (done.returncode, done.stdout) == (69, "")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"CREDAGENT_BUNDLE_EXPECT": "required"},
+        {"CREDAGENT_AWS_FALLBACK": "never", "CREDAGENT_GOOGLE_FALLBACK": "never"},
+        {"CREDAGENT_BUNDLE_EXPECT": "required", "CREDAGENT_AWS_HANDOVER": "endpoint", "CREDAGENT_AWS_REQUIRED": "true"},
+    ],
+)
+def test_without_the_named_agent_what_may_not_fall_back_is_closed(node: Node, settings: dict[str, str]) -> None:
+    open_keys = {"AWS_EC2_METADATA_DISABLED": "false", "NO_GCE_CHECK": "false", "AWS_PROFILE": "of-the-machine"}
+    elsewhere = {"CREDAGENT_SOCKET": str(node.folder / "mounted.sock"), "CREDAGENT_WORKER_WAIT": "1s"}
+    done = node.run("exec", "--", "env", **open_keys, **elsewhere, **settings)
+    lines = done.stdout.splitlines()
+    assert {"AWS_EC2_METADATA_DISABLED=true", "NO_GCE_CHECK=true", "GCE_METADATA_HOST=127.0.0.1:1"} <= set(lines)
+    assert "AWS_PROFILE=of-the-machine" not in lines
+
+
 def test_an_agent_that_cannot_start_says_why_and_nothing_is_run(node: Node) -> None:
     done = node.run("exec", "--", "echo", "started", CREDAGENT_BUNDLE_RECIPIENT_KEYS="file:/no/such.key")
     assert (done.returncode, done.stdout) == (78, "")
