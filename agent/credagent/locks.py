@@ -35,24 +35,14 @@ class Lock:
 
 
 def lock(path: str) -> Lock | None:
-    """Return an exclusive lock on `path` (made where missing), None while another process holds it."""
+    """Return an exclusive lock on `path` (made where missing), None while another process holds it.
+
+    A private file, and not a folder: whoever can open something can lock it, and folders are often open to all.
+    """
     try:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise output_error(path, error) from error
-    return _locked(fd, path)
-
-
-def lock_folder(path: str) -> Lock | None:
-    """Return an exclusive lock on a folder itself, which needs no room in it; None while another process holds it."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError as error:
-        raise output_error(path, error) from error
-    return _locked(fd, path)
-
-
-def _locked(fd: int, path: str) -> Lock | None:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

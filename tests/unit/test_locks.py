@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -26,17 +27,11 @@ def test_a_lock_that_cannot_be_made_is_an_output_error(tmp_path: Path) -> None:
         locks.lock(str(tmp_path / "link"))
 
 
-def test_a_folder_is_locked_without_anything_in_it(tmp_path: Path) -> None:
-    first = locks.lock_folder(str(tmp_path))
-    assert first is not None
-    assert locks.lock_folder(str(tmp_path)) is None
-    first.release()
-    assert locks.lock_folder(str(tmp_path)) is not None
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_what_is_no_folder_is_an_output_error(tmp_path: Path) -> None:
-    (tmp_path / "link").symlink_to(tmp_path)
-    for name in ("absent", "link"):
-        with pytest.raises(OutputError):
-            locks.lock_folder(str(tmp_path / name))
+def test_a_lock_is_nobody_elses_to_hold(tmp_path: Path) -> None:
+    """Whoever may open a file may lock it: a worker's user would hold the agent down."""
+    before = os.umask(0)
+    try:
+        assert locks.lock(str(tmp_path / "lock")) is not None
+    finally:
+        os.umask(before)
+    assert (tmp_path / "lock").stat().st_mode & 0o777 == 0o600

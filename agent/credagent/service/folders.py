@@ -9,7 +9,7 @@ from msgspec import Struct
 from credagent import files, locks
 from credagent.config import Config
 from credagent.config.channels import FileChannel
-from credagent.errors import ConfigurationError, CredagentError
+from credagent.errors import CredagentError, Unavailable
 from credagent.locks import Lock
 
 RUNTIME_MODE = 0o751  # workers must reach the socket; they need not list what else is there
@@ -35,26 +35,30 @@ def prepare(config: Config) -> None:
 
 
 def take_locks(config: Config) -> tuple[Lock, Lock]:
-    """Return the daemon's locks on both folders. Raises ConfigurationError where another daemon holds one."""
+    """Return the daemon's locks on both folders.
+
+    Raises Unavailable where another daemon holds one: it may be a `run --once` that ends in a moment, so a service
+    manager shall try again.
+    """
     runtime_dir, state_dir = config.agent.runtime_dir, config.agent.state_dir
-    runtime = locks.lock(_lock_path(config))
+    runtime = locks.lock(_lock_path(runtime_dir))
     if runtime is None:
         hint = "stop it, or give this one a runtime_dir and a state_dir of its own"
-        raise ConfigurationError("already-running", "an agent runs already", what=runtime_dir, hint=hint)
-    state = locks.lock_folder(state_dir)
+        raise Unavailable("already-running", "an agent runs already", what=runtime_dir, hint=hint)
+    state = locks.lock(_lock_path(state_dir))
     if state is None:
         # Two agents that keep their marks in one file lose each other's, and replayed bundles come in.
         hint = "stop it, or give this one a state_dir of its own (agent.state_dir)"
-        raise ConfigurationError("state-in-use", "another agent uses it", what=state_dir, hint=hint)
+        raise Unavailable("state-in-use", "another agent uses it", what=state_dir, hint=hint)
     return runtime, state
 
 
 def free_locks(config: Config) -> tuple[Lock, Lock] | None:
     """Return both locks, None where a daemon holds one."""
-    runtime = locks.lock(_lock_path(config))
+    runtime = locks.lock(_lock_path(config.agent.runtime_dir))
     if runtime is None:
         return None
-    state = locks.lock_folder(config.agent.state_dir)
+    state = locks.lock(_lock_path(config.agent.state_dir))
     if state is None:
         runtime.release()
         return None
@@ -75,8 +79,8 @@ def remember(config: Config, remembered: Remembered) -> None:
     files.write_private(_memory_path(config), msgspec.json.encode(remembered))
 
 
-def _lock_path(config: Config) -> str:
-    return f"{config.agent.runtime_dir}/lock"
+def _lock_path(folder: str) -> str:
+    return f"{folder}/lock"
 
 
 def _memory_path(config: Config) -> str:
