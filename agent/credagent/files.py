@@ -7,6 +7,7 @@ followed when reading (Kubernetes mounts secrets as links), because what is judg
 import errno
 import os
 import stat
+from contextlib import suppress
 
 from credagent.errors import ConfigurationError, CredagentError, OutputError, PermissionRefused, Refused
 
@@ -14,6 +15,7 @@ from credagent.errors import ConfigurationError, CredagentError, OutputError, Pe
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _CHUNK_BYTES = 64 * 1024
+_DRAWN_BYTES = 6
 _ABSENT = (errno.ENOENT, errno.ENOTDIR)
 
 _OUTPUT_HINTS = {
@@ -129,6 +131,29 @@ def private_folder(path: str, mode: int = 0o700) -> None:
         raise PermissionRefused("folder-mode", why, what=path, hint=f"chmod go-w {path}, or name a folder inside it")
 
 
+def discard(path: str) -> None:
+    """Remove a file of this user, if there is one. Raises OutputError."""
+    try:
+        if _is_our_file(path):
+            os.unlink(path)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise output_error(path, error) from error
+
+
+def sweep(folder: str, name: str = "") -> None:
+    """Remove what a writer that was killed has left in a folder; of the file `name` alone where that is given.
+
+    Only under the lock of whoever writes there. Never raises: who cannot sweep can still serve.
+    """
+    with suppress(OSError):
+        for found in os.listdir(folder):
+            if _is_temporary(found, name):
+                with suppress(CredagentError):
+                    discard(os.path.join(folder, found))
+
+
 def output_error(path: str, error: OSError) -> OutputError:
     """Translate what the operating system said about writing `path`."""
     hint = _OUTPUT_HINTS.get(error.errno or 0, "see what is at that path, and whether this user may write there")
@@ -213,8 +238,20 @@ def _may_be_replaced(path: str) -> bool:
     return stat.S_ISREG(found) or stat.S_ISDIR(found)  # of a folder, rename itself says that it is one
 
 
+def _is_our_file(path: str) -> bool:
+    found = os.lstat(path)
+    return stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid()
+
+
+def _is_temporary(found: str, name: str) -> bool:
+    """Tell whether `_write_temporary` gives such names."""
+    stem, _, drawn = found[1:].removesuffix(".tmp").rpartition(".")
+    named = found.startswith(".") and found.endswith(".tmp") and len(drawn) == 2 * _DRAWN_BYTES
+    return named and set(drawn) <= set("0123456789abcdef") and (not name or stem == name)
+
+
 def _write_temporary(path: str, data: bytes, mode: int) -> str:
-    temporary = f"{os.path.dirname(path) or '.'}/.{os.path.basename(path)}.{os.urandom(6).hex()}.tmp"
+    temporary = f"{os.path.dirname(path) or '.'}/.{os.path.basename(path)}.{os.urandom(_DRAWN_BYTES).hex()}.tmp"
     fd = os.open(temporary, _CREATE, 0o600)
     try:
         try:

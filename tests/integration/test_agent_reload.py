@@ -105,6 +105,12 @@ def test_worker_env_is_written_where_a_reload_says(machine: Machine) -> None:
     machine.configure(workers={"env_file": str(machine.folder / "elsewhere.env")})
     machine.reload()
     assert "DB_TOKEN" in (machine.folder / "elsewhere.env").read_text()
+    assert not machine.worker_env.exists()  # nobody would renew it, or take it back
+    machine.stop()
+    machine.configure(workers={"env_file": str(machine.worker_env)})
+    machine.start()
+    assert "DB_TOKEN" in machine.worker_env.read_text()
+    assert not (machine.folder / "elsewhere.env").exists()
 
 
 def test_the_log_speaks_as_a_reload_says(machine: Machine) -> None:

@@ -223,3 +223,40 @@ def test_a_folder_of_somebody_else_is_refused(tmp_path: Path) -> None:
     os.chown(tmp_path / "a", SOMEBODY, SOMEBODY)
     with pytest.raises(PermissionRefused, match=str(SOMEBODY)):
         files.private_folder(str(tmp_path / "a"))
+
+
+def test_what_a_killed_writer_left_is_swept_and_nothing_else(tmp_path: Path) -> None:
+    left = [".worker.env.0123456789ab.tmp", ".in-force.json.ba9876543210.tmp"]
+    others = ["worker.env", ".worker.env.swp", ".worker.env.0123456789xy.tmp", ".tmp", "a.0123456789ab.tmp"]
+    for name in [*left, *others]:
+        (tmp_path / name).write_bytes(b"credentials")
+    (tmp_path / ".folder.0123456789ab.tmp").mkdir()
+    files.sweep(str(tmp_path), "worker.env")
+    assert not (tmp_path / left[0]).exists()
+    assert (tmp_path / left[1]).exists()
+    files.sweep(str(tmp_path))
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*others, ".folder.0123456789ab.tmp"])
+    files.sweep(str(tmp_path / "absent"))
+
+
+def test_a_writer_that_is_killed_leaves_what_is_swept(tmp_path: Path) -> None:
+    script = "import os, signal; from credagent import files\n"
+    script += "os.rename = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+    script += f"files.write_private({str(tmp_path / 'worker.env')!r}, b'credentials')"
+    subprocess.run([sys.executable, "-c", script], timeout=30, check=False)
+    assert len(list(tmp_path.iterdir())) == 1
+    files.sweep(str(tmp_path), "worker.env")
+    assert list(tmp_path.iterdir()) == []
+
+
+@as_root
+def test_only_files_of_this_user_are_discarded(tmp_path: Path) -> None:
+    path = written(tmp_path / "file")
+    os.chown(path, SOMEBODY, SOMEBODY)
+    (tmp_path / "link").symlink_to(path)
+    for name in ("file", "link", "absent"):
+        files.discard(str(tmp_path / name))
+    assert {one.name for one in tmp_path.iterdir()} == {"file", "link"}
+    os.chown(path, 0, 0)
+    files.discard(path)
+    assert {one.name for one in tmp_path.iterdir()} == {"link"}

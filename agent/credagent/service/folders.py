@@ -19,11 +19,13 @@ LIMIT_BYTES = 1024 * 1024
 class Remembered(Struct, frozen=True, kw_only=True):
     """What living workers have seen of earlier agents on this machine since it booted.
 
-    `names`: the custom variables that were handed out, to be overwritten when they are withdrawn.
+    `names`: the custom variables that were handed out, to be overwritten when they are withdrawn. `env_file`: where
+    worker.env was written, to be removed when it is written elsewhere.
     """
 
     generation: int = 0
     names: tuple[str, ...] = ()
+    env_file: str = ""
 
 
 def prepare(config: Config) -> None:
@@ -50,6 +52,7 @@ def take_locks(config: Config) -> tuple[Lock, Lock]:
         # Two agents that keep their marks in one file lose each other's, and replayed bundles come in.
         hint = "stop it, or give this one a state_dir of its own (agent.state_dir)"
         raise Unavailable("state-in-use", "another agent uses it", what=state_dir, hint=hint)
+    _sweep(config)
     return runtime, state
 
 
@@ -62,6 +65,7 @@ def free_locks(config: Config) -> tuple[Lock, Lock] | None:
     if state is None:
         runtime.release()
         return None
+    _sweep(config)
     return runtime, state
 
 
@@ -77,6 +81,15 @@ def recall(config: Config) -> Remembered:
 def remember(config: Config, remembered: Remembered) -> None:
     """Keep what was handed out for the next agent. Raises OutputError."""
     files.write_private(_memory_path(config), msgspec.json.encode(remembered))
+
+
+def _sweep(config: Config) -> None:
+    """Remove what an agent that was killed had half written: such a file may hold credentials."""
+    for folder in (config.agent.runtime_dir, config.agent.state_dir):
+        files.sweep(folder)
+    env_file = config.workers.env_file
+    if env_file:
+        files.sweep(os.path.dirname(env_file) or ".", os.path.basename(env_file))
 
 
 def _lock_path(folder: str) -> str:

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from credagent import log
+from credagent import files, log
 from credagent.config import Config
 from credagent.credentials import CredentialSet, Held, Slot, Variables
 from credagent.errors import CredagentError
@@ -33,7 +33,7 @@ class Handover:
         self.token: Secret | None = None
         self.machine_region: Callable[[], str] = str
         self.error: CredagentError | None = None
-        self._names = frozenset(remembered.names)
+        self._names, self._env_file = frozenset(remembered.names), remembered.env_file
         self._written: tuple[Mapping[str, Secret], ...] = ()
 
     def bind(self, given: list[socket.socket]) -> None:
@@ -87,9 +87,13 @@ class Handover:
         if isinstance(content, Held) and isinstance(content.credentials, Variables):
             self._names |= frozenset(content.credentials.values)
         try:
-            worker_env.write(self.config.workers.env_file, self.view(credential_set).environment)
-            names = tuple(sorted(self._names))
-            folders.remember(self.config, Remembered(generation=credential_set.generation, names=names))
+            env_file = self.config.workers.env_file
+            worker_env.write(env_file, self.view(credential_set).environment)
+            if self._env_file and self._env_file != env_file:
+                _remove_former(self._env_file)
+            self._env_file, names = env_file, tuple(sorted(self._names))
+            remembered = Remembered(generation=credential_set.generation, names=names, env_file=env_file)
+            folders.remember(self.config, remembered)
         except CredagentError as error:
             self.error = error
             log.error("handover_not_written", code=error.code, why=str(error), hint=error.hint)
@@ -117,6 +121,14 @@ class Handover:
             google_required=config.google.required,
             handed_out=self._names,
         )
+
+
+def _remove_former(env_file: str) -> None:
+    """Remove worker.env where it is no longer written: nobody would renew what is in it, or take it back."""
+    try:
+        files.discard(env_file)
+    except CredagentError as error:
+        log.warning("former_env_file_stays", path=env_file, why=error.why, hint="it holds credentials: remove it")
 
 
 def admission_of(config: Config) -> Admission:

@@ -39,3 +39,16 @@ def test_a_lock_that_is_held_may_be_free_in_a_moment(config: Config) -> None:
     assert folders.free_locks(config) is None
     for lock in held:
         lock.release()
+
+
+def test_what_an_agent_left_that_was_killed_is_swept_under_the_lock(config: Config, tmp_path: Path) -> None:
+    left = [tmp_path / folder / ".worker.env.0123456789ab.tmp" for folder in ("runtime", "state")]
+    for path in left:
+        path.write_bytes(b"credentials")
+    locks = folders.take_locks(config)
+    assert not any(path.exists() for path in left)
+    left[0].write_bytes(b"in the making")
+    assert folders.free_locks(config) is None
+    assert left[0].exists()
+    for lock in locks:
+        lock.release()
