@@ -35,7 +35,7 @@ class Failure(str, Enum):
 
 
 _HINTS: Mapping[Failure, str] = {
-    Failure.EMPTY: "put a bundle there, or remove it; to take a credential away use `credagent withdraw`",
+    Failure.EMPTY: "put a bundle there, or remove it and reload the agent; `credagent withdraw` takes credentials away",
     Failure.TOO_LARGE: "seal fewer variables, or make several envelopes with fewer recipients each",
     Failure.NOT_AN_ENVELOPE: "deliver the one line that `credagent seal` writes, unchanged",
     Failure.UNKNOWN_VERSION: "update credagent on this machine, or seal with the version it has",

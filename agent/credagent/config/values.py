@@ -69,7 +69,7 @@ def read(kind: Kind, raw: object, folders: Folders) -> object:
         case "text":
             if isinstance(raw, str):
                 return kind.item(raw, folders)
-            raise _wrong_type(raw, 'a text in quotes, "…"')
+            raise _wrong_type(raw, 'a duration in quotes: "90s"' if kind.suffix else 'a text in quotes, "…"')
         case "list":
             if isinstance(raw, list):
                 return _items(kind, raw, folders)

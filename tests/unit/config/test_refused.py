@@ -46,9 +46,10 @@ def test_an_unknown_variable_names_the_nearest(name: str, near: str) -> None:
         ('agent = "x"', "[agent]"),
         ("[[agent]]\n", "[agent]"),
         ('[agent.audience]\nname = "x"', "a text in quotes"),
+        ("[agent]\nsettle = 10", 'a duration in quotes: "90s"'),
     ],
 )
-def test_an_unknown_key_names_the_nearest(text: str, near: str, tmp_path: Path) -> None:
+def test_a_slip_is_told_what_was_meant(text: str, near: str, tmp_path: Path) -> None:
     error = refused(written(tmp_path, text))
     assert error.what.startswith(str(tmp_path / "config.toml: "))
     assert near in error.hint

@@ -22,10 +22,9 @@ def whereabouts(target: object) -> Callable[[], Place]:
     context = _context(target) or _context(source)
     last = _address(source) or _address(target)
     if not last:
-        what = type(target).__name__
-        raise UsageError(
-            "not-a-cluster", "is neither a Dask client nor a cluster that runs", what=what, hint="see the README"
-        )
+        why = "is neither a Dask client nor a cluster that runs"
+        hint = "give a client, a cluster, or the scheduler's address, such as tls://scheduler:8786"
+        raise UsageError("not-a-cluster", why, what=type(target).__name__, hint=hint)
 
     def now() -> Place:
         return address.parse(_address(source) or last, context)

@@ -25,10 +25,11 @@ class Ground(str, Enum):
 
 
 _CHOICES = """\
-recipients=[...]     the machines' public keys, one cluster key, or aws-kms:/gcp-kms: names: nobody else can open it
-tls://               a scheduler with verified certificates: trusts the scheduler and every task on it
-trust="first-use"    trusts whatever machines are there now, and refuses later ones and changed keys
-trust="any"          trusts every machine that ever joins: fit for a cluster in a network of your own"""
+recipients=[...]   (--recipient K)        the machines' public keys, one cluster key, or aws-kms:/gcp-kms: names:
+                                          nobody else can open it
+tls://                                    a scheduler with verified certificates: trusts it and every task on it
+trust="first-use"  (--trust first-use)    trusts the machines that are there now; refuses later ones, changed keys
+trust="any"        (--trust any)          trusts whatever machine joins: for a cluster in a network of your own"""
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
@@ -45,7 +46,8 @@ TRUSTED = Verdict(trusted=True)
 def ground(*, pinned: bool, trust: str | None, scheme: str, context: ssl.SSLContext | None) -> Ground:
     """Return why keys will be believed, or raise UsageError with the choices."""
     if trust not in (None, "first-use", "any"):
-        raise UsageError("bad-option", f"{trust!r} is not first-use or any", what="trust", hint="see the README")
+        why = f"{trust!r} is not first-use or any"
+        raise UsageError("bad-option", why, what="trust", hint=f"choose one:\n{_CHOICES}")
     if pinned and trust is not None:
         hint = "leave one of the two out"
         raise UsageError("trust-twice", "with recipients= nothing else is trusted", what="trust", hint=hint)
