@@ -28,6 +28,7 @@ NEEDED = {  # command → Debian package
     "piuparts": "piuparts",
     "ip": "iproute2",
     "man": "man-db",
+    "nft": "nftables",
 }
 
 
