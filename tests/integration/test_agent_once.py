@@ -160,7 +160,7 @@ def test_run_once_says_what_a_worker_gets_and_why_and_shows_no_value(machine: Ma
     machine.put(machine.sealed(letter(aws=Statement.GRANTED)))
     said = machine.once().stdout
     assert "aws         bundle; arn:aws:sts::" in said
-    assert re.search("environment bundle;.* names DB_TOKEN; sender says granted", said)
+    assert re.search("environment bundle;.* names DB_TOKEN; granted", said)
     assert "over file" in said
     assert CANARY not in said
 

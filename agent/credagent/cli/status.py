@@ -82,7 +82,7 @@ def _slot(name: str, slot: dict[str, Any]) -> list[str]:
         parts.append(f"renewed at {slot['renew_at']}")
     if slot.get("names"):
         parts.append("names " + ", ".join(slot["names"]))
-    parts.append(f"sender says {slot['statement']}" if slot["statement"] else "no bundle")
+    parts.append(slot["statement"] or "no bundle")  # `withdrawn` is said of a sender too whom nobody trusts any more
     if slot["required"]:
         parts.append("required")
     if slot["handover"] == "off":
