@@ -44,10 +44,13 @@ def adopt_orphans() -> bool:
 
 
 def bound_memory(limit_bytes: int) -> None:
-    """Let this process have so much address space and no more: an SDK reads an answer of any length."""
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    """Let this process have so much memory of its own and no more: an SDK reads an answer of any length.
+
+    What the kernel counts here is what can be written (heap, buffers, stacks), and not libraries or reserved addresses.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     if hard == resource.RLIM_INFINITY or hard > limit_bytes:  # a tighter limit that is there already stays
-        resource.setrlimit(resource.RLIMIT_AS, (limit_bytes, limit_bytes))
+        resource.setrlimit(resource.RLIMIT_DATA, (limit_bytes, limit_bytes))
 
 
 def _prctl(option: int, argument: int) -> bool:

@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from credagent.clouds.__main__ import MAX_MEMORY_BYTES
+
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="prctl is Linux's")
 
 START = "import ctypes, resource; from credagent import kernel\n"
@@ -35,10 +37,22 @@ except MemoryError:
     assert said(program) == "bounded"
 
 
+def test_an_answer_without_end_that_comes_in_pieces_meets_a_limit_below_the_units() -> None:
+    """What fits into MemoryMax= beside the agent: the kernel would end the agent with its helper."""
+    program = f"""kernel.bound_memory({MAX_MEMORY_BYTES})
+body = []
+try:
+    while len(body) < 512:
+        body.append(bytes({MEBIBYTE}))
+except MemoryError:
+    kept = len(body); body.clear(); print(kept)"""
+    assert int(said(program)) < MAX_MEMORY_BYTES // MEBIBYTE
+
+
 def test_a_tighter_limit_stays() -> None:
-    program = f"""resource.setrlimit(resource.RLIMIT_AS, ({512 * MEBIBYTE},) * 2)
+    program = f"""resource.setrlimit(resource.RLIMIT_DATA, ({512 * MEBIBYTE},) * 2)
 kernel.bound_memory({1024 * MEBIBYTE})
-print(resource.getrlimit(resource.RLIMIT_AS)[0] // {MEBIBYTE})"""
+print(resource.getrlimit(resource.RLIMIT_DATA)[0] // {MEBIBYTE})"""
     assert said(program) == "512"
 
 

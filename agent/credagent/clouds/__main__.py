@@ -11,7 +11,9 @@ import sys
 from credagent import kernel
 
 MAX_ERRAND_BYTES = 64 * 1024
-MAX_ADDRESS_SPACE_BYTES = 1024 * 1024 * 1024  # a helper that uses two SDKs at once has 300 MB of it, and 60 MB in use
+# A helper that uses two SDKs at once has 60 MB. The agent's 45 MB and this fit into the unit's MemoryMax: an answer
+# without end costs its helper an attempt, and not the agent its life.
+MAX_MEMORY_BYTES = 160 * 1024 * 1024
 
 
 def main() -> int:
@@ -27,7 +29,7 @@ def main() -> int:
 
     errand = decode_errand(line)
     if not is_local(errand.request):  # a program of the user's own profile may need more
-        kernel.bound_memory(MAX_ADDRESS_SPACE_BYTES)
+        kernel.bound_memory(MAX_MEMORY_BYTES)
     # The caller kills at the deadline; should it be dead itself, the kernel's alarm does. The default action of
     # SIGALRM needs no interpreter, so that a name server that hangs in C does not hold it up.
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
