@@ -11,6 +11,7 @@ import sys
 from credagent import kernel
 
 MAX_ERRAND_BYTES = 64 * 1024
+READY = b"\n"  # before the answer, and no part of it: the request may come, since nobody can look into us any more
 # A helper that uses two SDKs at once has 60 MB. The agent's 45 MB and this fit into the unit's MemoryMax: an answer
 # without end costs its helper an attempt, and not the agent its life.
 MAX_MEMORY_BYTES = 160 * 1024 * 1024
@@ -22,6 +23,7 @@ def main() -> int:
     if _nobody_waits():  # whoever started us ended before the kernel was asked to tell
         return 1
     kernel.make_non_dumpable()
+    os.write(1, READY)
     line = sys.stdin.buffer.read(MAX_ERRAND_BYTES + 1)
     answer = _private_answer_pipe()
 

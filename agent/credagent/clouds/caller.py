@@ -1,7 +1,9 @@
 """Runs one errand in a helper process of its own and waits for the answer, never longer than the deadline.
 
-The helper gets its request by stdin and is alone in its session, so that the kill at the deadline also takes what an
-SDK started (a `credential_process`). Its stderr is discarded: that is the SDKs' text, and it may hold secrets.
+The helper gets its request by stdin, once it has said (by the first byte of its answer) that nobody can look into it:
+until then its user's other processes could read its stdin in /proc. It is alone in its session, so that the kill at the
+deadline also takes what an SDK started (a `credential_process`). Its stderr is discarded: that is the SDKs' text, and
+it may hold secrets.
 Neither asyncio nor subprocess is imported before the first call: the daemon is ready earlier than that.
 """
 
@@ -41,10 +43,11 @@ async def call(request: Asking[A], *, deadline_s: float, environ: Mapping[str, s
     """
     import asyncio
 
-    helper = _started(request, deadline_s, environ)
+    errand = _errand(request, deadline_s)
+    helper = _started(request, environ)
     try:
         async with asyncio.timeout(deadline_s):
-            output = await _read_all(_output_of(helper))
+            output = await _converse(helper, errand)
     except TimeoutError:
         raise _timed_out(deadline_s) from None
     finally:
@@ -58,9 +61,10 @@ async def call(request: Asking[A], *, deadline_s: float, environ: Mapping[str, s
 
 def call_blocking(request: Asking[A], *, deadline_s: float, environ: Mapping[str, str] | None = None) -> A:
     """Do the same without an event loop."""
-    helper = _started(request, deadline_s, environ)
+    errand = _errand(request, deadline_s)
+    helper = _started(request, environ)
     try:
-        output = _read_all_blocking(_output_of(helper), time.monotonic() + deadline_s)
+        output = _converse_blocking(helper, errand, time.monotonic() + deadline_s)
     except TimeoutError:
         raise _timed_out(deadline_s) from None
     finally:
@@ -72,15 +76,19 @@ def call_blocking(request: Asking[A], *, deadline_s: float, environ: Mapping[str
     return _answer(output)
 
 
-def _started(request: Asking[A], deadline_s: float, environ: Mapping[str, str] | None) -> "subprocess.Popen[bytes]":
-    """Start a helper and give it its errand."""
-    import subprocess
-
+def _errand(request: Asking[A], deadline_s: float) -> bytes:
     errand = encode_errand(request, deadline_s)
     if len(errand) > MAX_REQUEST_BYTES:
         raise InternalError("request-too-large", f"{len(errand)} bytes, at most {MAX_REQUEST_BYTES}")
+    return errand
+
+
+def _started(request: Asking[A], environ: Mapping[str, str] | None) -> "subprocess.Popen[bytes]":
+    """Start a helper."""
+    import subprocess
+
     try:
-        helper = subprocess.Popen(
+        return subprocess.Popen(
             [sys.executable, "-I", "-m", "credagent.clouds"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -96,15 +104,19 @@ def _started(request: Asking[A], deadline_s: float, environ: Mapping[str, str] |
             what="the process that talks to the cloud",
             hint="is there memory, and room for one more process?",
         ) from exc
+
+
+def _give(helper: "subprocess.Popen[bytes]", errand: bytes) -> None:
+    """Give the helper its errand: it has just said its first byte."""
     with _input_of(helper) as pipe, suppress(BrokenPipeError):  # it has crashed already; its missing answer tells
         pipe.write(errand)
-    return helper
 
 
-async def _read_all(output: IO[bytes]) -> bytes:
-    """Read to the end, or to the limit."""
+async def _converse(helper: "subprocess.Popen[bytes]", errand: bytes) -> bytes:
+    """Give the errand when the helper is ready for it, and read to the end, or to the limit."""
     import asyncio
 
+    output = _output_of(helper)
     loop, readable = asyncio.get_running_loop(), asyncio.Event()
     descriptor, read = output.fileno(), bytearray()
     os.set_blocking(descriptor, False)
@@ -116,14 +128,16 @@ async def _read_all(output: IO[bytes]) -> bytes:
             block = output.read(READ_BYTES)
             if block == b"":
                 break
+            if block and not read:
+                _give(helper, errand)
             read += block or b""
     finally:
         loop.remove_reader(descriptor)
     return bytes(read)
 
 
-def _read_all_blocking(output: IO[bytes], until: float) -> bytes:
-    read = bytearray()
+def _converse_blocking(helper: "subprocess.Popen[bytes]", errand: bytes, until: float) -> bytes:
+    output, read = _output_of(helper), bytearray()
     poll = select.poll()
     poll.register(output, select.POLLIN)
     while len(read) <= MAX_REPLY_BYTES:
@@ -133,18 +147,21 @@ def _read_all_blocking(output: IO[bytes], until: float) -> bytes:
         block = output.read(READ_BYTES)
         if not block:
             break
+        if not read:
+            _give(helper, errand)
         read += block
     return bytes(read)
 
 
 def _kill(helper: "subprocess.Popen[bytes]") -> None:
-    """End the helper and whatever it started, and let go of the pipe.
+    """End the helper and whatever it started, and let go of the pipes.
 
     It was not reaped before, so its number cannot be another process's yet.
     """
     with suppress(ProcessLookupError, PermissionError):  # macOS answers EPERM where only the dead are left
         os.killpg(helper.pid, signal.SIGKILL)
     _output_of(helper).close()
+    _input_of(helper).close()
 
 
 def _answer(output: bytes) -> A:  # type: ignore[type-var]  # the request names its answer
