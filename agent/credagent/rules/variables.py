@@ -19,8 +19,9 @@ _LISTED = """
     GDAL_DRIVER_PATH GDAL_PYTHON_DRIVER_PATH GDAL_HTTP_* NO_GCE_CHECK STORAGE_EMULATOR_HOST
     KUBE* DOCKER_* DASK_* CREDAGENT_* NOTIFY_SOCKET LISTEN_* WATCHDOG_* CREDENTIALS_DIRECTORY *_DIRECTORY
 """
-# What data workers load besides: plug-ins (HDF5, GDAL, Hadoop, ODBC, Kerberos, CUDA), caches of code and compilers
-# that numba, Triton and PyTorch run; and what gives fsspec, object_store or GDAL another endpoint or identity.
+# What data workers load besides: plug-ins (HDF5, GDAL, Hadoop, ODBC, MySQL, Kerberos, CUDA, MPI), caches of code and
+# compilers that numba, Triton, PyTorch, CuPy and JAX run; and what gives fsspec, object_store or GDAL another endpoint
+# or identity.
 _OF_DATA_LIBRARIES = """
     HDF5_PLUGIN_* HDF5_VOL_CONNECTOR GDAL_CONFIG_FILE GDAL_VRT_* OGR_DRIVER_PATH OGR_SQLITE_LOAD_EXTENSIONS
     ARROW_LIBHDFS_DIR HADOOP_* SPARK_* NUMBA_* TRITON_* TORCHINDUCTOR_* TORCH_EXTENSIONS_DIR CUDA_HOME CUDA_PATH
@@ -28,6 +29,7 @@ _OF_DATA_LIBRARIES = """
     LDFLAGS LDSHARED MAKEFLAGS ODBC* KRB5_* SASL_PATH GSS_MECH_CONFIG BROWSER MANPAGER MPLBACKEND MPLCONFIGDIR
     COVERAGE_PROCESS_START DYLD_* FSSPEC_* SERVICE_ACCOUNT* GS_* NETRC GRPC_DEFAULT_SSL_ROOTS_FILE_PATH
     HTTPLIB2_CA_CERTS DBUS_* GIO_* QT_* GST_* MAGICK_* ITK_AUTOLOAD_PATH OMPI_*
+    PMIX_MCA_* PRTE_MCA_* FI_PROVIDER_PATH LIBMYSQL_PLUGIN* CUPY_* JAX_COMPILATION_CACHE_DIR
 """
 DENY_LIST = tuple((_LISTED + _OF_DATA_LIBRARIES).split())
 """Names, or beginnings and ends of names, in capitals. Names are compared without regard to case."""

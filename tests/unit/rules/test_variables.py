@@ -34,7 +34,11 @@ def test_the_usual_ways_in_are_denied(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["HDF5_PLUGIN_PATH", "FSSPEC_S3_ENDPOINT_URL", "numba_cache_dir", "GDAL_CONFIG_FILE", "SERVICE_ACCOUNT", "CC"],
+    [
+        *("HDF5_PLUGIN_PATH", "FSSPEC_S3_ENDPOINT_URL", "numba_cache_dir", "GDAL_CONFIG_FILE", "SERVICE_ACCOUNT", "CC"),
+        *("PMIX_MCA_mca_base_component_path", "FI_PROVIDER_PATH", "LIBMYSQL_PLUGIN_DIR", "CUPY_CACHE_DIR"),
+        *("PRTE_MCA_mca_base_component_path", "JAX_COMPILATION_CACHE_DIR", "LIBMYSQL_PLUGINS"),
+    ],
 )
 def test_what_data_libraries_load_code_or_take_an_identity_from_is_denied(name: str) -> None:
     assert denied([name], []) == [name]
