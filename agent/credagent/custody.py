@@ -4,7 +4,7 @@ No file, socket or process is touched here but through what it is given; tests d
 """
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
@@ -25,7 +25,8 @@ from credagent.rules import renewal
 from credagent.rules.admission import Standing
 from credagent.rules.precedence import Fallback
 from credagent.rules.targets import Targets
-from credagent.sources.keeper import Fetch, Keeper, Order
+from credagent.sources.keeper import Fetch, Keeper
+from credagent.sources.order import Order
 from credagent.sources.track import GrantSource, expired
 from credagent.store import Store
 
@@ -78,7 +79,7 @@ class Custody:
         self.refused_now: dict[str, Refusal] = {}
         self.refusals: deque[Refusal] = deque(maxlen=REMEMBERED_REFUSALS)
         self.waited_enough = False
-        self.unlooked: set[str] = set()  # pull channels whose first content is still awaited
+        self.unlooked: frozenset[str] = frozenset()  # pull channels whose first content is still awaited
         self.on_change: Callable[[], None] = nothing
         self._said: dict[str, str] = {}  # of each pull channel, so that looking again says nothing twice
         self._holding_back = 0
@@ -87,14 +88,18 @@ class Custody:
 
     @property
     def settled(self) -> bool:
-        """Whether every slot was tried once, or has had its time.
+        """Whether every slot was tried once, or has had its time. A slot that is unresolved was not tried."""
+        return self.waited_enough or (not self.unresolved and all(keeper.tried for keeper in self.keepers.values()))
 
-        Before a first bundle is in force, a slot was not tried until each channel was looked at.
+    @property
+    def unresolved(self) -> bool:
+        """Whether nobody knows yet what there is to go by.
+
+        As long as no bundle is in force, and a channel that may bring one has not been looked at since the start or
+        the last reload, no slot begins to use the machine's identity: what that channel holds may close it. `settle`
+        bounds this (`wait_no_longer`). What may be held meanwhile is decided in rules/precedence.
         """
-        if self.waited_enough:
-            return True
-        awaited = bool(self.unlooked) and self.intake.in_force is None
-        return not awaited and all(keeper.tried for keeper in self.keepers.values())
+        return bool(self.unlooked) and self.intake.in_force is None
 
     def begin(self, *, waiting: bool = False) -> None:
         """Take up what was in force; what only a key service opens, later (`reopened`) unless this is `waiting`."""
@@ -109,8 +114,22 @@ class Custody:
     def looked_at(self, channel: str) -> None:
         """Note that a channel's first content was told."""
         if channel in self.unlooked:
-            self.unlooked.discard(channel)
-            self.on_change()
+            self.unlooked -= {channel}
+            self.instruct()
+
+    def wait_no_longer(self) -> None:
+        """Take every slot for tried, and every channel for looked at: their time is over."""
+        self.waited_enough, self.unlooked = True, frozenset()
+        self.instruct()
+
+    def follows(self, names: Mapping[str, str], *, unlooked: Iterable[str]) -> None:
+        """Go over to other pull channels: `names` gives the present name of each former one that is still there.
+
+        A refusal stands until its channel is told anew: a reload opens no closed slot.
+        """
+        self.refused_now = {names[name]: refusal for name, refusal in self.refused_now.items() if name in names}
+        self.unlooked = frozenset(unlooked)
+        self.instruct()
 
     def offer(self, content: Content, channel: str, *, shared: bool = False) -> CredagentError | None:
         """Take the present content of a pull channel; return why it is not in force, None where it is or is absent."""
@@ -213,6 +232,7 @@ class Custody:
             handed_over=rules.handover != "off",
             bundle_in_force=intake.in_force is not None,
             awaited=intake.awaits(slot),
+            unlooked=self.unresolved,
             forbidden=any(one is not None and not self.rules.targets.allow(one.grant) for one in (grant, earlier)),
         )
 

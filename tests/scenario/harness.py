@@ -4,7 +4,7 @@ Nothing here waits for real time, reads a file or opens a socket.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
@@ -74,6 +74,7 @@ class World:
         self.keyring = Keyring(openers=(MACHINE,), own=MACHINE, own_ids=frozenset({MACHINE.recipient_id}))
         self.file: Content = None
         self.shared = False
+        self.unlooked: tuple[str, ...] = ()  # channels that begin to be followed now, and were not looked at yet
         self._fetch = fetch(self) if fetch is not None else self.cloud
         self._numbers: dict[str, int] = {}
         self._loop = asyncio.new_event_loop()
@@ -118,16 +119,16 @@ class World:
         intake = self.custody.intake
         intake.policy, intake.keyring = self.policy, self.keyring
         self.custody.rules = self._rules()
-        self.custody.refused_now.clear()
-        self._resolve()
+        self._resolve({name: name for name in ("file", *self.unlooked)})
         self.settle()
 
     def _rules(self) -> Rules:
         listed = Targets(assumable_roles=self.bounds.assumable_roles, impersonable=self.bounds.impersonable)
         return structs.replace(self.rules, targets=listed)
 
-    def _resolve(self) -> None:
+    def _resolve(self, followed: Mapping[str, str] = {}) -> None:
         with self.custody.one_set():
+            self.custody.follows(followed, unlooked=self.unlooked)
             self.custody.begin()
             self.custody.offer(self.file, "file", shared=self.shared)
 
@@ -205,6 +206,13 @@ class World:
         error = self.custody.offer(self.file, "file", shared=self.shared)
         self.settle()
         return error
+
+    def told(self, channel: str, content: str | bytes | CredagentError | None) -> None:
+        """Tell what a shared channel that was waited for holds."""
+        content = content.encode() if isinstance(content, str) else content
+        self.custody.offer(content, channel, shared=True)
+        self.custody.looked_at(channel)
+        self.settle()
 
     def push(self, text: str) -> str:
         """Deliver over the socket; return the outcome."""

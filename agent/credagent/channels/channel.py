@@ -9,7 +9,10 @@ from credagent.errors import CredagentError
 ENVELOPE_LIMIT_BYTES = MAX_TEXT_BYTES + 1  # the longest envelope and its newline
 
 Content = bytes | CredagentError | None
-"""What a channel holds now: bytes, nothing, or why it cannot be read (that refuses the content)."""
+"""What a channel holds now: bytes, nothing, or why it cannot be read (that refuses the content).
+
+A follower is also told `Unavailable`: the channel was looked at, and nobody knows what it holds.
+"""
 
 Arrived = Callable[[Content], None]
 

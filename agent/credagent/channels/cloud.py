@@ -22,6 +22,8 @@ ABSENT_CODES = frozenset({"no-identity", "no-role", "no-service-account"})
 REFUSED_CODES = {"channel-too-large": Failure.TOO_LARGE, "channel-ambiguous": Failure.MALFORMED}
 """What the channel holds was read, and is no bundle."""
 
+UNREAD = object()
+"""What a channel holds before anybody has seen it: not the same as nothing."""
 
 Ask = Callable[[requests.ChannelGet, float], Awaitable[answers.Content]]
 """Asks the cloud, within a deadline in seconds. Raises Unavailable."""
@@ -46,6 +48,7 @@ class CloudChannel:
         self._pace = PACES[channel.kind]
         self._ask = ask or self._call
         self._content: Content = None
+        self._was_read = False
         self._version = ""
         self.trouble = ""
         self._failures = 0
@@ -65,7 +68,7 @@ class CloudChannel:
             return None if error.code in ABSENT_CODES else self._failed(error)
 
     async def follow(self, arrived: Arrived) -> None:
-        """Tell the content at the start and at each change, for ever. What cannot be read at the start is absent."""
+        """Tell the content at the start and at each change, for ever; at the start also that it cannot be read."""
         import asyncio  # noqa: PLC0415  the daemon answers before it loads the loop
 
         wait_s = await self.look(arrived, first=True)
@@ -76,10 +79,11 @@ class CloudChannel:
     async def look(self, arrived: Arrived, *, first: bool = False) -> float:
         """Look once, tell what is new, and return the seconds until the next look."""
         began, request = time.monotonic(), self._request()
-        before = self._content
+        before, unread = self._content if self._was_read else UNREAD, None
         try:
             found = await self._ask(request, self._pace.deadline_s + request.wait_s)
         except Unavailable as error:
+            unread = error
             if error.code in ABSENT_CODES:
                 self._absent(error)
                 next_s = OTHER_CLOUD_S
@@ -90,14 +94,17 @@ class CloudChannel:
             self._succeeded(found)
             waited_s = time.monotonic() - began if request.wait_s else 0.0
             next_s = delay_s(self._pace, _chance(), waited_s=waited_s, unchanged=found.unchanged)
-        if first or self._content is not before:
+        if not self._was_read:
+            if first:
+                arrived(unread)
+        elif self._content is not before:
             arrived(self._content)
         return next_s
 
     def _succeeded(self, found: answers.Content) -> None:
         if self.trouble:
             log.info("channel_read_again", channel=self.name)
-        self.trouble, self._failures, self._said_absent = "", 0, False
+        self.trouble, self._failures, self._said_absent, self._was_read = "", 0, False, True
         if found.unchanged:
             return
         self._version = found.version
@@ -113,7 +120,7 @@ class CloudChannel:
         """Remember a failure, and say it once; return what the channel holds as far as one knows."""
         self._failures += 1
         if error.code in REFUSED_CODES:
-            self.trouble, self._version = "", ""
+            self.trouble, self._version, self._was_read = "", "", True
             if not (isinstance(self._content, Refused) and self._content.why == error.why):
                 self._content = refusal(REFUSED_CODES[error.code], error.why)
         elif self.trouble != error.code:

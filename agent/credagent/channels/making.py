@@ -14,10 +14,15 @@ def pull_channels(
     channels: Sequence[configured.Channel], environ: Mapping[str, str], *, region: str = ""
 ) -> list[PullChannel]:
     """Return the pull channels among `channels`, in their order. `region` is the configured one of AWS."""
+    made = (_made(channel, name, environ, region) for channel, name in names(channels).items())
+    return [channel for channel in made if channel is not None]
+
+
+def names(channels: Sequence[configured.Channel]) -> dict[configured.Channel, str]:
+    """Return the name of each channel, in their order."""
     wanted = list(dict.fromkeys(channels))
     kinds = Counter(channel.kind for channel in wanted)
-    made = (_made(channel, _name(channel, kinds), environ, region) for channel in wanted)
-    return [channel for channel in made if channel is not None]
+    return {channel: _name(channel, kinds) for channel in wanted}
 
 
 def _name(channel: configured.Channel, kinds: Mapping[str, int]) -> str:

@@ -21,11 +21,12 @@ class Fallback(str, Enum):
 
 
 class Use(Enum):
-    """What a slot hands out."""
+    """What a slot hands out. PREPARE: nothing yet, and the machine's identity is fetched for when it may be."""
 
     GRANT = "grant"
     KEEP = "keep"
     MACHINE = "machine"
+    PREPARE = "prepare"
     NOTHING = "nothing"
 
 
@@ -38,6 +39,7 @@ class Situation(Struct, frozen=True, kw_only=True):
     `holds`: credentials that are valid now are held, whatever their source.
     `content_refused`: the present content of a pull channel is refused.
     `awaited`: a bundle was in force before the start, and nobody knows yet what it says of the slot.
+    `unlooked`: no bundle is in force, and a channel that may bring one has not been looked at. See `decide`.
     """
 
     statement: Statement | None
@@ -47,6 +49,7 @@ class Situation(Struct, frozen=True, kw_only=True):
     holds: bool = False
     content_refused: bool = False
     awaited: bool = False
+    unlooked: bool = False
 
 
 class Decision(Struct, frozen=True):
@@ -58,19 +61,43 @@ class Decision(Struct, frozen=True):
 
 
 def decide(situation: Situation) -> Decision:
-    """Return what the slot uses. Every cell of the table has a test that is named after it."""
+    """Return what the slot uses. Every cell of the table has a test that is named after it.
+
+    The table is for a slot that is resolved. As long as it is not known what there is to go by, nothing is lost and
+    nothing is absent: what is held stays, and nothing new is handed out.
+    """
     statement = situation.statement
     if statement is Statement.WITHDRAWN:
         return Decision(Use.NOTHING)
-    if situation.awaited:  # nothing is lost yet, and nothing may be taken for absent
-        return Decision(Use.KEEP) if situation.holds else Decision(Use.NOTHING)
+    if situation.awaited or situation.unlooked:
+        return _unresolved(situation)
     if not situation.grant_lost and (
         statement is Statement.GRANTED or (statement is Statement.UNAVAILABLE and situation.earlier_grant)
     ):
         return Decision(Use.GRANT)
     if situation.content_refused:
-        return Decision(Use.KEEP) if situation.holds else Decision(Use.NOTHING, loud=True)
+        return _beside_refused_content(statement, situation)
     return _without_grant(statement, situation)
+
+
+def _unresolved(situation: Situation) -> Decision:
+    if situation.holds:
+        return Decision(Use.KEEP)
+    may_be_the_machines = not situation.awaited and situation.fallback is not Fallback.NEVER
+    return Decision(Use.PREPARE if may_be_the_machines else Use.NOTHING)
+
+
+def _beside_refused_content(statement: Statement | None, situation: Situation) -> Decision:
+    """Refused content closes a slot that holds nothing. It keeps nothing that would end without it, or not be renewed.
+
+    Else whoever can spoil a channel could keep the machine's identity alive where the table ends it.
+    """
+    if not situation.holds:
+        return Decision(Use.NOTHING, loud=True)
+    otherwise = _without_grant(statement, situation)
+    if statement is Statement.GRANTED and otherwise.use is Use.NOTHING:
+        return otherwise
+    return Decision(Use.KEEP, loud=otherwise.loud, renew=otherwise.renew)
 
 
 def _without_grant(statement: Statement | None, situation: Situation) -> Decision:

@@ -4,7 +4,7 @@ Everything that can be done without waiting is done before asyncio and structlog
 beside the agent finds credentials and an open socket tens of milliseconds earlier.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from credagent.channels.awaiting import contents
 from credagent.channels.channel import Content, PullChannel
 from credagent.channels.intake import Intake
 from credagent.channels.keyring import Keyring
-from credagent.channels.making import pull_channels
+from credagent.channels.making import names, pull_channels
 from credagent.clock import Clock, SystemClock
 from credagent.config import Config
 from credagent.config.channels import SOCKET_NAME, SocketChannel
@@ -66,18 +66,26 @@ class Service:
         self.bound: list[agent_socket.Bound] = []
         self.locks: tuple[Lock, ...] = ()
 
-    def resolve(self, *, waiting: bool = False) -> None:
-        """Take up what was in force, and what the channels hold now, as far as that needs no `waiting`."""
-        found: Iterable[tuple[PullChannel, Content]] = contents(self.channels) if waiting else ()
+    def resolve(self, *, waiting: bool = False, followed: Mapping[str, str] = {}) -> None:
+        """Take up what was in force, and what the channels hold now, as far as that needs no `waiting`.
+
+        `followed` gives the present name of each channel that was followed before.
+        """
+        found = contents(self.channels) if waiting else self._at_hand()
+        looked_at = [channel for channel, _ in found]
         with self.custody.one_set():
+            unlooked = (channel.name for channel in self.channels if channel not in looked_at)
+            self.custody.follows(followed, unlooked=unlooked)
             self.custody.begin(waiting=waiting)
-            if not waiting and self.custody.intake.keyring.local_only:
-                found = ((channel, channel.present()) for channel in self.channels)
             for channel, content in found:
                 self.custody.offer(content, channel.name, shared=channel.shared)
-        local = self.custody.intake.keyring.local_only
-        later = {channel.name for channel in self.channels if channel.waits or not local}
-        self.custody.unlooked = set() if waiting else later
+
+    def _at_hand(self) -> list[tuple[PullChannel, Content]]:
+        """Return the channels that need no waiting, neither for what they hold nor for a key that opens it."""
+        if not self.custody.intake.keyring.local_only:
+            return []
+        present = [(channel, channel.present()) for channel in self.channels]
+        return [(channel, content) for channel, content in present if content is not None or not channel.waits]
 
     def hand_over(self) -> None:
         """Write what workers read, now and at each change."""
@@ -98,13 +106,13 @@ class Service:
         admission, policy = admission_of(config), policy_of(config)
         keys = keyring_of(config, self.environ)
         channels = pull_channels(config.bundle.channels, self.environ, region=config.aws.region)
+        before, after = names(self.config.bundle.channels), names(config.bundle.channels)
         self.config = self.handover.config = config
         self.handover.admission = admission
         self.fetch.reconfigure(config)
         self.custody.intake.policy, self.custody.intake.keyring = policy, keys
         self.custody.rules, self.channels = rules_of(config), channels
-        self.custody.refused_now.clear()
-        self.resolve()
+        self.resolve(followed={before[channel]: name for channel, name in after.items() if channel in before})
         self.handover.write(self.custody.store.current)  # the configuration says where to, and with which region
 
 

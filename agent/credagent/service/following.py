@@ -6,7 +6,7 @@ from credagent import log
 from credagent.channels.channel import Content, PullChannel
 from credagent.channels.cloud import CloudChannel
 from credagent.custody import Custody
-from credagent.errors import CredagentError, Refused
+from credagent.errors import CredagentError, Refused, Unavailable
 from credagent.rules.admission import Standing
 
 AGAIN_S = 30.0  # between two looks at what was refused for a reason that passes by itself
@@ -88,6 +88,9 @@ class Following:
             await asyncio.sleep(AGAIN_S)
 
     def _arrived(self, channel: PullChannel, content: Content) -> None:
+        if isinstance(content, Unavailable):  # that says nothing about what it holds, nor about what is known of that
+            self._custody.looked_at(channel.name)
+            return
         self._again.pop(channel, None)
         self._failed.pop(channel, None)
         if isinstance(content, bytes) and not self._custody.intake.keyring.local_only:

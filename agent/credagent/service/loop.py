@@ -49,6 +49,7 @@ class Loop:
         self._told: tuple[int, bool] = (-1, False)
         self._ready = ready
         self._state: State | None = None
+        self._settling: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT, reload at SIGHUP. The first task that fails stops all."""
@@ -59,10 +60,10 @@ class Loop:
         custody.on_change = self._changed
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(keeper.run()) for keeper in custody.keepers.values()]
-            tasks += [group.create_task(self._settle()), group.create_task(self.following.look_again())]
-            tasks += [group.create_task(self._write_again()), group.create_task(self._sockets.keep())]
+            tasks += [group.create_task(self.following.look_again()), group.create_task(self._write_again())]
+            tasks += [group.create_task(self._sockets.keep())]
             tasks += [group.create_task(self._feed_the_watchdog())]
-            self.following.follow(self.service.channels)
+            self._follow()
             self._changed()
             await self._stop.wait()
             notify.stopping()
@@ -91,7 +92,7 @@ class Loop:
             self._tcp = TcpAdmission(admission, monotonic=self.service.clock.monotonic)
             for server in self._sockets.servers:
                 server.admission = admission
-            self.following.follow(self.service.channels)
+            self._follow()
             log.start(config.log.level, config.log.format)
             log.info("configuration_reloaded", needs_restart=late)
         self._told = (-1, False)
@@ -168,12 +169,18 @@ class Loop:
         origins = ", ".join(f"{slot.value}: {origin_of(shown.content)}" for slot, shown in snapshot.slots.items())
         return f"{state(snapshot).value}, generation {snapshot.generation} ({origins})"
 
-    async def _settle(self) -> None:
-        await asyncio.sleep(self.service.config.agent.settle_s)
-        if not self.service.custody.settled:
-            log.warning("not_settled", after_s=self.service.config.agent.settle_s)
-        self.service.custody.waited_enough = True
-        self._changed()
+    def _follow(self) -> None:
+        """Follow the channels of the present configuration. They, and all slots, get the time that it gives them."""
+        self.following.follow(self.service.channels)
+        if self._settling is not None:
+            self._settling.cancel()
+        self._settling = asyncio.get_running_loop().call_later(self.service.config.agent.settle_s, self._settle)
+
+    def _settle(self) -> None:
+        custody = self.service.custody
+        if not custody.settled or custody.unresolved:
+            log.warning("not_settled", after_s=self.service.config.agent.settle_s, unread=sorted(custody.unlooked))
+        custody.wait_no_longer()
 
     async def _write_again(self) -> None:
         """Write what could not be written, for ever: the disk may have room again, and workers that start read it."""

@@ -7,14 +7,13 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
-
 from credagent import log
 from credagent.clock import Clock
 from credagent.credentials import Empty, Held, Slot, SlotContent, Statement
 from credagent.errors import CredagentError
 from credagent.rules import renewal
 from credagent.rules.precedence import Decision, Fallback, Situation, Use, decide
+from credagent.sources.order import Order, loss_of
 from credagent.sources.track import Failure, GrantSource, MachineSource, Source, Track, begin, expired, failure_from
 
 if TYPE_CHECKING:
@@ -22,24 +21,6 @@ if TYPE_CHECKING:
 
 Fetch = Callable[[Source], Awaitable[Held]]
 """Obtains credentials from a source. Raises Unavailable; `retry` False means that asking again soon cannot help."""
-
-
-class Order(Struct, frozen=True, kw_only=True):
-    """What the bundles, the channels and the configuration say of one slot.
-
-    `awaited`: what they say is not known yet, since a key service has to open the bundle that was in force.
-    `forbidden`: the configuration does not let the grant use the machine's identity in this way (any more).
-    """
-
-    statement: Statement | None = None
-    grant: GrantSource | None = None
-    earlier_grant: GrantSource | None = None
-    fallback: Fallback = Fallback.ABSENT
-    content_refused: bool = False
-    handed_over: bool = True
-    bundle_in_force: bool = True
-    awaited: bool = False
-    forbidden: bool = False
 
 
 class Keeper:
@@ -99,7 +80,7 @@ class Keeper:
         self.decision = decide(self._situation(now))
         self.track = self._track_in_use()
         before = self.tried
-        nothing_to_try = not self.order.awaited and (self.track is None or self.track.tried)
+        nothing_to_try = not self.order.unresolved and (self.track is None or self.track.tried)
         self.tried = before or not self.order.handed_over or nothing_to_try
         self._warn_of_the_end(now)
         self._warn_of_a_loss(now)
@@ -130,7 +111,7 @@ class Keeper:
         now = self._clock.now()
         chosen = (self._grant_track, self.track) if self.decision.loud else (self.track,)
         track = next((track for track in chosen if track is not None and track.attempted(now)), None)
-        if track is None or not self.order.handed_over:
+        if track is None or not self._may_attempt():
             return "unchanged"
         return await self._attempt_now(track)
 
@@ -144,14 +125,16 @@ class Keeper:
 
     def _situation(self, now: datetime) -> Situation:
         order, track = self.order, self._grant_track
+        machines_never = order.fallback is Fallback.NEVER and isinstance(self._content_from, MachineSource)
         return Situation(
             statement=order.statement,
             fallback=order.fallback,
             grant_lost=track is not None and track.tried and track.held is None,
             earlier_grant=order.earlier_grant is not None,
-            holds=isinstance(self.content, Held) and not expired(self.content, now),
+            holds=isinstance(self.content, Held) and not expired(self.content, now) and not machines_never,
             content_refused=order.content_refused,
             awaited=order.awaited,
+            unlooked=order.unlooked,
         )
 
     def _track_in_use(self) -> Track | None:
@@ -161,7 +144,7 @@ class Keeper:
             case Use.GRANT:
                 self._machine_track = None  # else it could be taken for what is held when this grant is lost
                 return self._grant_track
-            case Use.MACHINE:
+            case Use.MACHINE | Use.PREPARE:
                 if self.slot is Slot.ENVIRONMENT:
                     return None
                 if self._machine_track is None:
@@ -174,7 +157,7 @@ class Keeper:
                 return None
 
     def _content(self, now: datetime) -> SlotContent:
-        track = self.track
+        track = self.track if self.decision.use is not Use.PREPARE else None
         if track is not None and track.held is not None:
             self._content_from = track.source
             return track.held
@@ -200,13 +183,17 @@ class Keeper:
 
     def _attempted_track(self) -> Track | None:
         """Return the track to attempt when due: the one in use, and a lost grant behind a fallback."""
-        if not self.order.handed_over or (self.decision.use is Use.KEEP and not self.decision.renew):
+        if not self._may_attempt():
             return None
         now, monotonic = self._clock.now(), self._clock.monotonic()
         tracks = [track for track in (self.track, self._grant_track) if track is not None]
         if self.order.statement is Statement.WITHDRAWN:
             return None
         return min(tracks, key=lambda track: track.seconds_until_due(now, monotonic), default=None)
+
+    def _may_attempt(self) -> bool:
+        """Tell whether anything may be fetched: what is only kept ends when it ends, whoever asks for more of it."""
+        return self.order.handed_over and (self.decision.use is not Use.KEEP or self.decision.renew)
 
     def _due_track(self) -> Track | None:
         track = self._attempted_track()
@@ -284,12 +271,3 @@ class Keeper:
             self._warned_share = share
             left_s = int((track.held.expires_at - now).total_seconds())
             log.warning("session_not_renewed", slot=self.slot.value, life_passed=share, expires_in_s=left_s)
-
-
-def loss_of(order: Order, now: datetime) -> Failure:
-    """Return what status shows of a slot that has no source that could have failed."""
-    if order.content_refused:
-        code, message = "content-refused", "what a channel holds now is refused, and nothing was held before"
-        return Failure(code=code, message=message, hint="see the refused bundle for what to do", at=now)
-    code, message = "not-granted", "its sender has nothing for it at the moment, and nothing is held"
-    return Failure(code=code, message=message, hint="deliver a new bundle", at=now)

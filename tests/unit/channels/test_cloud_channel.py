@@ -73,10 +73,15 @@ def test_nothing_there_is_told_once_so_that_the_first_look_is_known_to_be_over()
     assert told == [None, BUNDLE, None]
 
 
+def test_what_could_not_be_read_at_first_is_told_when_it_can_be_also_where_nothing_is_there() -> None:
+    told, *_ = looks("s3://bucket/key", fails("unreachable"), fails("unreachable"), holds(None), holds(None))
+    assert [one if one is None else type(one) for one in told] == [Unavailable, None]
+
+
 @pytest.mark.parametrize("code", ["no-identity", "no-role", "no-service-account"])
 def test_another_cloud_is_absence_and_no_trouble(code: str) -> None:
     told, waits, channel, _ = looks("ec2-user-data", fails(code), fails(code))
-    assert told == [None]
+    assert [type(one) for one in told] == [Unavailable]  # looked at; nobody knows what it holds
     assert channel.trouble == ""
     assert waits == [OTHER_CLOUD_S, OTHER_CLOUD_S]
 

@@ -12,6 +12,8 @@ NOTHING_LOUDLY = Decision(Use.NOTHING, loud=True)
 GRANT = Decision(Use.GRANT)
 KEPT = Decision(Use.KEEP)
 KEPT_AS_IT_IS = Decision(Use.KEEP, renew=False)
+KEPT_LOUDLY = Decision(Use.KEEP, loud=True)
+PREPARED = Decision(Use.PREPARE)
 
 ROWS: dict[str, tuple[dict[str, object], tuple[Decision, Decision, Decision]]] = {
     "no bundle was ever in force": ({"statement": None}, (MACHINE, MACHINE, NOTHING)),
@@ -36,6 +38,26 @@ ROWS: dict[str, tuple[dict[str, object], tuple[Decision, Decision, Decision]]] =
     "unavailable, and nothing is held": (
         {"statement": Statement.UNAVAILABLE},
         (NOTHING_LOUDLY, MACHINE_LOUDLY, NOTHING_LOUDLY),
+    ),
+    "a channel has not been looked at, after a start": (
+        {"statement": None, "unlooked": True},
+        (PREPARED, PREPARED, NOTHING),
+    ),
+    "a channel has not been looked at, and another holds refused content": (
+        {"statement": None, "unlooked": True, "content_refused": True},
+        (PREPARED, PREPARED, NOTHING),
+    ),
+    "a channel has not been looked at, after a reload": (
+        {"statement": None, "unlooked": True, "holds": True},
+        (KEPT, KEPT, KEPT),
+    ),
+    "a channel has not been looked at, and a bundle of a removed sender is kept": (
+        {"statement": Statement.WITHDRAWN, "unlooked": True, "holds": True},
+        (NOTHING, NOTHING, NOTHING),
+    ),
+    "neither known yet, nor looked at": (
+        {"statement": None, "unlooked": True, "awaited": True},
+        (NOTHING, NOTHING, NOTHING),
     ),
     "not known yet, after a start": ({"statement": None, "awaited": True}, (NOTHING, NOTHING, NOTHING)),
     "not known yet, after a reload": ({"statement": None, "awaited": True, "holds": True}, (KEPT, KEPT, KEPT)),
@@ -63,6 +85,14 @@ ROWS: dict[str, tuple[dict[str, object], tuple[Decision, Decision, Decision]]] =
     "the present content is refused, and the grant in force is lost": (
         {"statement": Statement.GRANTED, "content_refused": True, "grant_lost": True},
         (NOTHING_LOUDLY, NOTHING_LOUDLY, NOTHING_LOUDLY),
+    ),
+    "the present content is refused, the grant in force is lost, and the machine's identity is held": (
+        {"statement": Statement.GRANTED, "content_refused": True, "grant_lost": True, "holds": True},
+        (NOTHING_LOUDLY, KEPT_LOUDLY, NOTHING_LOUDLY),
+    ),
+    "the present content is refused, unavailable, and something else is held": (
+        {"statement": Statement.UNAVAILABLE, "content_refused": True, "holds": True},
+        (KEPT_AS_IT_IS, KEPT_LOUDLY, KEPT_AS_IT_IS),
     ),
     "the present content is refused after a withdrawal": (
         {"statement": Statement.WITHDRAWN, "content_refused": True, "holds": True},

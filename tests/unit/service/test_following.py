@@ -8,7 +8,7 @@ import pytest
 
 from credagent.channels.channel import Arrived, Content
 from credagent.custody import Custody
-from credagent.errors import CredagentError, OutputError, Refused
+from credagent.errors import CredagentError, OutputError, Refused, Unavailable
 from credagent.service import following
 from credagent.service.following import Following
 
@@ -37,7 +37,7 @@ class Offers:
     def __init__(self, *answers: CredagentError | None) -> None:
         self.answers = list(answers)
         self.offered = 0
-        self.unlooked: set[str] = set()
+        self.looked: list[str] = []
         self.intake = SimpleNamespace(
             keyring=SimpleNamespace(local_only=True), withheld=None, unopened=(), unavailable=()
         )
@@ -47,7 +47,7 @@ class Offers:
         return self.answers.pop(0) if self.answers else None
 
     def looked_at(self, channel: str) -> None:
-        return
+        self.looked.append(channel)
 
     @property
     def custody(self) -> Custody:
@@ -97,3 +97,19 @@ def test_what_could_not_be_kept_is_offered_again_and_what_is_refused_is_not(monk
     assert asyncio.run(story(OutputError("not-written", "full"))) == (2, ("not-written",))
     assert asyncio.run(story(Refused("from-the-future", "clock"))) == (2, ("from-the-future",))
     assert asyncio.run(story(Refused("bad-signature", "bent"))) == (1, ())
+
+
+def test_a_channel_that_cannot_be_read_was_looked_at_and_offers_nothing() -> None:
+    class Unreadable(Channel):
+        def present(self) -> Content:
+            return Unavailable("access-denied", "no", retry=False)
+
+    async def story() -> None:
+        offers = Offers()
+        one = Following(offers.custody)
+        one.follow([Unreadable()])
+        await until(lambda: offers.looked)
+        assert offers.offered == 0
+        one.stop()
+
+    asyncio.run(story())
