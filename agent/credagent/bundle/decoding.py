@@ -20,13 +20,13 @@ def decode(plaintext: bytes) -> Bundle:
     """Return the bundle that `plaintext` is the canonical form of, or raise Refused."""
     try:
         version = _VERSION_DECODER.decode(plaintext).version
-    except (DecodeError, UnicodeDecodeError):
+    except (DecodeError, UnicodeDecodeError, RecursionError):
         raise refusal(Failure.BAD_CONTENT, "its content is not a JSON object with a version") from None
     if version != VERSION:
         raise refusal(Failure.UNKNOWN_VERSION, "its content has a version this credagent does not know")
     try:
         bundle = _BUNDLE_DECODER.decode(plaintext)
-    except (DecodeError, UnicodeDecodeError):
+    except (DecodeError, UnicodeDecodeError, RecursionError):
         raise refusal(Failure.BAD_CONTENT, f"its content does not have the form of version {VERSION}") from None
     if canonical_form(bundle) != plaintext:
         # One comparison finds white space, duplicate keys, unknown fields, stated defaults, other spellings of a
@@ -41,8 +41,9 @@ def canonical_form(bundle: Bundle) -> bytes:
         if fault := soundness.fault(bundle):
             raise refusal(Failure.BAD_CONTENT, fault)
         return canonical.encode(bundle)
-    except (UnicodeEncodeError, ValueError, TypeError):
-        raise refusal(Failure.BAD_CONTENT, "it has a text that is not Unicode, or a time without its zone") from None
+    except (UnicodeEncodeError, ValueError, TypeError, OverflowError):
+        why = "it has a text that is not Unicode, or a time without its zone or outside the calendar"
+        raise refusal(Failure.BAD_CONTENT, why) from None
 
 
 def _secret(wanted: type, value: object) -> Secret:

@@ -137,7 +137,7 @@ def check_content(read: Read, plaintext: bytes) -> dict[str, Any]:
         check_form(content, plaintext)
         said = (content["audience"], content["bundle_id"], content["sequence"])
         times = tuple(micros(parse_time(content[name])) for name in ("issued_at", "not_after"))
-    except (ValueError, TypeError, KeyError, AssertionError, AttributeError):
+    except (ValueError, TypeError, KeyError, AssertionError, AttributeError, RecursionError):
         raise Fails(5, "bad-content") from None
     if (*said, *times) != (read.audience, read.bundle_id, read.sequence, read.issued, read.ends):
         raise Fails(5, "header-mismatch")

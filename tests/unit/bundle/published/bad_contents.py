@@ -245,5 +245,18 @@ CONTENTS: Mapping[str, Callable[[], Case]] = {
     "lone-surrogate": _raw("half a character", lambda plain: plain.replace(b"ASIA", b"\\ud800")),
     "not-an-object": _raw("a list", lambda _: b"[]"),
     "empty-content": _raw("nothing inside", lambda _: b""),
+    "deeply-nested-field": _raw(
+        "an unknown field of five thousand brackets",
+        lambda plain: plain[:-1] + b',"x":' + b"[" * 5000 + b"]" * 5000 + b"}",
+    ),
+    "deeply-nested-grants": _raw(
+        "five thousand brackets for grants",
+        lambda plain: b'{"grants":' + b"[" * 5000 + b"]" * 5000 + plain[plain.index(b',"issued_at"') :],
+    ),
+    "time-after-the-year-9999": _grant("a time whose UTC has no year", expires_at="9999-12-31T23:59:59-14:00"),
+    "time-before-the-year-1": _grant("a time whose UTC has no year", expires_at="0001-01-01T00:00:00+14:00"),
+    "issued-after-the-year-9999": _json(
+        "a time of the header whose UTC has no year", lambda value: value.update(issued_at="9999-12-31T23:59:59-14:00")
+    ),
     "deeply-nested": _raw("a thousand brackets", lambda _: b"[" * 1000 + b"]" * 1000),
 }
