@@ -29,6 +29,7 @@ from credagent.sources.track import MachineSource, Source, google_token, session
 DEADLINE_S = 10.0  # a metadata server answers in milliseconds, STS in less than a second; beyond this it hangs
 ASK_AGAIN_S = 3600.0  # after STS did not say who this is: it costs seconds where it cannot be reached at all
 NOTICEABLE_SKEW_S = 60.0  # signatures are refused from five minutes on; expiry is misjudged from the first second
+ABSURD_SKEW_S = 100 * 365 * 86_400.0  # a machine without a battery begins in 1970; beyond this the service is wrong
 
 Asked = requests.Asking[Any]
 
@@ -74,16 +75,16 @@ class Fetcher:
     def _accepted(self, answer: object) -> Held:
         if not isinstance(answer, answers.AwsObtained | answers.GoogleObtained):
             raise InternalError("helper-answer", f"the helper answered {type(answer).__name__}")
-        self.skew_s = answer.skew_s
-        if answer.skew_s is not None and abs(answer.skew_s) >= NOTICEABLE_SKEW_S:
-            log.warning("clock_is_wrong", service_clock_ahead_s=round(answer.skew_s))
+        self.skew_s = skew_s = _believable(answer.skew_s)
+        if skew_s is not None and abs(skew_s) >= NOTICEABLE_SKEW_S:
+            log.warning("clock_is_wrong", service_clock_ahead_s=round(skew_s))
         self._tell(answer)
         if isinstance(answer, answers.AwsObtained):
             self.region = answer.credentials.region or self.region
             answer = self._with_principal(answer)
         held = answer.held(self._clock.now())
         if isinstance(answer, answers.AwsObtained):
-            held = _by_this_clock(held, answer.skew_s or 0.0)
+            held = _by_this_clock(held, skew_s or 0.0)
         return _still_valid(held, self._clock.now())
 
     def _known_role(self) -> str:
@@ -176,6 +177,11 @@ def _listed(target: str, patterns: tuple[str, ...], code: str, key: str) -> None
     if not listed(target, patterns):
         why = f"this machine's identity may not be used for {target}"
         raise Unavailable(code, why, what="the grant", hint=f"list it under {key} on this machine", retry=False)
+
+
+def _believable(skew_s: float | None) -> float | None:
+    """Leave out a difference of clocks that no clock of ours can explain: one header must not spoil the credentials."""
+    return skew_s if skew_s is not None and abs(skew_s) <= ABSURD_SKEW_S else None
 
 
 def _by_this_clock(held: Held, service_ahead_s: float) -> Held:

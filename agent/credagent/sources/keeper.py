@@ -10,11 +10,21 @@ from typing import TYPE_CHECKING
 from credagent import log
 from credagent.clock import Clock
 from credagent.credentials import Empty, Held, Slot, SlotContent, Statement
-from credagent.errors import CredagentError
+from credagent.errors import CredagentError, InternalError
 from credagent.rules import renewal
 from credagent.rules.precedence import Decision, Fallback, Situation, Use, decide
 from credagent.sources.order import Order, loss_of
-from credagent.sources.track import Failure, GrantSource, MachineSource, Source, Track, begin, expired, failure_from
+from credagent.sources.track import (
+    Failure,
+    GrantSource,
+    MachineSource,
+    Source,
+    Track,
+    ahead_s,
+    begin,
+    expired,
+    failure_from,
+)
 
 if TYPE_CHECKING:
     import asyncio
@@ -72,11 +82,11 @@ class Keeper:
 
     def look(self) -> None:
         """Judge by the present clock what is held, what to use, and what workers get."""
-        now = self._clock.now()
+        now, monotonic = self._clock.now(), self._clock.monotonic()
         if self._grant_track is not None:
-            self._grant_track = self._grant_track.as_of(now)
+            self._grant_track = self._grant_track.set_back(now, monotonic).as_of(now)
         if self._machine_track is not None:
-            self._machine_track = self._machine_track.as_of(now)
+            self._machine_track = self._machine_track.set_back(now, monotonic).as_of(now)
         self.decision = decide(self._situation(now))
         self.track = self._track_in_use()
         before = self.tried
@@ -222,7 +232,7 @@ class Keeper:
 
         jitter = random.uniform(-1, 1)  # noqa: S311  spreads load, hides nothing
         try:
-            held = await self._fetch(track.source)
+            held = await self._fetched(track.source)
         except CredagentError as error:
             after = track.failed(
                 failure_from(error, self._clock.now()), monotonic=self._clock.monotonic(), jitter=jitter
@@ -230,12 +240,23 @@ class Keeper:
             outcome = f"failed: {error.code}"
             self._on_attempt("failed")
         else:
-            after = track.obtained(held, lead=self._lead, jitter=jitter)
+            ahead = ahead_s(self._clock.now(), self._clock.monotonic())
+            after = track.obtained(held, lead=self._lead, jitter=jitter, ahead_s=ahead)
             same = track.held is not None and track.held.credentials == held.credentials
             outcome = "unchanged" if same else "renewed"
             self._on_attempt(outcome)
         self._settle(track, after)
         return outcome
+
+    async def _fetched(self, source: Source) -> Held:
+        """Return what `source` gives. A defect is a failure like others: it must not end the agent."""
+        try:
+            return await self._fetch(source)
+        except CredagentError:
+            raise
+        except Exception as error:  # noqa: BLE001  whatever a cloud's answer brings about; its text may quote it
+            why = f"handling the answer failed ({type(error).__name__})"
+            raise InternalError("internal", why, hint="this is a defect of credagent: report it") from None
 
     def _settle(self, before: Track, after: Track) -> None:
         """Put the outcome where it belongs, unless an order replaced the source during the attempt."""

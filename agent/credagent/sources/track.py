@@ -27,6 +27,7 @@ class MachineSource(Struct, frozen=True, kw_only=True):
 Source = GrantSource | MachineSource
 
 LIFE_WITHOUT_END = timedelta(hours=12)
+NOTICED_STEP_S = 30.0  # of a clock that is set back; clocks that are steered move by less in the life of a credential
 ABSENCE_CODES = frozenset({"no-identity", "no-role", "no-service-account"})
 
 
@@ -53,7 +54,11 @@ def failure_from(error: CredagentError, now: datetime) -> Failure:
 
 
 class Track(Struct, frozen=True, kw_only=True):
-    """A source, what is held from it, and its last failure. `retry_at` is on the monotonic clock, in seconds."""
+    """A source, what is held from it, and its last failure. `retry_at` is on the monotonic clock, in seconds.
+
+    `ahead_s` is by how much the wall clock was ahead of the monotonic one when what is held was obtained, and `back_s`
+    by how much its times were moved since, because the wall clock was set back.
+    """
 
     source: Source
     held: Held | None = None
@@ -61,6 +66,8 @@ class Track(Struct, frozen=True, kw_only=True):
     failure: Failure | None = None
     renew_at: datetime | None = None
     retry_at: float | None = None
+    ahead_s: float | None = None
+    back_s: float = 0.0
 
     @property
     def fetched(self) -> bool:
@@ -99,16 +106,35 @@ class Track(Struct, frozen=True, kw_only=True):
             code, message = "expired", "the credentials expired"
         hint = "" if self.fetched else "only the sender can renew these: deliver a new bundle"
         failure = self.failure or Failure(code=code, message=message, hint=hint, at=self.held.expires_at or now)
-        return structs.replace(self, held=None, failure=failure)
+        return structs.replace(self, held=None, failure=failure, renew_at=None)
 
-    def obtained(self, held: Held, *, lead: timedelta, jitter: float) -> "Track":
+    def set_back(self, now: datetime, monotonic: float) -> "Track":
+        """Return the track with its times moved by what the wall clock was set back since it was obtained.
+
+        By the clock alone it would look younger: what has expired would be handed out, and not be renewed, for as
+        long as the clock was ahead. A session in a grant names its end by its sender's clock, and is left alone.
+        """
+        if self.held is None or self.ahead_s is None:
+            return self
+        back_s = max(self.ahead_s - ahead_s(now, monotonic), 0.0)
+        if abs(back_s - self.back_s) < NOTICED_STEP_S:
+            return self
+        back = timedelta(seconds=back_s - self.back_s)
+        ends, renewed = self.held.expires_at, self.renew_at
+        held = structs.replace(
+            self.held, obtained_at=self.held.obtained_at - back, expires_at=ends - back if ends is not None else None
+        )
+        renew_at = renewed - back if renewed is not None else None
+        return structs.replace(self, held=held, renew_at=renew_at, back_s=back_s)
+
+    def obtained(self, held: Held, *, lead: timedelta, jitter: float, ahead_s: float | None = None) -> "Track":
         """Return the track after a successful attempt (the same credentials again are a success)."""
         if isinstance(self.source, GrantSource):
             held = structs.replace(held, expires_at=earliest(held.expires_at, self.source.not_after))
         # What names no end is asked for again now and then: else a changed identity would go unnoticed for ever.
         ends = held.expires_at or held.obtained_at + LIFE_WITHOUT_END
         renew_at = renewal.renew_at(held.obtained_at, ends, lead, jitter)
-        return Track(source=self.source, held=held, tried=True, renew_at=renew_at)
+        return Track(source=self.source, held=held, tried=True, renew_at=renew_at, ahead_s=ahead_s)
 
     def failed(self, failure: Failure, *, monotonic: float, jitter: float) -> "Track":
         """Return the track after a failed attempt: what is held stays, and the next attempt backs off."""
@@ -127,6 +153,11 @@ def begin(source: Source, now: datetime) -> Track:
     if isinstance(source, MachineSource) or track.fetched:
         return track
     return Track(source=source, held=held_from(source, now), tried=True).as_of(now)
+
+
+def ahead_s(now: datetime, monotonic: float) -> float:
+    """Return by how much the wall clock is ahead of the monotonic one."""
+    return now.timestamp() - monotonic
 
 
 def expired(held: Held, now: datetime) -> bool:

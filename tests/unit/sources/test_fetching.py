@@ -228,3 +228,15 @@ def test_what_there_is_to_say_of_credentials_is_logged_when_it_is_new(helper: He
     helper.notices = ("expiry-far",)
     helper.obtain()
     assert len(noted()) == 3
+
+
+@pytest.mark.parametrize("skew_s", [2.5e11, -2.5e11, float("inf"), float("nan")])
+def test_an_absurd_date_of_the_service_spoils_nothing(skew_s: float) -> None:
+    """`Date: Fri, 31 Dec 9999 23:59:59 GMT`: no clock of ours is that wrong."""
+    assert fetched(aws(2 * HOUR, skew_s)).expires_at == NOW + 2 * HOUR
+
+
+def test_a_machine_whose_clock_begins_in_1970_is_believed_to_be_behind() -> None:
+    behind = 56 * 365 * 86_400.0
+    ends = timedelta(seconds=behind) + 2 * HOUR
+    assert fetched(aws(ends, behind)).expires_at == NOW + 2 * HOUR
