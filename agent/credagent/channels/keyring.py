@@ -8,13 +8,17 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from msgspec import Struct
 
 from credagent import files, log
+from credagent.bundle import envelope
 from credagent.bundle.keys import Kem, RecipientPrivateKey, SenderPublicKey
+from credagent.bundle.opening import stanza_for
 from credagent.bundle.wrapping import KeyOpener, StanzaKind
-from credagent.errors import ConfigurationError, OutputError
+from credagent.channels import archive
+from credagent.errors import ConfigurationError, OutputError, Refused
 from credagent.secret import Secret
 
 KEY_FILE = "recipient.key"
@@ -130,16 +134,30 @@ def _make_key(state_dir: str) -> RecipientPrivateKey:
 
 
 def _previous_key(state_dir: str, *, writes: bool) -> list[RecipientPrivateKey]:
-    """Return the key before the last rotation, while bundles for it may be on their way; then it is removed."""
+    """Return the key before the last rotation, while bundles for it may be on their way or are in force.
+
+    Then it is removed.
+    """
     path = f"{state_dir}/{PREVIOUS_FILE}"
     if not os.path.lexists(path):
         return []
-    if time.time() - os.lstat(path).st_mtime <= PREVIOUS_KEPT_S:
-        return [_read_key(path)]
+    key = _read_key(path)
+    if time.time() - os.lstat(path).st_mtime <= PREVIOUS_KEPT_S or _is_needed(key, state_dir):
+        return [key]
     if writes:
         _forget(path)
         log.info("previous_machine_key_removed")
     return []
+
+
+def _is_needed(key: RecipientPrivateKey, state_dir: str) -> bool:
+    """Tell whether what is in force was sealed to `key`: however old it is, a start has to open that again."""
+    kept = archive.load(state_dir)
+    for text in (kept.bundle, *kept.earlier.values()):
+        with suppress(Refused):
+            if text is not None and stanza_for(envelope.parse(text), key) is not None:
+                return True
+    return False
 
 
 def _read_key(path: str, *, group_may_read: bool = False) -> RecipientPrivateKey:

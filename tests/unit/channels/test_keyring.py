@@ -2,13 +2,18 @@
 
 import os
 import stat
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
 from credagent.bundle.keys import Kem, RecipientPrivateKey, SenderPrivateKey
-from credagent.channels import keyring
+from credagent.bundle.letter import Bundle
+from credagent.bundle.sealing import new_bundle_id, seal
+from credagent.bundle.times import microseconds_of
+from credagent.channels import archive, keyring
+from credagent.credentials import Slot, Statement
 from credagent.errors import ConfigurationError, CredagentError, PermissionRefused
 
 
@@ -150,3 +155,36 @@ def test_a_placeholder_that_somebody_left_is_found_by_the_key_that_holds_it(tmp_
 def _write(path: Path, key: RecipientPrivateKey) -> None:
     path.touch(mode=0o600)
     path.write_text(key.to_text().reveal() + "\n")
+
+
+def test_the_old_key_stays_as_long_as_what_is_in_force_was_sealed_to_it(state: Path) -> None:
+    """A bundle without end of its own is in force for 30 days, and made anew each day by a sender that is late."""
+    before = own(state).own
+    assert before is not None
+    sealed = _sealed_to(before)
+    keyring.rotate(str(state))
+    old = state / keyring.PREVIOUS_FILE
+    past = old.stat().st_mtime - keyring.PREVIOUS_KEPT_S - 1
+    os.utime(old, (past, past))
+    _, save = archive.archived_in(str(state), writes=True)
+    for kept in (archive.Kept(bundle=sealed), archive.Kept(earlier={Slot.AWS: sealed})):
+        save(kept)
+        assert before.recipient_id in own(state).own_ids
+        assert old.exists()
+    save(archive.Kept())
+    assert before.recipient_id not in own(state).own_ids
+    assert not old.exists()
+
+
+def _sealed_to(key: RecipientPrivateKey) -> str:
+    now = datetime.now(UTC)
+    bundle = Bundle(
+        bundle_id=new_bundle_id(),
+        sequence=microseconds_of(now),
+        audience="lab",
+        issued_at=now,
+        not_after=now + timedelta(days=30),
+        slots=dict.fromkeys(Slot, Statement.DECLINED),
+        grants=(),
+    )
+    return seal(bundle, [key.public_key], SenderPrivateKey.generate())
