@@ -15,7 +15,8 @@ from msgspec import Struct
 from credagent import log
 from credagent.bundle.failures import Failure as BundleFailure
 from credagent.channels.channel import Content
-from credagent.channels.intake import Admitted, Intake, Outcome
+from credagent.channels.intake import Admitted, Intake
+from credagent.channels.reopening import Outcome
 from credagent.clock import Clock
 from credagent.credentials import Held, Slot, Statement, origin_of
 from credagent.errors import CredagentError, NotForThisMachine
@@ -171,8 +172,8 @@ class Custody:
     def refuse(self, error: CredagentError, channel: str, *, pull: bool) -> None:
         """Keep a refusal in mind. Only the refused content of a pull channel has a say in what slots fall back to."""
         refusal = Refusal(code=error.code, at=self.clock.now(), channel=channel, message=str(error), hint=error.hint)
-        self.counters.count(REFUSED_BUNDLES, error.code)
         if not pull or self._said.get(channel) != refusal.message:
+            self.counters.count(REFUSED_BUNDLES, error.code)
             log.warning("bundle_refused", channel=channel, code=error.code, why=error.why, hint=error.hint)
             self.refusals.append(refusal)
         if pull:

@@ -7,6 +7,7 @@ import pytest
 
 from credagent import log
 from tests.scenario.harness import World
+from tests.scenario.key_service import KeyService
 
 
 @pytest.fixture(autouse=True)
@@ -33,3 +34,9 @@ def worlds() -> Iterator[Callable[..., World]]:
 def world(worlds: Callable[..., World]) -> World:
     """Return a machine with both clouds' identities, the default configuration, and no bundle yet."""
     return worlds()
+
+
+@pytest.fixture
+def service() -> KeyService:
+    """Return a key service that answers."""
+    return KeyService()

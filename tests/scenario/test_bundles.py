@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import pytest
+
 from credagent.credentials import Empty, Held, Slot, Statement
 from credagent.operations.metrics import REFUSED_BUNDLES
 from tests.scenario.harness import (
@@ -226,3 +228,50 @@ def _name(content: object) -> str:
 
 def _token(content: object) -> str:
     return content.credentials.values["TOKEN"].reveal() if isinstance(content, Held) else ""  # type: ignore[union-attr]
+
+
+def test_a_withdrawal_onto_a_full_disk_is_in_force_at_once_and_kept_when_there_is_room(world: World) -> None:
+    world.push(world.bundle(aws=world.session()))
+    world.disk.full = True
+    assert world.push(world.bundle(aws=Statement.WITHDRAWN)) == "new"
+    assert world.content() == WITHDRAWN
+    intake = world.custody.intake
+    intake.save_again()
+    assert [one.code for one in (intake.unsaved,) if one is not None] == ["cannot-write"]
+    assert said("withdrawal_not_kept", code="cannot-write")
+    world.disk.full = False
+    intake.save_again()
+    assert not intake.unsaved
+    world.restart()
+    assert world.content() == WITHDRAWN
+
+
+def test_a_bundle_after_a_withdrawal_that_was_not_kept_is_kept_alone(world: World) -> None:
+    world.disk.full = True
+    world.push(world.bundle(aws=Statement.WITHDRAWN))
+    assert world.push(world.bundle(aws=world.session())) == "cannot-write"
+    assert world.content() == WITHDRAWN
+    world.disk.full = False
+    assert world.push(world.bundle(aws=world.session())) == "new"
+    assert world.custody.intake.unsaved is None
+    world.restart()
+    assert world.key() == "ASIAALICE"
+
+
+@pytest.mark.parametrize("code", ["expired", "too-old", "from-the-future"])
+def test_what_a_wrong_clock_refuses_is_said_once_and_taken_when_the_clock_is_right(world: World, code: str) -> None:
+    """It is looked at again every half minute, and each time it is older."""
+    text = world.bundle(aws=world.session(lasts_s=100 * HOUR), lasts_s=30 * HOUR)
+    step = {"expired": 40 * HOUR, "too-old": 25 * HOUR, "from-the-future": -HOUR}[code]
+    world.step_clock(step)
+    for _ in range(3):
+        error = world.put(text)
+        assert error is not None
+        assert error.code == code
+        world.advance(1800 if step > 0 else 60)
+    assert len(said("bundle_refused", code=code)) == 1
+    assert len(world.custody.refusals) == 1
+    world.step_clock(-step)
+    world.advance(1)
+    assert world.put(text) is None
+    assert world.key() == "ASIAALICE"

@@ -1,65 +1,13 @@
 """A bundle that only a key service opens: nobody waits for the service, and nothing is taken for absent meanwhile."""
 
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 
-from credagent.bundle.wrapping import StanzaKind, WrapContext
 from credagent.channels.keyring import Keyring
 from credagent.credentials import Statement
-from credagent.errors import Unavailable
+from credagent.errors import Refused
 from credagent.rules.precedence import Fallback
-from tests.scenario.harness import BOB, MACHINE, World, said
-
-Worlds = Callable[..., World]
-
-
-class KeyService:
-    """A key that a cloud holds; `asked` counts, `away` is a service that does not answer."""
-
-    kind = StanzaKind.AWS_KMS
-
-    def __init__(self, number: int = 7) -> None:
-        self.recipient_id = bytes([number]) * 16
-        self.asked, self.away = 0, False
-
-    def wrap(self, content_key: bytes, context: WrapContext) -> bytes:
-        return content_key[::-1] + bytes(32)
-
-    def open_stanza(self, body: bytes, context: WrapContext) -> bytes:
-        self.asked += 1
-        if self.away:
-            raise Unavailable("timed-out", "no answer", hint="look at the network")
-        return body[:32][::-1]
-
-
-@pytest.fixture
-def service() -> KeyService:
-    return KeyService()
-
-
-def machine(worlds: Worlds, service: KeyService, aws: Any = None, **how: Any) -> World:
-    """Return a machine that has a bundle in force which only the service opens, and is stopped."""
-    world = worlds(started=False, **how)
-    world.keyring = Keyring(openers=(service,), local_only=False)
-    world.start()
-    put(world, service, world.session() if aws is None else aws)
-    world.stop()
-    service.asked = 0
-    return world
-
-
-def put(world: World, service: KeyService, aws: Any, **how: Any) -> None:
-    assert world.push(world.bundle(aws=aws, recipients=[service], **how)) == "new"
-
-
-def opened(world: World) -> None:
-    """Let the service answer, as the daemon does beside its loop."""
-    intake = world.custody.intake
-    texts = (*intake.unopened, *intake.unavailable)
-    world.custody.reopened({text: intake.attempt(text) for text in texts})
-    world.settle()
+from tests.scenario.harness import BOB, MACHINE, said
+from tests.scenario.key_service import KeyService, Worlds, machine, opened, to_both
 
 
 @pytest.mark.parametrize("fallback", list(Fallback))
@@ -141,7 +89,7 @@ def test_a_reload_that_leaves_another_services_key_keeps_what_is_held_until_that
     world = worlds(started=False)
     world.keyring = Keyring(openers=(service,), local_only=False)
     world.start()
-    text = _to_both(world, service, other)
+    text = to_both(world, service, other)
     assert world.push(text) == "new"
     world.keyring = Keyring(openers=(other,), local_only=False)
     generation = world.generation
@@ -165,7 +113,7 @@ def test_a_key_of_the_machines_own_opens_at_once_what_both_open(worlds: Worlds, 
     world = worlds(started=False)
     world.keyring = Keyring(openers=(service, MACHINE), own=MACHINE, local_only=False)
     world.start()
-    assert world.push(_to_both(world, service, MACHINE)) == "new"
+    assert world.push(to_both(world, service, MACHINE)) == "new"
     world.stop()
     service.asked = 0
     world.start()
@@ -188,5 +136,39 @@ def test_an_earlier_bundle_behind_unavailable_is_waited_for_by_its_slot_alone(
     assert (world.key(), world.custody.settled) == ("ASIAALICE", True)
 
 
-def _to_both(world: World, *keys: Any) -> str:
-    return world.bundle(aws=world.session(), recipients=[getattr(key, "public_key", key) for key in keys])
+# ---- what it opens is judged by what holds when it is open
+
+
+def test_a_sender_that_is_removed_while_the_service_opens_does_not_come_back(
+    worlds: Worlds, service: KeyService
+) -> None:
+    world = machine(worlds, service)
+    world.start()
+    intake = world.custody.intake
+    outcomes = {text: intake.attempt(text) for text in intake.unopened}
+    world.reload(trusted_senders=frozenset({BOB.public_key.raw}))
+    world.custody.reopened(outcomes)
+    world.settle()
+    assert (world.key(), intake.in_force) == ("", None)
+    assert world.content().withdrawn  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("change", ["sender", "key"])
+def test_a_delivery_that_is_opened_during_a_reload_is_judged_by_the_new_configuration(
+    worlds: Worlds, service: KeyService, change: str
+) -> None:
+    world = worlds(started=False)
+    world.keyring = Keyring(openers=(service,), local_only=False)
+    world.start()
+    intake = world.custody.intake
+    envelope = intake.examine(world.bundle(aws=world.session(), recipients=[service]))
+    opened_meanwhile = intake.open(envelope)
+    if change == "sender":
+        world.reload(trusted_senders=frozenset({BOB.public_key.raw}))
+    else:
+        world.keyring = Keyring(openers=(MACHINE,), own=MACHINE)
+        world.reload()
+    with pytest.raises(Refused) as refused:
+        intake.admit(envelope, opened_meanwhile, "socket")
+    assert refused.value.code == {"sender": "untrusted-sender", "key": "not-for-this-machine"}[change]
+    assert intake.in_force is None

@@ -10,20 +10,16 @@ from msgspec import Struct, structs
 from credagent import log
 from credagent.bundle import envelope as grammar
 from credagent.bundle import opening
-from credagent.bundle.failures import Failure
+from credagent.bundle.failures import Failure, refusal
 from credagent.bundle.letter import Bundle
 from credagent.channels.archive import Kept
 from credagent.channels.keyring import HELD_BY_A_SERVICE, Keyring
+from credagent.channels.reopening import NOT_OPENED_YET, Opens, Outcome, Pending, defects_refused
 from credagent.clock import Clock
 from credagent.credentials import Slot, Statement
-from credagent.errors import CredagentError, NotForThisMachine, Refused, Unavailable
+from credagent.errors import CredagentError, NotForThisMachine, OutputError, Refused, Unavailable
 from credagent.rules import admission
 from credagent.rules.admission import Admission, InForce, Mark, Policy, Standing
-
-NOT_OPENED_YET = "not-opened-yet"
-
-Outcome = opening.Opened | Refused | Unavailable
-"""What came of opening an envelope."""
 
 
 class Admitted(Struct, frozen=True, kw_only=True):
@@ -42,6 +38,7 @@ class Intake:
     `withheld` says why the kept bundle is not used, and `withheld_bundle` what it says where that could be read.
     `cut_off` are the slots whose earlier bundle is of a sender that is no longer trusted. Of the kept envelopes,
     `unopened` wait for a key service to open them, and `unavailable` are those that it did not open when asked.
+    `unsaved` says why a withdrawal that is in force could not be kept.
     """
 
     def __init__(
@@ -56,6 +53,7 @@ class Intake:
         self.cut_off: frozenset[Slot] = frozenset()
         self.unopened: tuple[str, ...] = ()
         self.unavailable: tuple[str, ...] = ()
+        self.unsaved: OutputError | None = None
         self._clock, self._save = clock, save
         self._kept = load()
         self._opened: dict[str, opening.Opened] = {}  # of what is kept: a reload asks no key service again
@@ -120,6 +118,7 @@ class Intake:
         envelope = self.examine(content)
         return self.admit(envelope, self.open(envelope), channel)
 
+    @defects_refused()
     def open(self, envelope: grammar.Envelope) -> opening.Opened:
         """Open an examined envelope; with a key service this waits for it. Raises Refused or Unavailable.
 
@@ -128,6 +127,7 @@ class Intake:
         known = self._known(envelope.text)
         return known if known is not None else opening.open_by(envelope, self.keyring.openers)
 
+    @defects_refused()
     def open_at_hand(self, envelope: grammar.Envelope) -> opening.Opened:
         """Open without asking anybody. Raises Refused, or Unavailable (`not-opened-yet`) where a service has to."""
         known = self._known(envelope.text)
@@ -142,6 +142,7 @@ class Intake:
         hint = "nothing to do: the key service is being asked"
         raise Unavailable(NOT_OPENED_YET, "a key service has yet to open it", what="the bundle", hint=hint)
 
+    @defects_refused()
     def examine(self, content: bytes | str) -> grammar.Envelope:
         """Return a sound envelope, signed by a trusted sender, that this machine may open. Raises Refused."""
         envelope = grammar.parse(content)
@@ -149,13 +150,19 @@ class Intake:
         admission.before_opening(envelope, self.policy, self._kept.marks, self._in_force(), self._clock.now())
         return envelope
 
+    @defects_refused()
     def admit(self, envelope: grammar.Envelope, opened: opening.Opened, channel: str) -> Standing:
         """Put an opened bundle in force. Judged again from the start, since opening it may have taken a while."""
         standing = admission.before_opening(
             envelope, self.policy, self._kept.marks, self._in_force(), self._clock.now()
         )
+        if not self.opens_by(opened.recipient_id):
+            raise refusal(Failure.NOT_FOR_THIS_MACHINE, "the key that opened it was taken away meanwhile")
         admitted = self._judged(envelope, opened, standing)
         if standing is Standing.AGAIN:
+            if self.in_force is None:  # it is kept, and was waiting for a key service
+                self._opened[envelope.text] = opened
+                self.restore({})
             return standing
         accepted = Admitted(
             bundle=admitted.bundle,
@@ -175,10 +182,13 @@ class Intake:
             self._kept,
             bundle=accepted.text,
             channel=accepted.channel,
-            earlier={slot: kept.text for slot, kept in earlier.items()},
+            earlier={**self._unread_earlier(accepted.bundle), **{slot: one.text for slot, one in earlier.items()}},
             marks={**self._kept.marks, accepted.sender_id: mark},
         )
-        self._save(kept)
+        self._keep(kept, withdraws=Statement.WITHDRAWN in accepted.bundle.slots.values())
+        still = set(kept.earlier.values())
+        self.unopened = tuple(text for text in self.unopened if text in still)
+        self.unavailable = tuple(text for text in self.unavailable if text in still)
         replaced = self.in_force
         self._kept, self.in_force, self.earlier = kept, accepted, earlier
         self.withheld, self.withheld_bundle, self.cut_off = None, None, frozenset()
@@ -192,6 +202,37 @@ class Intake:
         if replaced is not None and replaced.sender_id != accepted.sender_id:
             log.warning("sender_in_force_changed", before=replaced.sender_id, now=accepted.sender_id)
 
+    def _keep(self, kept: Kept, *, withdraws: bool) -> None:
+        """Keep what comes into force. Raises OutputError, unless the bundle `withdraws`.
+
+        What was withdrawn must not be handed out until the disk has room; the error stands, and it is tried again.
+        """
+        try:
+            self._save(kept)
+        except OutputError as error:
+            if not withdraws:
+                raise
+            self.unsaved = error
+            log.error("withdrawal_not_kept", code=error.code, why=str(error), hint=error.hint)
+        else:
+            self.unsaved = None
+
+    def save_again(self) -> None:
+        """Keep what could not be kept."""
+        if self.unsaved is not None:
+            self._keep(self._kept, withdraws=True)
+
+    def _unread_earlier(self, bundle: Bundle) -> dict[Slot, str]:
+        """Return, for each slot that `bundle` calls unavailable, what may have granted it and could not be opened yet.
+
+        A kept bundle that is not open calls unavailable just the slots that it has an earlier one for.
+        """
+        unread = (*self.unopened, *self.unavailable)
+        kept = self._kept.bundle if self.in_force is None else None
+        texts = {slot: self._kept.earlier.get(slot, kept) for slot in Slot}
+        wanted = [slot for slot in Slot if bundle.statement(slot) is Statement.UNAVAILABLE]
+        return {slot: text for slot in wanted if (text := texts[slot]) is not None and text in unread}
+
     def _earlier_for(self, bundle: Bundle) -> dict[Slot, Admitted]:
         """Return, for each slot that `bundle` calls unavailable, the newest bundle that granted it."""
         found = {}
@@ -204,7 +245,8 @@ class Intake:
                 found[slot] = self.earlier[slot]
         return found
 
-    def _reopened(self, text: str, channel: str, opens: "Opens") -> Admitted:
+    @defects_refused()
+    def _reopened(self, text: str, channel: str, opens: Opens) -> Admitted:
         envelope = grammar.parse(text)
         opening.verify_signature(envelope)
         standing = admission.before_reopening(envelope, self.policy)
@@ -217,7 +259,7 @@ class Intake:
             channel=channel,
         )
 
-    def _open_kept(self, envelope: grammar.Envelope, opens: "Opens") -> opening.Opened:
+    def _open_kept(self, envelope: grammar.Envelope, opens: Opens) -> opening.Opened:
         opened = self._opened[envelope.text] = opens(envelope)
         return opened
 
@@ -230,7 +272,7 @@ class Intake:
         """Tell whether a key is among those of the present configuration."""
         return any(key.recipient_id == recipient_id for key in self.keyring.openers)
 
-    def _read_without_trust(self, text: str | None, opens: "Opens") -> Bundle | None:
+    def _read_without_trust(self, text: str | None, opens: Opens) -> Bundle | None:
         """Return what a bundle says that is not admitted: which slots it granted, so that they are closed."""
         try:
             return self._open_kept(grammar.parse(text or ""), opens).bundle
@@ -242,36 +284,10 @@ class Intake:
         return admission.after_opening(envelope, opened.bundle, self.policy, standing, own_key=own_key)
 
     def _in_force(self) -> InForce | None:
-        return self.in_force.in_force if self.in_force is not None else None
-
-
-Opens = Callable[[grammar.Envelope], opening.Opened]
-
-
-class Pending:
-    """Opens what is kept in one pass of `Intake.restore`, and remembers what a key service has yet to open."""
-
-    def __init__(self, intake: Intake, outcomes: Mapping[str, Outcome] | None) -> None:
-        """Wait for key services where there are no `outcomes`."""
-        self._intake, self._outcomes = intake, outcomes
-        self.unopened: list[str] = []
-        self.unavailable: list[str] = []
-
-    def open(self, envelope: grammar.Envelope) -> opening.Opened:
-        """Return what is inside. Raises Refused or Unavailable."""
-        try:
-            return self._opened(envelope)
-        except Unavailable as error:
-            (self.unopened if error.code == NOT_OPENED_YET else self.unavailable).append(envelope.text)
-            raise
-
-    def _opened(self, envelope: grammar.Envelope) -> opening.Opened:
-        if self._outcomes is None:
-            return self._intake.open(envelope)
-        match self._outcomes.get(envelope.text):
-            case opening.Opened() as opened if self._intake.opens_by(opened.recipient_id):
-                return opened
-            case Refused() | Unavailable() as error:
-                raise error
-            case _:
-                return self._intake.open_at_hand(envelope)
+        """Return what a newcomer has to be later than. A kept bundle that is not open yet says that in clear."""
+        if self.in_force is not None:
+            return self.in_force.in_force
+        if self._kept.bundle is None or not isinstance(self.withheld, Unavailable):
+            return None
+        kept = grammar.parse(self._kept.bundle)
+        return InForce(sender=kept.header.sender, issued_at=kept.header.issued_at, digest=kept.digest)

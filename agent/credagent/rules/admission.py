@@ -19,7 +19,7 @@ from credagent.bundle.letter import (
     EnvironmentGrant,
     GoogleAuthorizedUserGrant,
 )
-from credagent.bundle.times import moment_of
+from credagent.bundle.times import moment_of, text_of
 from credagent.credentials import Slot
 from credagent.rules import variables
 
@@ -156,7 +156,9 @@ def _check_clock(envelope: Envelope, now: datetime) -> None:
     """Refuse a number or a time ahead of the clock: once admitted, such a mark would lock its sender out."""
     latest = max(envelope.header.issued_at, moment_of(envelope.header.sequence))
     if latest > now + CLOCK_LEEWAY:
-        raise refusal(Failure.FROM_THE_FUTURE, f"it was made {_span(latest - now)} after this machine's present time")
+        raise refusal(
+            Failure.FROM_THE_FUTURE, f"it was made at {text_of(latest)}, which this machine's clock has yet to reach"
+        )
 
 
 def _check_rival(envelope: Envelope, policy: Policy, in_force: InForce | None) -> None:
@@ -170,9 +172,9 @@ def _check_rival(envelope: Envelope, policy: Policy, in_force: InForce | None) -
 def _check_age(envelope: Envelope, policy: Policy, now: datetime, *, first: bool) -> None:
     header = envelope.header
     if now >= header.not_after:
-        raise refusal(Failure.EXPIRED, f"it ended {_span(now - header.not_after)} ago")
+        raise refusal(Failure.EXPIRED, f"it ended at {text_of(header.not_after)}")
     if first and now - header.issued_at > policy.max_age:
-        why = f"it was made {_span(now - header.issued_at)} ago, and was never seen here before"
+        why = f"it was made at {text_of(header.issued_at)}, too long ago for one that was never seen here"
         raise refusal(Failure.TOO_OLD, why)
 
 
@@ -191,10 +193,3 @@ def _check_variables(names: tuple[str, ...], policy: Policy) -> None:
 def _listed(names: list[str]) -> str:
     shown = ", ".join(ascii(name)[1:-1] for name in sorted(names)[:LISTED_NAMES])
     return f"{shown} and {len(names) - LISTED_NAMES} more" if len(names) > LISTED_NAMES else shown
-
-
-def _span(length: timedelta) -> str:
-    """Write a length of time in the largest unit that it has two of."""
-    seconds = int(length.total_seconds())
-    unit, size = next(((unit, size) for unit, size in (("h", 3_600), ("m", 60)) if seconds >= 2 * size), ("s", 1))
-    return f"{seconds // size}{unit}"

@@ -104,7 +104,8 @@ class Answers:
         custody = self.custody
         withheld = (custody.intake.withheld.code,) if custody.intake.withheld else ()
         refused_now = tuple(refusal.code for refusal in custody.refused_now.values())
-        written = (self.handover.error.code,) if self.handover.error else ()
+        unwritten = (self.handover.error, custody.intake.unsaved)
+        written = tuple(error.code for error in unwritten if error is not None)
         return Snapshot(
             now=self._clock.now(),
             since=self._since,

@@ -10,7 +10,7 @@ from credagent.errors import CredagentError, Refused, Unavailable
 from credagent.rules.admission import Standing
 
 AGAIN_S = 30.0  # between two looks at what was refused for a reason that passes by itself
-PASSING_REFUSALS = frozenset({"from-the-future"})  # the clock may be set right
+PASSING_REFUSALS = frozenset({"from-the-future", "expired", "too-old"})  # the clock may be set right
 
 
 class Following:
@@ -51,6 +51,7 @@ class Following:
             await asyncio.sleep(AGAIN_S)
             for channel, (content, _) in list(self._again.items()):
                 self._arrived(channel, content)
+            self._custody.intake.save_again()
             await self.reopen()
 
     async def reopen(self) -> None:

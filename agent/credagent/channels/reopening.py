@@ -1,0 +1,65 @@
+"""What is kept is opened again: at hand, or by a key service that may not answer; and by code that may be at fault."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from credagent.bundle import envelope as grammar
+from credagent.bundle import opening
+from credagent.errors import CredagentError, Refused, Unavailable
+
+if TYPE_CHECKING:
+    from credagent.channels.intake import Intake
+
+NOT_OPENED_YET = "not-opened-yet"
+
+Outcome = opening.Opened | Refused | Unavailable
+"""What came of opening an envelope."""
+
+Opens = Callable[[grammar.Envelope], opening.Opened]
+
+
+@contextmanager
+def defects_refused() -> Iterator[None]:
+    """Refuse what a defect of ours fails on: it may lie in an inbox, and would end the agent at each start.
+
+    Only the failure's class is told; texts of exceptions quote what they choked on.
+    """
+    try:
+        yield
+    except CredagentError:
+        raise
+    except Exception as error:  # noqa: BLE001  see above
+        hint = "this is a defect of credagent: report it, and seal the bundle in another way"
+        raise Refused(
+            "internal", f"judging it failed ({type(error).__name__})", what="bundle refused", hint=hint
+        ) from None
+
+
+class Pending:
+    """Opens what is kept in one pass of `Intake.restore`, and remembers what a key service has yet to open."""
+
+    def __init__(self, intake: "Intake", outcomes: Mapping[str, Outcome] | None) -> None:
+        """Wait for key services where there are no `outcomes`."""
+        self._intake, self._outcomes = intake, outcomes
+        self.unopened: list[str] = []
+        self.unavailable: list[str] = []
+
+    def open(self, envelope: grammar.Envelope) -> opening.Opened:
+        """Return what is inside. Raises Refused or Unavailable."""
+        try:
+            return self._opened(envelope)
+        except Unavailable as error:
+            (self.unopened if error.code == NOT_OPENED_YET else self.unavailable).append(envelope.text)
+            raise
+
+    def _opened(self, envelope: grammar.Envelope) -> opening.Opened:
+        if self._outcomes is None:
+            return self._intake.open(envelope)
+        match self._outcomes.get(envelope.text):
+            case opening.Opened() as opened if self._intake.opens_by(opened.recipient_id):
+                return opened
+            case Refused() | Unavailable() as error:
+                raise error
+            case _:
+                return self._intake.open_at_hand(envelope)
