@@ -248,18 +248,6 @@ def test_a_helper_cannot_be_looked_into_by_its_own_user(cloud: Cloud) -> None:
     assert "Max core file size        0                    0" in text
 
 
-@both
-def test_a_helper_that_may_still_be_looked_into_is_told_nothing(
-    interpreter: Callable[[str], None], ask: Ask, tmp_path: Path
-) -> None:
-    """Its user's other processes could open its stdin in /proc and take the request."""
-    early, late = tmp_path / "early", tmp_path / "late"
-    interpreter(f"timeout 0.5 head -c 9 > {early}; echo; head -c 9 > {late}")
-    with pytest.raises(Unavailable):
-        ask(UNASKED, deadline_s=5, environ={"PATH": os.environ["PATH"]})
-    assert (early.read_text(), late.read_text()) == ("", '{"request')
-
-
 def test_a_program_that_a_profile_starts_gets_neither_the_request_nor_the_reply(cloud: Cloud) -> None:
     seen = cloud.home / "seen"
     program = cloud.home / "give.sh"

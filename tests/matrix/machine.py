@@ -59,7 +59,7 @@ class Machine:
     def start_cluster(self, rows: Iterable[str]) -> tuple[Client, dict[str, str]]:
         """Start a scheduler and one worker for each row; return the client and each row's worker."""
         names = list(rows)
-        environ = self._worker_environ()
+        environ = self.worker_environ()
         file = self.stage.folder / "scheduler.json"
         dask = [sys.executable, "-m", "dask"]
         execute = [str(BIN / "credagent"), "exec", "--config", str(self.stage.folder / "config.toml"), "--"]
@@ -116,7 +116,7 @@ class Machine:
             "[workers]\nusers = []\ngroups = []\n"
         )
 
-    def _worker_environ(self) -> dict[str, str]:
+    def worker_environ(self) -> dict[str, str]:
         """The workers' side knows where the stores are, and nothing of credentials; the machine's own are in reach."""
         environ = {**clean_environment(), "HOME": str(self.stage.folder), "CREDAGENT_SOCKET": self.socket}
         for closed in ("AWS_EC2_METADATA_DISABLED", "NO_GCE_CHECK"):
