@@ -185,7 +185,7 @@ def _await_named(start: Start) -> Subscription | None:
             return Subscription(path)
         except OSError:
             time.sleep(pause_s)
-        if pause_s == LOOK_AGAIN_S and time.monotonic() >= until:
+        if start.waits_for_ever and pause_s == LOOK_AGAIN_S and time.monotonic() >= until:
             pause_s = LOOK_FOR_REVIVAL_S
             log.warning("waits_for_agent", socket=path, why="a required slot is empty without it")
             _speak(start.config)

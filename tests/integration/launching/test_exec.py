@@ -123,6 +123,7 @@ def test_without_the_named_agent_a_required_slot_holds_back_the_program(node: No
     assert process.communicate(timeout=10)[0] == ""
     done = node.run("exec", "--", "echo", "started", CREDAGENT_WORKER_MISSING="exit")
     assert (done.returncode, done.stdout) == (69, "")
+    assert "waits_for_agent" not in done.stderr
 
 
 @pytest.mark.parametrize(
