@@ -15,7 +15,7 @@ FOLDER = ROOT / "build" / "system"
 BUILD = ROOT / "packaging" / "build"
 SUITE = "bookworm"
 OLDER = "0.0.9"
-GOOGLE = ("google-auth", "requests")
+IN_DASK = ("distributed", "boto3", "google-auth", "requests")
 PACKAGES = "systemd,systemd-sysv,dbus,python3,iproute2,procps,man-db"
 NEEDED = {  # command → Debian package
     "systemd-nspawn": "systemd-container",
@@ -60,7 +60,8 @@ def plain() -> Path:
 def with_dask() -> Path:
     """Return the plain one, with a Dask of the user's own in /opt/dask and a user `dask`."""
     root = FOLDER / "with-dask"
-    if not (root / ".complete").exists():
+    made_of = " ".join(IN_DASK)
+    if not (root / ".complete").exists() or (root / ".complete").read_text() != made_of:
         shutil.rmtree(root, ignore_errors=True)
         _copy(plain(), root)
         in_root(root, "useradd", "--system", "--create-home", "dask")
@@ -70,11 +71,11 @@ def with_dask() -> Path:
         print("installing Dask into it", flush=True)
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--python-version=3.11", "--only-binary=:all:"]
         target = root / "opt/dask/lib/python3.11/site-packages"
-        subprocess.run([*command, f"--target={target}", "distributed", "boto3", *GOOGLE], check=True)
+        subprocess.run([*command, f"--target={target}", *IN_DASK], check=True)
         (root / "opt/dask/bin/dask").write_text(_DASK)
         (root / "opt/dask/bin/dask").chmod(0o755)
         (root / "usr/local/bin/dask").symlink_to("/opt/dask/bin/dask")
-        (root / ".complete").touch()
+        (root / ".complete").write_text(made_of)
     return root
 
 
