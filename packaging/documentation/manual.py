@@ -34,8 +34,8 @@ falls back to the machine's own identity.
 
 FILES = """\
 .SH EXIT STATUS
-0 done; 1 a check failed; 64 usage; 65 bundle refused; 69 no credentials to be had; 70 internal error; 73 cannot write
-an output; 77 permission; 78 configuration.
+0 done; 1 a check failed; 64 usage; 65 bundle refused; 69 no credentials to be had, or another agent has the
+folders; 70 internal error; 73 cannot write an output; 77 permission; 78 configuration.
 .B credagent exec
 exits as its command does.
 .SH FILES
