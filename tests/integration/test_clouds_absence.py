@@ -20,7 +20,7 @@ UNSHARE = ["unshare", "--net", "--map-root-user"]
 PRELUDE = """
 import json, subprocess, sys, time
 from credagent.clouds.caller import call_blocking
-from credagent.clouds.requests import (*)
+from credagent.clouds.requests import *
 from credagent.errors import Unavailable
 from tests.simulator import Simulator
 HOME = {"HOME": "/nonexistent", "PATH": "/usr/bin:/bin:/usr/sbin:/sbin"}
