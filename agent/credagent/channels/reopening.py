@@ -2,14 +2,11 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from credagent.bundle import envelope as grammar
 from credagent.bundle import opening
 from credagent.errors import CredagentError, Refused, Unavailable
-
-if TYPE_CHECKING:
-    from credagent.channels.intake import Intake
 
 NOT_OPENED_YET = "not-opened-yet"
 
@@ -36,12 +33,25 @@ def defects_refused() -> Iterator[None]:
         ) from None
 
 
+class Opener(Protocol):
+    """What opens envelopes with the keys of this machine."""
+
+    def open(self, envelope: grammar.Envelope) -> opening.Opened:
+        """Open with any key, a key service's among them. Raises Refused or Unavailable."""
+
+    def open_at_hand(self, envelope: grammar.Envelope) -> opening.Opened:
+        """Open with a key that is here. Raises Refused, or Unavailable where only a key service could."""
+
+    def opens_by(self, recipient_id: bytes) -> bool:
+        """Tell whether the key of that id is one of this machine's still."""
+
+
 class Pending:
     """Opens what is kept in one pass of `Intake.restore`, and remembers what a key service has yet to open."""
 
-    def __init__(self, intake: "Intake", outcomes: Mapping[str, Outcome] | None) -> None:
+    def __init__(self, opener: Opener, outcomes: Mapping[str, Outcome] | None) -> None:
         """Wait for key services where there are no `outcomes`."""
-        self._intake, self._outcomes = intake, outcomes
+        self._opener, self._outcomes = opener, outcomes
         self.unopened: list[str] = []
         self.unavailable: list[str] = []
 
@@ -55,11 +65,11 @@ class Pending:
 
     def _opened(self, envelope: grammar.Envelope) -> opening.Opened:
         if self._outcomes is None:
-            return self._intake.open(envelope)
+            return self._opener.open(envelope)
         match self._outcomes.get(envelope.text):
-            case opening.Opened() as opened if self._intake.opens_by(opened.recipient_id):
+            case opening.Opened() as opened if self._opener.opens_by(opened.recipient_id):
                 return opened
             case Refused() | Unavailable() as error:
                 raise error
             case _:
-                return self._intake.open_at_hand(envelope)
+                return self._opener.open_at_hand(envelope)
