@@ -28,6 +28,7 @@ def test_four_commands_take_a_node_from_nothing_to_a_worker_with_credentials(mak
 
 def test_the_unit_is_sound_where_the_package_is_installed(running: Machine) -> None:
     units = ["/lib/systemd/system/credagent.service", "/lib/systemd/system/credagent.socket"]
+    units += [f"/usr/share/doc/credagent/examples/dask-{one}.service" for one in ("scheduler", "worker")]
     assert running.run("systemd-analyze", "verify", *units, check=False) == ""
     running.run("systemd-analyze", "security", "--threshold=13", "credagent.service")
     assert running.state() == "running"
