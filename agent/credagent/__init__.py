@@ -13,11 +13,11 @@ __all__ = ["__version__", "cloudprovider_options", "forward_credentials"]
 def __getattr__(name: str) -> object:
     if name == "forward_credentials":
         # The agent on a cluster machine imports this package too, and never forwards.
-        from credagent.sender.forwarding.forward import forward_credentials  # noqa: PLC0415  see above
+        from credagent.sender.forwarding.forward import forward_credentials  # noqa: PLC0415  the bare import stays light
 
         return forward_credentials
     if name == "cloudprovider_options":
-        from credagent.sender.launching import cloudprovider_options  # noqa: PLC0415  as above
+        from credagent.sender.launching import cloudprovider_options  # noqa: PLC0415  the bare import stays light
 
         return cloudprovider_options
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -27,7 +27,7 @@ from credagent.bundle.wrapping import KeyWrapper
 from credagent.channels.channel import Content
 from credagent.channels.intake import Intake
 from credagent.channels.keyring import Keyring
-from credagent.credentials import Slot, SlotContent, Statement, origin_of
+from credagent.credentials import Empty, Slot, SlotContent, Statement, origin_of
 from credagent.custody import Custody, Rules
 from credagent.errors import CredagentError, Unavailable
 from credagent.rules.admission import Policy
@@ -47,6 +47,11 @@ ROLE = "arn:aws:iam::123456789012:role/reader"
 ALICE, BOB = SenderPrivateKey(bytes([1]) * 32), SenderPrivateKey(bytes([2]) * 32)
 MACHINE = RecipientPrivateKey(Kem.X25519, bytes([3]) * 32)
 ANOTHER_MACHINE = RecipientPrivateKey(Kem.X25519, bytes([4]) * 32)
+MACHINES = "aws-machine-1"
+CLOSED = Empty(may_fall_back=False)
+WITHDRAWN = Empty(may_fall_back=False, withdrawn=True)
+ONLY_ALICE = frozenset({ALICE.public_key.raw})
+ONLY_BOB = frozenset({BOB.public_key.raw})
 
 Said = Grant | Statement
 

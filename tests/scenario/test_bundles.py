@@ -11,17 +11,13 @@ from tests.scenario.harness import (
     ANOTHER_MACHINE,
     BOB,
     HOUR,
+    MACHINES,
+    WITHDRAWN,
     World,
     denied,
     said,
     variables,
 )
-
-MACHINES = "aws-machine-1"
-CLOSED = Empty(may_fall_back=False)
-WITHDRAWN = Empty(may_fall_back=False, withdrawn=True)
-ONLY_ALICE = frozenset({ALICE.public_key.raw})
-ONLY_BOB = frozenset({BOB.public_key.raw})
 
 
 def test_a_bundle_that_arrives_after_metadata_was_handed_out_takes_over_at_once(world: World) -> None:

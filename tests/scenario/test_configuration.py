@@ -14,19 +14,18 @@ from tests.scenario.harness import (
     ALICE,
     ANOTHER_MACHINE,
     BOB,
+    CLOSED,
     HOUR,
+    MACHINES,
+    ONLY_ALICE,
+    ONLY_BOB,
     ROLE,
+    WITHDRAWN,
     World,
     denied,
     role,
     variables,
 )
-
-MACHINES = "aws-machine-1"
-CLOSED = Empty(may_fall_back=False)
-WITHDRAWN = Empty(may_fall_back=False, withdrawn=True)
-ONLY_ALICE = frozenset({ALICE.public_key.raw})
-ONLY_BOB = frozenset({BOB.public_key.raw})
 
 
 def test_a_removed_senders_slots_are_withdrawn_at_once_and_never_renewed(world: World) -> None:

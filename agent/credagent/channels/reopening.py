@@ -26,7 +26,7 @@ def defects_refused() -> Iterator[None]:
         yield
     except CredagentError:
         raise
-    except Exception as error:  # noqa: BLE001  see above
+    except Exception as error:  # noqa: BLE001  of whatever class: each would end the agent
         hint = "this is a defect of credagent: report it, and seal the bundle in another way"
         raise Refused(
             "internal", f"judging it failed ({type(error).__name__})", what="bundle refused", hint=hint

@@ -73,8 +73,9 @@ def _document(service: Service) -> dict[str, Any]:
     """Return what `status` would say of a daemon that had found the same."""
     from credagent.service.answers import Answers  # noqa: PLC0415  the daemon's start loads this module, not that one
 
-    async def nobody_delivers(bundle: str, channel: str) -> str:
-        raise NotImplementedError
+    async def nobody_delivers(_bundle: str, _channel: str) -> str:
+        hint = "deliver to a running agent, or put the bundle on a channel"
+        raise Unavailable("no-daemon", "one resolution takes no deliveries", what="deliver", hint=hint)
 
     answers = Answers(service.config, service.custody, service.handover, clock=service.clock, deliver=nobody_delivers)
     return answers.status()
