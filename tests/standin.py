@@ -9,10 +9,10 @@ from typing import Any, Self
 
 from credagent.credentials import Slot
 from credagent.errors import Refused
-from credagent.handover import socket as agent_socket
-from credagent.handover.callers import Admission, Caller
-from credagent.handover.socket_answers import Subscriber
-from credagent.handover.socket_server import SocketServer
+from credagent.handover.unix import socket_file
+from credagent.handover.unix.caller_access import AccessRules, Caller
+from credagent.handover.unix.request_dispatch import Subscriber
+from credagent.handover.unix.server import SocketServer
 
 DEADLINE_S = 10.0
 
@@ -83,10 +83,10 @@ class StandIn:
 class Running:
     """A stand-in that listens at `path`, in a thread of its own; `stop` and `start` make it restart."""
 
-    def __init__(self, path: str, agent: StandIn, admission: Admission | None = None) -> None:
+    def __init__(self, path: str, agent: StandIn, admission: AccessRules | None = None) -> None:
         """Begin to listen."""
         self.path, self.agent = path, agent
-        self.admission = admission or Admission(own_uid=os.geteuid())
+        self.admission = admission or AccessRules(own_uid=os.geteuid())
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
@@ -94,7 +94,7 @@ class Running:
 
     def start(self) -> None:
         """Listen, as an agent does that has just been started."""
-        self._bound = agent_socket.bind(self.path)
+        self._bound = socket_file.bind(self.path)
         self._server = SocketServer(self.agent, self.admission)
         self.on_loop(lambda: self._server.start(self._bound.sock))
 

@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from credagent.sender.forwarding.forward import forward_credentials
-    from credagent.sender.launching import cloudprovider_options
+    from credagent.forwarder.forward_credentials import forward_credentials
+    from credagent.sender.cloudprovider_options import cloudprovider_options
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "cloudprovider_options", "forward_credentials"]
@@ -13,11 +13,11 @@ __all__ = ["__version__", "cloudprovider_options", "forward_credentials"]
 def __getattr__(name: str) -> object:
     if name == "forward_credentials":
         # The agent on a cluster machine imports this package too, and never forwards.
-        from credagent.sender.forwarding.forward import forward_credentials  # noqa: PLC0415  the bare import stays light
+        from credagent.forwarder.forward_credentials import forward_credentials  # noqa: PLC0415  the bare import stays light
 
         return forward_credentials
     if name == "cloudprovider_options":
-        from credagent.sender.launching import cloudprovider_options  # noqa: PLC0415  the bare import stays light
+        from credagent.sender.cloudprovider_options import cloudprovider_options  # noqa: PLC0415  the bare import stays light
 
         return cloudprovider_options
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,10 +1,10 @@
 """What a slot can hold: AWS credentials, a Google token, custom variables, and the set of all three.
 
-Frozen values only. Fetching, rendering and judging them belong to sources, rules/rendering and rules/precedence.
+Frozen values only. Fetching, rendering and judging them belong to `slots` and `worker_environment`.
 """
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 
 from msgspec import Struct
@@ -127,3 +127,8 @@ class CredentialSet(Struct, frozen=True, kw_only=True):
                 return self.google
             case Slot.ENVIRONMENT:
                 return self.environment
+
+
+def filled(content: SlotContent, now: datetime, min_validity: timedelta = timedelta(0)) -> bool:
+    """Tell whether a slot holds credentials that are valid for `min_validity` from now."""
+    return isinstance(content, Held) and (content.expires_at is None or content.expires_at - now >= min_validity)

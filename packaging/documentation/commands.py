@@ -4,14 +4,14 @@ import argparse
 import importlib
 from collections.abc import Iterator
 
-from credagent.cli.commands import COMMANDS, Command
+from credagent.cli.command_table import COMMANDS, Command
 
 
 def parsers() -> Iterator[tuple[str, Command, argparse.ArgumentParser]]:
     """Yield name, entry and parser, in the order of the overview."""
     for name, entry in COMMANDS.items():
         try:
-            module = importlib.import_module(f"credagent.cli.{entry.module}")
+            module = importlib.import_module(f"credagent.cli.commands.{entry.module}")
         except ModuleNotFoundError:
             continue
         epilog = getattr(module, "EPILOG", None)

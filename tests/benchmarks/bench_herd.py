@@ -14,15 +14,15 @@ from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct
 
-from credagent.rules import renewal
+from credagent.slots import renewal_schedule
 
 AGENTS = 10_000
 BOOT_S = 60.0
 DAY_S = 24 * 3600.0
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 LIVES = {
-    "AWS role, 1 h": (timedelta(hours=1), renewal.AWS_LEAD),
-    "Google token, 1 h": (timedelta(hours=1), renewal.GOOGLE_LEAD),
+    "AWS role, 1 h": (timedelta(hours=1), renewal_schedule.AWS_LEAD),
+    "Google token, 1 h": (timedelta(hours=1), renewal_schedule.GOOGLE_LEAD),
 }
 BOUND = 2.0
 
@@ -63,7 +63,7 @@ class Herd:
 
     def _next(self, obtained_s: float) -> float:
         obtained = EPOCH + timedelta(seconds=obtained_s)
-        due = renewal.renew_at(obtained, obtained + self._life, self._lead, self._chance.uniform(-1, 1))
+        due = renewal_schedule.renew_at(obtained, obtained + self._life, self._lead, self._chance.uniform(-1, 1))
         return (due - EPOCH).total_seconds()
 
 

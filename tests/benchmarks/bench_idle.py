@@ -19,7 +19,7 @@ from typing import Any
 
 from msgspec import structs
 
-from credagent.bundle.letter import (
+from credagent.bundle.contents import (
     AwsAssumeRoleGrant,
     AwsSessionGrant,
     EnvironmentGrant,

@@ -4,12 +4,12 @@ import statistics
 import time
 from datetime import UTC, datetime, timedelta
 
+from credagent.admission import rules
+from credagent.admission.rules import AdmissionPolicy
 from credagent.bundle import envelope as grammar
 from credagent.bundle import opening
-from credagent.bundle.keys import Kem, RecipientPrivateKey, SenderPrivateKey
+from credagent.bundle.key_pairs import Kem, RecipientPrivateKey, SenderPrivateKey
 from credagent.bundle.sealing import seal
-from credagent.rules import admission
-from credagent.rules.admission import Policy
 from tests.benchmarks import node
 
 RUNS = 2_000
@@ -24,7 +24,7 @@ def main() -> None:
     for kem in (Kem.X_WING, Kem.X25519):
         sender, recipient = SenderPrivateKey.generate(), RecipientPrivateKey.generate(kem)
         text = seal(node.bundle(), [recipient.public_key], sender)
-        policy = Policy(
+        policy = AdmissionPolicy(
             audience=node.AUDIENCE, trusted_senders=frozenset({sender.public_key.raw}), max_age=timedelta(days=1)
         )
         taken = sorted(_open_us(text, recipient, policy) for _ in range(RUNS))
@@ -33,14 +33,14 @@ def main() -> None:
     print(f"aim: median below {AIM_US} µs where a bare interpreter takes 8,700 µs")
 
 
-def _open_us(text: str, recipient: RecipientPrivateKey, policy: Policy) -> float:
+def _open_us(text: str, recipient: RecipientPrivateKey, policy: AdmissionPolicy) -> float:
     now = datetime.now(UTC)
     began = time.perf_counter()
     envelope = grammar.parse(text)
     opening.verify_signature(envelope)
-    standing = admission.before_opening(envelope, policy, {}, None, now)
+    standing = rules.before_opening(envelope, policy, {}, None, now)
     opened = opening.open_by(envelope, (recipient,))
-    admission.after_opening(envelope, opened.bundle, policy, standing, own_key=True)
+    rules.after_opening(envelope, opened.bundle, policy, standing, own_key=True)
     return (time.perf_counter() - began) * 1e6
 
 

@@ -15,14 +15,14 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from credagent.bundle import kem
-from credagent.bundle.keys import RecipientPrivateKey, RecipientPublicKey, SenderPrivateKey
-from credagent.bundle.letter import AwsSessionGrant, Bundle
+from credagent.bundle import hpke_suites
+from credagent.bundle.contents import AwsSessionGrant, Bundle
+from credagent.bundle.key_pairs import RecipientPrivateKey, RecipientPublicKey, SenderPrivateKey
 from credagent.bundle.sealing import new_bundle_id, seal_each
+from credagent.forwarder.forward_credentials import forward_credentials
 from credagent.secret import Secret
-from credagent.sender.composing import LocalIdentity, compose
-from credagent.sender.forwarding.forward import forward_credentials
-from credagent.sender.options import Options
+from credagent.sender.compose_bundle import LocalIdentity, compose
+from credagent.sender.grant_options import GrantOptions
 
 MACHINES = ((1, 200, 0.0), (100, 5, 0.0), (10_000, 1, 2.0))  # how many, how often, at most how many seconds
 WORKERS = ((1, 0.0), (50, 0.0), (500, 5.0))
@@ -40,7 +40,7 @@ HOST = '''
 import asyncio, sys
 from distributed import Worker
 from credagent.bundle import envelope
-from credagent.bundle.keys import RecipientPrivateKey
+from credagent.bundle.key_pairs import RecipientPrivateKey
 from credagent.bundle.opening import open_envelope, verify_signature
 
 class Machine:
@@ -109,9 +109,9 @@ def _compare(count: int, key: SenderPrivateKey) -> None:
 def _bare(count: int, key: SenderPrivateKey) -> None:
     """Encrypt `count` content keys and sign `count` messages, nothing else."""
     message, info = bytes(4300), bytes(90)
-    encapsulators = [kem.encapsulator(public.kem, public.raw) for public in _recipients(100)]
+    encapsulators = [hpke_suites.encapsulator(public.kem, public.raw) for public in _recipients(100)]
     for number in range(count):
-        kem.wrap(kem.Kem.X_WING, bytes(32), encapsulators[number % len(encapsulators)], info)
+        hpke_suites.wrap(hpke_suites.Kem.X_WING, bytes(32), encapsulators[number % len(encapsulators)], info)
         key.sign(message)
 
 
@@ -130,7 +130,7 @@ def _letter() -> Bundle:
         session_token=Secret("t" * 1000),
         expires_at=now + timedelta(hours=12),
     )
-    options = Options(audience="lab", variables={f"NAME_{number}": Secret("v" * 64) for number in range(20)})
+    options = GrantOptions(audience="lab", variables={f"NAME_{number}": Secret("v" * 64) for number in range(20)})
     local = LocalIdentity(aws=session)
     return compose(options, local, now=now, sequence=int(now.timestamp() * 1e6), bundle_id=new_bundle_id())
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from credagent.bundle.keys import RecipientPrivateKey, SenderPrivateKey
-from credagent.bundle.letter import AwsSessionGrant, Bundle, EnvironmentGrant
+from credagent.bundle.contents import AwsSessionGrant, Bundle, EnvironmentGrant
+from credagent.bundle.key_pairs import RecipientPrivateKey, SenderPrivateKey
 from credagent.bundle.sealing import new_bundle_id, seal
 from credagent.credentials import Slot, Statement
 from credagent.secret import Secret

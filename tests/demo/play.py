@@ -9,7 +9,7 @@ from typing import Any
 
 from distributed import Client
 
-from credagent.rules.rendering import WITHDRAWN
+from credagent.worker_environment.rendering import WITHDRAWN
 from tests.demo import tasks
 from tests.demo.account import Account
 from tests.demo.google import show_google

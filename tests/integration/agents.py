@@ -19,8 +19,8 @@ from typing import Any, BinaryIO, TypeVar
 
 import pytest
 
-from credagent.bundle.keys import RecipientPrivateKey, SenderPrivateKey
-from credagent.bundle.letter import Bundle
+from credagent.bundle.contents import Bundle
+from credagent.bundle.key_pairs import RecipientPrivateKey, SenderPrivateKey
 from credagent.bundle.sealing import seal
 from tests.canary import DEBUG_LOG, log_file
 from tests.demo.stage import clean_environment

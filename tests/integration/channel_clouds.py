@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from credagent.bundle.letter import Bundle
+from credagent.bundle.contents import Bundle
 from tests.integration.agents import Machine
 from tests.integration.clouds import NOWHERE
 from tests.integration.letters import letter

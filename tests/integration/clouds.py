@@ -7,8 +7,8 @@ from typing import TypeVar
 
 import pytest
 
-from credagent.clouds.caller import call_blocking
-from credagent.clouds.requests import Asking
+from credagent.cloud_helper.helper_process import call_blocking
+from credagent.cloud_helper.job_requests import RequestFor
 from credagent.errors import Unavailable
 from tests.simulator import Simulator
 
@@ -37,11 +37,11 @@ class Cloud:
             "CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDKMS": self.addresses["google-kms"],
         }
 
-    def ask(self, request: Asking[A], **environ: str) -> A:
+    def ask(self, request: RequestFor[A], **environ: str) -> A:
         """Return the helper's answer; `environ` is added to what points to the simulator."""
         return call_blocking(request, deadline_s=DEADLINE_S, environ={**self.environ, **environ})
 
-    def refused(self, request: Asking[A], **environ: str) -> Unavailable:
+    def refused(self, request: RequestFor[A], **environ: str) -> Unavailable:
         """Return the failure, which has to be one."""
         with pytest.raises(Unavailable) as raised:
             self.ask(request, **environ)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from credagent.bundle.letter import AwsSessionGrant, Bundle, EnvironmentGrant, Grant
+from credagent.bundle.contents import AwsSessionGrant, Bundle, EnvironmentGrant, Grant
 from credagent.bundle.sealing import new_bundle_id
 from credagent.credentials import Slot, Statement
 from credagent.secret import Secret

@@ -14,8 +14,8 @@ from typing import Any
 
 from credagent.config import Address
 from credagent.credentials import AwsCredentials, CredentialSet, GoogleToken, Held, Origin
-from credagent.handover import binding
-from credagent.handover.listeners import start_listeners
+from credagent.handover.http import port_binding
+from credagent.handover.http.listeners import start_listeners
 from credagent.secret import Secret
 
 TOKEN = "token-of-this-boot"
@@ -72,8 +72,8 @@ def credential_set(generation: int, lifetime_s: float = 3600) -> CredentialSet:
 def listening(*, admitted: frozenset[int] = frozenset({0})) -> Iterator[Listening]:
     """Serve a full set on 127.0.0.1 and [::1] to the users of `admitted`."""
     house = Listening(current=credential_set(1), admitted=admitted)
-    sockets = binding.bind(ADDRESSES)
-    house.port = binding.preferred(sockets).port
+    sockets = port_binding.bind(ADDRESSES)
+    house.port = port_binding.preferred(sockets).port
     started, loop = threading.Event(), asyncio.new_event_loop()
 
     async def serve(ended: asyncio.Event) -> None:

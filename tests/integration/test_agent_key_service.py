@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from credagent.admission.kms_recipient_key import kms_key
+from credagent.bundle.content_key_wrapping import StanzaKind, WrapContext
 from credagent.bundle.sealing import seal
-from credagent.bundle.wrapping import StanzaKind, WrapContext
-from credagent.clouds.caller import call_blocking
-from credagent.clouds.kms_key import kms_key
-from credagent.clouds.requests import KmsEncrypt
+from credagent.cloud_helper.helper_process import call_blocking
+from credagent.cloud_helper.job_requests import KmsEncrypt
 from credagent.credentials import Statement
 from credagent.secret import Secret
 from tests.canary import CANARY

@@ -151,7 +151,7 @@ def test_the_helper_has_no_secret_in_argv_or_environment_and_is_gone_afterwards(
     (helper,) = instance.until(process.children)
     time.sleep(0.5)
     command, environ = helper.cmdline(), helper.environ()
-    assert command[1:] == ["-I", "-m", "credagent.clouds"]
+    assert command[1:] == ["-I", "-m", "credagent.cloud_helper"]
     assert not [name for name in environ if name.startswith("CREDAGENT_")]
     assert instance.value("AWS_SECRET_ACCESS_KEY") not in environ.values()
     assert os.getsid(helper.pid) == helper.pid

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
-from credagent.bundle.keys import RecipientPrivateKey, SenderPrivateKey
+from credagent.bundle.key_pairs import RecipientPrivateKey, SenderPrivateKey
 from tests.integration.agents import Machine, machine, only_message, write
 
 __all__ = ["machine"]

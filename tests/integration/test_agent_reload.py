@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from credagent.bundle.keys import SenderPrivateKey
+from credagent.bundle.key_pairs import SenderPrivateKey
 from credagent.credentials import Slot, Statement
-from credagent.rules.rendering import WITHDRAWN
+from credagent.worker_environment.rendering import WITHDRAWN
 from tests.canary import CANARY
 from tests.integration.agents import Machine, machine
 from tests.integration.letters import letter

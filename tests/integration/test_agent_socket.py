@@ -2,7 +2,7 @@
 
 import os
 
-from credagent.bundle.keys import RecipientPrivateKey, SenderPrivateKey
+from credagent.bundle.key_pairs import RecipientPrivateKey, SenderPrivateKey
 from credagent.bundle.sealing import seal
 from credagent.credentials import Statement
 from tests.canary import CANARY

@@ -7,7 +7,7 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from credagent.bundle.keys import RecipientPrivateKey
+from credagent.bundle.key_pairs import RecipientPrivateKey
 from credagent.bundle.sealing import seal
 from tests.integration.agents import Machine, machine
 from tests.integration.channel_clouds import CHANNELS, NAME, numbered, simulator

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from credagent.clouds.answers import Content
-from credagent.clouds.caller import call_blocking
-from credagent.clouds.requests import ChannelGet
+from credagent.cloud_helper.helper_process import call_blocking
+from credagent.cloud_helper.job_requests import ChannelGet
+from credagent.cloud_helper.job_responses import Content
 from credagent.errors import Unavailable
 from tests.integration.agents import Machine, machine
 from tests.integration.clouds import NOWHERE

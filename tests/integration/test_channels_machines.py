@@ -16,7 +16,7 @@ import pytest
 from credagent.worker import credagent_worker
 from tests.demo.stage import clean_environment
 from tests.integration.agents import Machine, machine
-from tests.integration.forwarding.network import possible
+from tests.integration.forwarder.network import possible
 from tests.integration.letters import letter
 
 __all__ = ["machine"]

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from credagent.bundle.keys import RecipientPrivateKey
+from credagent.bundle.key_pairs import RecipientPrivateKey
 from credagent.bundle.sealing import seal
 from tests.integration.agents import Machine, machine
 from tests.integration.letters import letter

@@ -19,8 +19,8 @@ UNSHARE = ["unshare", "--net", "--map-root-user"]
 
 PRELUDE = """
 import json, subprocess, sys, time
-from credagent.clouds.caller import call_blocking
-from credagent.clouds.requests import *
+from credagent.cloud_helper.helper_process import call_blocking
+from credagent.cloud_helper.job_requests import *
 from credagent.errors import Unavailable
 from tests.simulator import Simulator
 HOME = {"HOME": "/nonexistent", "PATH": "/usr/bin:/bin:/usr/sbin:/sbin"}

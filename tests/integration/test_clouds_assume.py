@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from credagent.clouds.requests import AwsAssumeRole, AwsCallerIdentity, AwsLocalIdentity
+from credagent.cloud_helper.job_requests import AwsAssumeRole, AwsCallerIdentity, AwsLocalIdentity
 from credagent.credentials import AwsCredentials, Origin
 from credagent.secret import Secret
 from tests.integration.clouds import WITHOUT_MACHINE, Cloud, cloud

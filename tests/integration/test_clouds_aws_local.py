@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from credagent.clouds.requests import AwsLocalIdentity
+from credagent.cloud_helper.job_requests import AwsLocalIdentity
 from credagent.credentials import Origin
 from tests.integration.clouds import NOWHERE, WITHOUT_MACHINE, Cloud, cloud
 

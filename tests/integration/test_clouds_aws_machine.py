@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from credagent.clouds.requests import AwsMachineIdentity
+from credagent.cloud_helper.job_requests import AwsMachineIdentity
 from credagent.credentials import Origin
 from tests.integration.clouds import NOWHERE, Cloud, cloud
 

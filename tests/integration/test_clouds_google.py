@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from credagent.clouds.requests import (
+from credagent.cloud_helper.job_requests import (
     GoogleAuthorizedUserToken,
     GoogleLocalRefreshToken,
     GoogleLocalToken,

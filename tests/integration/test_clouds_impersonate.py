@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from credagent.clouds.requests import GoogleImpersonate
+from credagent.cloud_helper.job_requests import GoogleImpersonate
 from credagent.credentials import GoogleToken, Origin
 from credagent.secret import Secret
 from tests.integration.clouds import Cloud, cloud

@@ -10,9 +10,9 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from credagent.bundle.wrapping import StanzaKind, WrapContext
-from credagent.clouds import kms_key
-from credagent.clouds.requests import KmsDecrypt, KmsEncrypt
+from credagent.admission import kms_recipient_key
+from credagent.bundle.content_key_wrapping import StanzaKind, WrapContext
+from credagent.cloud_helper.job_requests import KmsDecrypt, KmsEncrypt
 from credagent.errors import ConfigurationError, Refused, Unavailable
 from credagent.secret import Secret
 from tests.integration.clouds import WITHOUT_MACHINE, Cloud, cloud
@@ -196,7 +196,7 @@ def test_an_address_that_names_no_key_is_said_to_be_one(cloud: Cloud, key: str) 
 # ---- the bundle's view of such a key
 
 
-def context(kind: StanzaKind, key: kms_key.KmsKey) -> WrapContext:
+def context(kind: StanzaKind, key: kms_recipient_key.KmsRecipientKey) -> WrapContext:
     """Return what a stanza is bound to."""
     return WrapContext(kind=kind, recipient_id=key.recipient_id, audience="dask", sender=bytes(32))
 
@@ -206,7 +206,7 @@ def test_the_bundle_opens_a_stanza_by_the_key_service(
 ) -> None:
     for name, value in cloud.environ.items():
         monkeypatch.setenv(name, value)
-    key = kms_key.kms_key(google)
+    key = kms_recipient_key.kms_key(google)
     bound = context(key.kind, key)
     closed = cloud.ask(closing(google, identity="machine", associated_data=bound.info))
     assert key.kind is StanzaKind.GCP_KMS
@@ -222,4 +222,4 @@ def test_the_bundle_opens_a_stanza_by_the_key_service(
 
 def test_what_is_no_reference_is_no_key() -> None:
     with pytest.raises(ConfigurationError):
-        kms_key.kms_key("vault:x")
+        kms_recipient_key.kms_key("vault:x")

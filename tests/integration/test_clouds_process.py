@@ -14,9 +14,14 @@ from typing import Any
 import psutil
 import pytest
 
-from credagent.clouds import caller
-from credagent.clouds.caller import MAX_REPLY_BYTES, call, call_blocking
-from credagent.clouds.requests import AwsCallerIdentity, AwsLocalIdentity, AwsMachineIdentity, GoogleMachineToken
+from credagent.cloud_helper import helper_process
+from credagent.cloud_helper.helper_process import MAX_REPLY_BYTES, call, call_blocking
+from credagent.cloud_helper.job_requests import (
+    AwsCallerIdentity,
+    AwsLocalIdentity,
+    AwsMachineIdentity,
+    GoogleMachineToken,
+)
 from credagent.credentials import AwsCredentials
 from credagent.errors import InternalError, Unavailable
 from credagent.secret import Secret
@@ -161,8 +166,8 @@ def test_cancelling_ends_the_helper(interpreter: Callable[[str], None]) -> None:
 
 def test_a_request_that_would_block_the_pipe_is_not_sent() -> None:
     with pytest.raises(InternalError):
-        call_blocking(AwsMachineIdentity(region="x" * caller.MAX_REQUEST_BYTES), deadline_s=1, environ={})
-    assert MAX_REPLY_BYTES > caller.MAX_REQUEST_BYTES
+        call_blocking(AwsMachineIdentity(region="x" * helper_process.MAX_REQUEST_BYTES), deadline_s=1, environ={})
+    assert MAX_REPLY_BYTES > helper_process.MAX_REQUEST_BYTES
 
 
 @pytest.fixture
@@ -223,7 +228,7 @@ def test_secrets_are_in_neither_argv_nor_environment_of_the_helper(cloud: Cloud,
             await task
 
     asyncio.run(watch())
-    assert "credagent.clouds" in seen[0]
+    assert "credagent.cloud_helper" in seen[0]
     assert canary not in "".join(seen)
 
 
@@ -273,8 +278,8 @@ def test_a_deadline_also_ends_a_program_that_a_profile_starts(cloud: Cloud) -> N
 def test_a_helper_dies_with_its_caller(cloud: Cloud) -> None:
     program = (
         "import os, threading, time\n"
-        "from credagent.clouds.caller import call_blocking\n"
-        "from credagent.clouds.requests import AwsLocalIdentity\n"
+        "from credagent.cloud_helper.helper_process import call_blocking\n"
+        "from credagent.cloud_helper.job_requests import AwsLocalIdentity\n"
         "threading.Timer(1.0, os._exit, [0]).start()\n"
         "call_blocking(AwsLocalIdentity(), deadline_s=60)\n"
     )
@@ -284,7 +289,9 @@ def test_a_helper_dies_with_its_caller(cloud: Cloud) -> None:
     assert done.returncode == 0
     time.sleep(0.3)
     left = [
-        process for process in psutil.process_iter(["cmdline"]) if "credagent.clouds" in (process.info["cmdline"] or [])
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if "credagent.cloud_helper" in (process.info["cmdline"] or [])
     ]
     assert [process for process in left if process.environ().get("HOME") == str(cloud.home)] == []
 

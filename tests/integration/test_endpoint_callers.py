@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from credagent.handover import open_files
+from credagent.system import open_file_limit
 from tests.integration.listening import PATH, TOKEN_PATH, Listening, ask_as, listening
 
 WORKER, STRANGER, OVERFLOW, ROOT = 65533, 65532, 65534, 0
@@ -86,7 +86,7 @@ def test_a_user_who_was_taken_out_of_the_configuration_is_not_answered_on_an_ope
 
 
 def test_one_user_leaves_connections_for_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(open_files, "most_connections", lambda: 8)
+    monkeypatch.setattr(open_file_limit, "most_connections", lambda: 8)
     with listening(admitted=frozenset({ROOT, WORKER})) as house:
         crowd = [socket.create_connection(("127.0.0.1", house.port), timeout=10) for _ in range(8)]
         answers = []

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from credagent.handover import http_server, open_files
+from credagent.handover.http import server
+from credagent.system import open_file_limit
 from tests.integration.listening import PATH, TOKEN_PATH, Listening, listening
 
 OWN = frozenset({os.geteuid()})
@@ -103,7 +104,7 @@ def test_nothing_after_a_last_request_is_answered(house: Listening) -> None:
 
 
 def test_a_slow_head_ends_at_its_deadline(house: Listening, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_server, "HEAD_DEADLINE_S", 0.3)
+    monkeypatch.setattr(server, "HEAD_DEADLINE_S", 0.3)
     for before in (b"", house.request()):
         with connect(house) as connection:
             connection.sendall(before)
@@ -125,8 +126,8 @@ def test_a_slow_head_ends_at_its_deadline(house: Listening, monkeypatch: pytest.
 
 
 def test_an_idle_connection_ends(house: Listening, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_server, "HEAD_DEADLINE_S", 0.2)
-    monkeypatch.setattr(http_server, "IDLE_DEADLINE_S", 0.4)
+    monkeypatch.setattr(server, "HEAD_DEADLINE_S", 0.2)
+    monkeypatch.setattr(server, "IDLE_DEADLINE_S", 0.4)
     with connect(house) as silent, connect(house) as idle:
         idle.sendall(house.request())
         assert idle.recv(1 << 16).startswith(b"HTTP/1.1 200")
@@ -136,7 +137,7 @@ def test_an_idle_connection_ends(house: Listening, monkeypatch: pytest.MonkeyPat
 
 
 def test_surplus_connections_are_refused_and_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(open_files, "MOST", 3)
+    monkeypatch.setattr(open_file_limit, "MOST", 3)
     with listening(admitted=OWN) as house:
         crowd = [connect(house) for _ in range(3)]
         for one in crowd:
@@ -153,8 +154,8 @@ def test_surplus_connections_are_refused_and_told_so(monkeypatch: pytest.MonkeyP
 
 
 def test_a_caller_who_does_not_read_is_not_read_from(house: Listening, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_server, "HEAD_DEADLINE_S", 0.5)  # the first look at an idle connection
-    monkeypatch.setattr(http_server, "IDLE_DEADLINE_S", 1.0)
+    monkeypatch.setattr(server, "HEAD_DEADLINE_S", 0.5)  # the first look at an idle connection
+    monkeypatch.setattr(server, "IDLE_DEADLINE_S", 1.0)
     with connect(house) as deaf:
         deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         deaf.settimeout(5)

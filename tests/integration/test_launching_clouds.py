@@ -17,9 +17,9 @@ import yaml  # type: ignore[import-untyped]
 from dask_cloudprovider.generic.vmcluster import SchedulerMixin, VMCluster, VMInterface, WorkerMixin
 
 import credagent
-from credagent.clouds.user_data import bundle_in
+from credagent.cloud_helper.channel_storage.bundle_in_user_data import bundle_in
 from credagent.errors import ConfigurationError, UsageError
-from credagent.sender.launching import USER_DATA_BYTES
+from credagent.sender.cloudprovider_options import USER_DATA_BYTES
 from credagent.worker import credagent_worker
 from tests.integration.agents import Machine, machine
 from tests.integration.letters import AUDIENCE, letter

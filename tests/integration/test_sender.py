@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from credagent.bundle import envelope
-from credagent.bundle.keys import RecipientPrivateKey, SenderPrivateKey
-from credagent.bundle.letter import AwsAssumeRoleGrant, AwsSessionGrant, Bundle, EnvironmentGrant
+from credagent.bundle.contents import AwsAssumeRoleGrant, AwsSessionGrant, Bundle, EnvironmentGrant
+from credagent.bundle.key_pairs import RecipientPrivateKey, SenderPrivateKey
 from credagent.bundle.opening import open_envelope
 from credagent.cli.main import main
 from credagent.credentials import Slot, Statement
 from credagent.errors import Exit, Unavailable
-from credagent.sender.forwarding.supply import Supply
-from credagent.sender.options import Options
+from credagent.forwarder.identity_renewal import IdentityRenewal
+from credagent.sender.grant_options import GrantOptions
 from tests.integration.clouds import WITHOUT_MACHINE, Cloud, cloud
 
 __all__ = ["cloud"]
@@ -148,7 +148,7 @@ def test_a_supply_keeps_what_it_has_until_it_ends_and_takes_what_comes_back(lapt
     text = f"[default]\naws_access_key_id={key['access_key_id']}\naws_secret_access_key={key['secret_access_key']}\n"
     files.write_text(text)
     wall = Wall()
-    supply = Supply(Options(audience="lab", duration_s=3600, allow_missing=True), environ, wall)
+    supply = IdentityRenewal(GrantOptions(audience="lab", duration_s=3600, allow_missing=True), environ, wall)
 
     async def story() -> None:
         await supply.first()
@@ -181,11 +181,11 @@ def test_a_supply_keeps_what_it_has_until_it_ends_and_takes_what_comes_back(lapt
 def test_a_supply_that_never_had_any_declines_and_one_that_is_broken_does_not_begin(laptop: Cloud) -> None:
     environ = {**laptop.environ, **WITHOUT_MACHINE}
     wall = Wall()
-    absent = Supply(Options(audience="lab", allow_missing=True), environ, wall)
+    absent = IdentityRenewal(GrantOptions(audience="lab", allow_missing=True), environ, wall)
     (notice,) = asyncio.run(absent.first())
     assert "declined" in notice
     assert absent.local(wall.now()).lost == frozenset()
-    broken = Supply(Options(audience="lab", aws="profile:nobody", allow_missing=True), environ, wall)
+    broken = IdentityRenewal(GrantOptions(audience="lab", aws="profile:nobody", allow_missing=True), environ, wall)
     with pytest.raises(Unavailable):
         asyncio.run(broken.first())
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from credagent.handover.callers import Admission
+from credagent.handover.unix.caller_access import AccessRules
 from credagent.worker import credagent_worker
 from tests.integration.worker_cluster import WORKER_PATH, short_folder
 from tests.standin import Running, StandIn
@@ -92,7 +92,7 @@ def test_a_new_value_is_soon_in_each_of_64_processes(folder: Path) -> None:
 
 @as_root
 def test_another_user_is_refused_clearly_and_does_not_wait(folder: Path) -> None:
-    admission = Admission(own_uid=0, users=frozenset({WORKER}))
+    admission = AccessRules(own_uid=0, users=frozenset({WORKER}))
     with Running(str(folder / "agent.sock"), StandIn(DB="1"), admission) as agent:
         began = time.monotonic()
         found = said(stranger := worker(agent.path, user=STRANGER))
@@ -121,7 +121,7 @@ def test_a_process_in_namespaces_of_its_own_is_supplied(folder: Path, namespaces
 @as_root
 def test_root_of_a_user_namespace_is_who_it_is_outside(folder: Path) -> None:
     """It is root inside only: the kernel gives the agent the user that stands behind it."""
-    admission = Admission(own_uid=0)
+    admission = AccessRules(own_uid=0)
     if shutil.which("unshare") is None or shutil.which("setpriv") is None:
         pytest.skip("no unshare here")
     with Running(str(folder / "agent.sock"), StandIn(DB="1"), admission) as agent:

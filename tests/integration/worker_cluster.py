@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from distributed import Client
 
-from credagent.handover.launching.environment import preload_environment
+from credagent.exec.dask_preload import preload_environment
 from credagent.worker import credagent_worker
 from tests.canary import log_file
 from tests.integration.worker_tasks import worker_name

@@ -49,7 +49,7 @@ def test_the_units_exposure_is_at_most_13_tenths() -> None:
 
 def test_the_sockets_ports_are_the_configurations() -> None:
     listened = re.findall(r"^ListenStream=(.*)$", (ROOT / "systemd" / "credagent.socket").read_text(), re.MULTILINE)
-    assert listened == [str(address) for address in config.Endpoint().listen]
+    assert listened == [str(address) for address in config.EndpointSection().listen]
 
 
 def test_decision_records_are_numbered_and_named_as_they_are_referred_to() -> None:

@@ -7,9 +7,8 @@ from typing import Any
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
-from credagent.bundle import base64url, envelope, opening, sealing, soundness
-from credagent.bundle.decoding import canonical_form, decode
-from credagent.bundle.letter import (
+from credagent.bundle import base64url, envelope, opening, sealing, validation
+from credagent.bundle.contents import (
     SLOT_OF_GRANT,
     AwsAssumeRoleGrant,
     AwsSessionGrant,
@@ -19,7 +18,8 @@ from credagent.bundle.letter import (
     GoogleAuthorizedUserGrant,
     GoogleImpersonationGrant,
 )
-from credagent.bundle.times import NUMBER_LIMIT, microseconds_of, moment_of
+from credagent.bundle.decoder import canonical_form, decode
+from credagent.bundle.timestamps import NUMBER_LIMIT, microseconds_of, moment_of
 from credagent.credentials import Slot, Statement
 from credagent.errors import Refused
 from credagent.secret import Secret
@@ -100,7 +100,7 @@ def bundles(draw: st.DrawFn) -> Bundle:
     )
     granted = {SLOT_OF_GRANT[type(grant)] for grant in grants}
     issued = draw(st.integers(0, NUMBER_LIMIT - 2))
-    end = soundness.last_end(grants)
+    end = validation.last_end(grants)
     latest = microseconds_of(end) if end is not None else NUMBER_LIMIT - 1
     assume(issued < latest)
     return Bundle(

@@ -6,13 +6,13 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct, structs
 
-from credagent.bundle.letter import KIND_OF_GRANT
+from credagent.bundle.contents import KIND_OF_GRANT
 from credagent.clock import Clock
 from credagent.credentials import AwsCredentials, Credentials, GoogleToken, Held, Origin, Slot
 from credagent.errors import CredagentError
 from credagent.secret import Secret
-from credagent.sources.fetching import Bounds, request_for
-from credagent.sources.track import MachineSource, Source
+from credagent.slots.source_fetcher import FetchSettings, request_for
+from credagent.slots.source_state import MachineSource, Source
 
 LIFETIMES_S = {"aws-machine": 6 * 3600.0, "google-machine": 3600.0}
 ORIGINS = {
@@ -37,7 +37,7 @@ class CloudInMemory:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self.bounds = Bounds()
+        self.bounds = FetchSettings()
         self.calls: list[Call] = []
         self.failing: dict[str, CredagentError] = {}
         self.lifetimes = dict(LIFETIMES_S)

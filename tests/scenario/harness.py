@@ -11,8 +11,11 @@ from typing import Any, Self
 from msgspec import structs
 
 from credagent import log
-from credagent.bundle.keys import Kem, RecipientPrivateKey, SenderPrivateKey
-from credagent.bundle.letter import (
+from credagent.admission.bundle_admission import BundleAdmission
+from credagent.admission.recipient_keyring import Keyring
+from credagent.admission.rules import AdmissionPolicy
+from credagent.bundle.content_key_wrapping import KeyWrapper
+from credagent.bundle.contents import (
     SLOT_OF_GRANT,
     AwsAssumeRoleGrant,
     AwsSessionGrant,
@@ -21,21 +24,18 @@ from credagent.bundle.letter import (
     GoogleAccessTokenGrant,
     Grant,
 )
+from credagent.bundle.key_pairs import Kem, RecipientPrivateKey, SenderPrivateKey
 from credagent.bundle.sealing import new_bundle_id, seal
-from credagent.bundle.times import microseconds_of
-from credagent.bundle.wrapping import KeyWrapper
-from credagent.channels.channel import Content
-from credagent.channels.intake import Intake
-from credagent.channels.keyring import Keyring
+from credagent.bundle.timestamps import microseconds_of
+from credagent.channels.pull_channel import Content
 from credagent.credentials import Empty, Slot, SlotContent, Statement, origin_of
-from credagent.custody import Custody, Rules
 from credagent.errors import CredagentError, Unavailable
-from credagent.rules.admission import Policy
-from credagent.rules.precedence import Fallback
-from credagent.rules.targets import Targets
 from credagent.secret import Secret
-from credagent.sources.fetching import Bounds
-from credagent.store import Store
+from credagent.slots.allowed_targets import Targets
+from credagent.slots.credential_resolver import CredentialResolver, ResolverSettings
+from credagent.slots.credential_store import CredentialStore
+from credagent.slots.precedence import Fallback
+from credagent.slots.source_fetcher import FetchSettings
 from tests.scenario.clock import FakeClock
 from tests.scenario.cloud import CloudInMemory
 from tests.scenario.parts import Disk, last_end, name_of, rules
@@ -73,8 +73,10 @@ class World:
         self.clock = FakeClock(start)
         self.disk = Disk()
         self.cloud = CloudInMemory(self.clock)
-        self.bounds = Bounds(assumable_roles=(ROLE,))
-        self.policy = Policy(audience=AUDIENCE, trusted_senders=frozenset({ALICE.public_key.raw, BOB.public_key.raw}))
+        self.bounds = FetchSettings(assumable_roles=(ROLE,))
+        self.policy = AdmissionPolicy(
+            audience=AUDIENCE, trusted_senders=frozenset({ALICE.public_key.raw, BOB.public_key.raw})
+        )
         self.rules = rules(fallback, required=required, bundle_required=bundle_required, google_off=google_off)
         self.keyring = Keyring(openers=(MACHINE,), own=MACHINE, own_ids=frozenset({MACHINE.recipient_id}))
         self.file: Content = None
@@ -84,18 +86,20 @@ class World:
         self._numbers: dict[str, int] = {}
         self._loop = asyncio.new_event_loop()
         self._tasks: list[asyncio.Task[None]] = []
-        self.custody: Custody
+        self.custody: CredentialResolver
 
     # ---- the agent's life
 
     def start(self, *, patient: bool = True) -> Self:
         """Start the agent as the daemon does. Impatient tests look before the first attempts are over."""
-        intake = Intake(
+        intake = BundleAdmission(
             policy=self.policy, keyring=self.keyring, clock=self.clock, load=self.disk.load, save=self.disk.save
         )
-        store = Store(self.custody.store.current.generation if hasattr(self, "custody") else 0)
+        store = CredentialStore(self.custody.store.current.generation if hasattr(self, "custody") else 0)
         self.cloud.bounds = self.bounds
-        self.custody = Custody(self._rules(), intake=intake, store=store, clock=self.clock, fetch=self._fetch)
+        self.custody = CredentialResolver(
+            self._rules(), intake=intake, store=store, clock=self.clock, fetch=self._fetch
+        )
         self.sets = [store.current]
         store.listen(lambda _, new: self.sets.append(new))
         self._resolve()
@@ -127,7 +131,7 @@ class World:
         self._resolve({name: name for name in ("file", *self.unlooked)})
         self.settle()
 
-    def _rules(self) -> Rules:
+    def _rules(self) -> ResolverSettings:
         listed = Targets(assumable_roles=self.bounds.assumable_roles, impersonable=self.bounds.impersonable)
         return structs.replace(self.rules, targets=listed)
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from credagent.bundle.wrapping import StanzaKind, WrapContext
-from credagent.channels.keyring import Keyring
+from credagent.admission.recipient_keyring import Keyring
+from credagent.bundle.content_key_wrapping import StanzaKind, WrapContext
 from credagent.errors import Unavailable
 from tests.scenario.harness import World
 

@@ -2,25 +2,25 @@
 
 from datetime import UTC, datetime
 
-from credagent.bundle.letter import Grant
-from credagent.channels.archive import Kept
+from credagent.admission.state_file import AdmissionState
+from credagent.bundle.contents import Grant
 from credagent.credentials import AwsCredentials, Held, Slot, SlotContent, Variables
-from credagent.custody import Rules, SlotRules
 from credagent.errors import OutputError
-from credagent.rules.precedence import Fallback
+from credagent.slots.credential_resolver import ResolverSettings, SlotSettings
+from credagent.slots.precedence import Fallback
 
 
 class Disk:
     """What survives a restart. `full`: nothing more can be kept."""
 
     def __init__(self) -> None:
-        self.kept = Kept()
+        self.kept = AdmissionState()
         self.full = False
 
-    def load(self) -> Kept:
+    def load(self) -> AdmissionState:
         return self.kept
 
-    def save(self, kept: Kept) -> None:
+    def save(self, kept: AdmissionState) -> None:
         if self.full:
             raise OutputError("cannot-write", "no space left on device", what="state", hint="free some space")
         self.kept = kept
@@ -32,14 +32,14 @@ def rules(
     required: bool = False,
     bundle_required: bool = False,
     google_off: bool = False,
-) -> Rules:
+) -> ResolverSettings:
     """Return what a configuration says; `expect = "required"` makes the fallback `never`, as the configuration does."""
     fallback = Fallback.NEVER if bundle_required else fallback
-    return Rules(
+    return ResolverSettings(
         slots={
-            Slot.AWS: SlotRules(fallback=fallback, required=required, handover="environment"),
-            Slot.GOOGLE: SlotRules(fallback=fallback, handover="off" if google_off else "metadata"),
-            Slot.ENVIRONMENT: SlotRules(handover="environment"),
+            Slot.AWS: SlotSettings(fallback=fallback, required=required, handover="environment"),
+            Slot.GOOGLE: SlotSettings(fallback=fallback, handover="off" if google_off else "metadata"),
+            Slot.ENVIRONMENT: SlotSettings(handover="environment"),
         },
         bundle_required=bundle_required,
     )

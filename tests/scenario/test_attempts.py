@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from credagent.credentials import Slot, Statement
-from credagent.rules.precedence import Fallback
+from credagent.slots.precedence import Fallback
 from tests.scenario.harness import ALICE, BOB, HOUR, World, denied, role, throttled, variables
 
 

@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 from msgspec import Struct
 
-from credagent.clouds import dispatch
-from credagent.clouds.answers import Failed
-from credagent.clouds.environment import helper_environment
-from credagent.clouds.requests import Asking
-from credagent.clouds.wire import Errand
+from credagent.cloud_helper import job_dispatch
+from credagent.cloud_helper.environment import helper_environment
+from credagent.cloud_helper.helper_protocol import HelperJob
+from credagent.cloud_helper.job_requests import RequestFor
+from credagent.cloud_helper.job_responses import Failed
 from credagent.credentials import Empty, Held, Slot
 from credagent.errors import Unavailable
-from credagent.rules.precedence import Fallback
-from credagent.sources.fetching import Fetcher
+from credagent.slots.precedence import Fallback
+from credagent.slots.source_fetcher import SourceFetcher
 from tests.scenario.harness import World, role, said
 from tests.simulator import Simulator
 
@@ -88,14 +88,14 @@ def machine(cloud: Simulator, worlds: Callable[..., World], monkeypatch: pytest.
         monkeypatch.delenv(name)
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr("credagent.clouds.caller.call", in_this_process)
+    monkeypatch.setattr("credagent.cloud_helper.helper_process.call", in_this_process)
     _read_anew(monkeypatch)
 
     def make(**how: Any) -> World:
         start = datetime.now(UTC)  # SDKs sign by the machine's clock, and no test can set that
 
-        def fetch(world: World) -> Fetcher:
-            return Fetcher(world.bounds, world.clock)
+        def fetch(world: World) -> SourceFetcher:
+            return SourceFetcher(world.bounds, world.clock)
 
         return worlds(start=start, fetch=fetch, **how)
 
@@ -110,9 +110,9 @@ def _read_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_metadata, "_NO_GCE_CHECK", False)
 
 
-async def in_this_process(request: Asking[Any], *, deadline_s: float, environ: object = None) -> Any:
+async def in_this_process(request: RequestFor[Any], *, deadline_s: float, environ: object = None) -> Any:
     """Answer as the helper process does, without its start."""
-    reply = dispatch.run(Errand(request=request, deadline_s=deadline_s))  # type: ignore[arg-type]  # all of them are
+    reply = job_dispatch.run(HelperJob(request=request, deadline_s=deadline_s))  # type: ignore[arg-type]  # all of them are
     if isinstance(reply, Failed):
         raise Unavailable(reply.code, reply.why, what=reply.what, hint=reply.hint, retry=reply.retry)
     return reply

@@ -5,11 +5,11 @@ from collections.abc import Callable
 
 import pytest
 
-from credagent.bundle.letter import GoogleImpersonationGrant
-from credagent.channels.keyring import Keyring
+from credagent.admission.recipient_keyring import Keyring
+from credagent.bundle.contents import GoogleImpersonationGrant
 from credagent.credentials import Empty, Slot, Statement
-from credagent.rules.precedence import Fallback
-from credagent.sources.fetching import Bounds
+from credagent.slots.precedence import Fallback
+from credagent.slots.source_fetcher import FetchSettings
 from tests.scenario.harness import (
     ALICE,
     ANOTHER_MACHINE,
@@ -61,7 +61,7 @@ def test_a_removed_sender_that_is_added_again_has_its_bundle_in_force_again(worl
 
 
 def _listing(world: World, *roles: str) -> None:
-    world.bounds = Bounds(assumable_roles=roles)
+    world.bounds = FetchSettings(assumable_roles=roles)
     world.reload()
 
 
@@ -84,7 +84,7 @@ def test_a_role_that_is_no_longer_listed_is_taken_back_at_the_reload_and_comes_b
 def test_a_role_that_is_no_longer_listed_is_still_taken_back_after_a_restart(world: World) -> None:
     world.put(world.bundle(aws=role()))
     world.stop()
-    world.bounds = Bounds()
+    world.bounds = FetchSettings()
     world.start()
     assert world.content() == WITHDRAWN
 
@@ -120,7 +120,7 @@ def test_a_role_that_never_was_listed_takes_nothing_from_processes_that_run_by_t
 
 def test_an_account_that_is_no_longer_listed_is_taken_back_and_a_forwarded_session_needs_no_list(world: World) -> None:
     account = "reader@project.iam.gserviceaccount.com"
-    world.bounds = Bounds(impersonable=("reader@*",))
+    world.bounds = FetchSettings(impersonable=("reader@*",))
     world.reload()
     world.put(world.bundle(aws=role(session=world.session()), google=GoogleImpersonationGrant(target=account)))
     assert world.origin(Slot.GOOGLE) == "impersonation"

@@ -7,7 +7,7 @@ import pytest
 from credagent import log
 from credagent.bundle import opening
 from credagent.credentials import Empty, Held, Slot
-from credagent.sources.track import Source
+from credagent.slots.source_state import Source
 from tests.scenario.harness import HOUR, World, role, said
 
 Worlds = Callable[..., World]

@@ -2,10 +2,10 @@
 
 import pytest
 
-from credagent.channels.keyring import Keyring
+from credagent.admission.recipient_keyring import Keyring
 from credagent.credentials import Statement
 from credagent.errors import Refused
-from credagent.rules.precedence import Fallback
+from credagent.slots.precedence import Fallback
 from tests.scenario.harness import BOB, MACHINE, said
 from tests.scenario.key_service import KeyService, Worlds, machine, opened, to_both
 

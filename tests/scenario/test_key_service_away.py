@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from credagent.channels.keyring import Keyring
+from credagent.admission.recipient_keyring import Keyring
 from credagent.credentials import Statement
 from tests.scenario.harness import BOB, HOUR, MACHINE, World
 from tests.scenario.key_service import KeyService, Worlds, machine, opened

@@ -10,7 +10,7 @@ import pytest
 
 from credagent.credentials import Empty, Slot, Statement
 from credagent.errors import PermissionRefused, Refused
-from credagent.rules.precedence import Fallback
+from credagent.slots.precedence import Fallback
 from tests.scenario.harness import HOUR, World, denied, role, said, throttled, variables
 
 MACHINE, GRANT, NOTHING = "aws-machine", "ASIAALICE", ""

@@ -8,7 +8,7 @@ import pytest
 
 from credagent.credentials import Empty, Held, Slot
 from credagent.errors import InternalError, Unavailable
-from credagent.rules.precedence import Fallback
+from credagent.slots.precedence import Fallback
 from tests.scenario.harness import HOUR, World, denied, role, said, throttled, variables
 
 FAILURES: list[Unavailable | InternalError] = [

@@ -10,9 +10,9 @@ from datetime import datetime
 from msgspec import Struct
 
 from credagent.bundle import base64url
-from credagent.bundle.failures import Failure, refusal
-from credagent.bundle.times import NUMBER_LIMIT, microseconds_of, moment_of
-from credagent.bundle.wrapping import StanzaKind
+from credagent.bundle.content_key_wrapping import StanzaKind
+from credagent.bundle.refusal_codes import RefusalCode, refusal
+from credagent.bundle.timestamps import NUMBER_LIMIT, microseconds_of, moment_of
 
 TEXT_PREFIX = "credagent-bundle:"
 FORMAT_VERSION = 1
@@ -118,12 +118,12 @@ def parse(text: str | bytes) -> Envelope:
     """Return the parts of an envelope's text (one newline after it is ignored), or raise Refused."""
     cursor = _Cursor(_binary(text))
     if cursor.number(1, "version") != FORMAT_VERSION:
-        raise refusal(Failure.UNKNOWN_VERSION, "its binary form has a version this credagent does not know")
+        raise refusal(RefusalCode.UNKNOWN_VERSION, "its binary form has a version this credagent does not know")
     header = _header(cursor)
     stanzas = _stanzas(cursor)
     content = cursor.take(cursor.number(4, "content length"), "content")
     if len(content) < TAG_BYTES:
-        raise refusal(Failure.MALFORMED, "its content is too short to be one")
+        raise refusal(RefusalCode.MALFORMED, "its content is too short to be one")
     signature = cursor.take(SIGNATURE_BYTES, "signature")
     cursor.finish()
     return Envelope(header=header, stanzas=stanzas, content=content, signature=signature)
@@ -148,7 +148,7 @@ class _Cursor:
     def take(self, count: int, part: str) -> bytes:
         taken = self._data[self._at : self._at + count]
         if len(taken) != count:
-            raise refusal(Failure.MALFORMED, f"it ends in the middle of its {part}")
+            raise refusal(RefusalCode.MALFORMED, f"it ends in the middle of its {part}")
         self._at += count
         return taken
 
@@ -158,31 +158,31 @@ class _Cursor:
     def limited(self, part: str) -> int:
         value = self.number(8, part)
         if value >= NUMBER_LIMIT:
-            raise refusal(Failure.MALFORMED, f"its {part} is out of range")
+            raise refusal(RefusalCode.MALFORMED, f"its {part} is out of range")
         return value
 
     def finish(self) -> None:
         if self._at != len(self._data):
-            raise refusal(Failure.MALFORMED, "something follows its signature")
+            raise refusal(RefusalCode.MALFORMED, "something follows its signature")
 
 
 def _binary(text: str | bytes) -> bytes:
     if len(text) > MAX_TEXT_BYTES + 1:  # before anything else is done with it
-        raise refusal(Failure.TOO_LARGE, f"it is larger than {MAX_TEXT_BYTES // 1024} KiB")
+        raise refusal(RefusalCode.TOO_LARGE, f"it is larger than {MAX_TEXT_BYTES // 1024} KiB")
     line = (text.decode("ascii", "replace") if isinstance(text, bytes) else text).removesuffix("\n")
     if not line.strip():
-        raise refusal(Failure.EMPTY, "there is nothing in it")
+        raise refusal(RefusalCode.EMPTY, "there is nothing in it")
     if len(line) > MAX_TEXT_BYTES:
-        raise refusal(Failure.TOO_LARGE, f"it is larger than {MAX_TEXT_BYTES // 1024} KiB")
+        raise refusal(RefusalCode.TOO_LARGE, f"it is larger than {MAX_TEXT_BYTES // 1024} KiB")
     version, colon, body = line.removeprefix(TEXT_PREFIX).partition(":")
     if not line.startswith(TEXT_PREFIX) or not colon or not (version.isascii() and version.isdecimal()):
-        raise refusal(Failure.NOT_AN_ENVELOPE, f"it does not begin with {TEXT_PREFIX}{FORMAT_VERSION}:")
+        raise refusal(RefusalCode.NOT_AN_ENVELOPE, f"it does not begin with {TEXT_PREFIX}{FORMAT_VERSION}:")
     if version != str(FORMAT_VERSION):
-        raise refusal(Failure.UNKNOWN_VERSION, "its format has a version this credagent does not know")
+        raise refusal(RefusalCode.UNKNOWN_VERSION, "its format has a version this credagent does not know")
     try:
         return base64url.decode(body)
     except ValueError:
-        raise refusal(Failure.MALFORMED, "it is not one unbroken line of canonical base64url") from None
+        raise refusal(RefusalCode.MALFORMED, "it is not one unbroken line of canonical base64url") from None
 
 
 def _header(cursor: _Cursor) -> Header:
@@ -191,15 +191,15 @@ def _header(cursor: _Cursor) -> Header:
     try:
         audience = raw_audience.decode()
     except UnicodeDecodeError:
-        raise refusal(Failure.MALFORMED, "its audience is not UTF-8") from None
+        raise refusal(RefusalCode.MALFORMED, "its audience is not UTF-8") from None
     if fault := audience_fault(audience):
-        raise refusal(Failure.MALFORMED, fault)
+        raise refusal(RefusalCode.MALFORMED, fault)
     bundle_id = cursor.take(16, "bundle id").hex()
     sequence, issued, ends = (cursor.limited(part) for part in ("sequence", "issued_at", "not_after"))
     if not sequence:
-        raise refusal(Failure.MALFORMED, "its sequence is zero")
+        raise refusal(RefusalCode.MALFORMED, "its sequence is zero")
     if issued >= ends:
-        raise refusal(Failure.MALFORMED, "it ends before it begins")
+        raise refusal(RefusalCode.MALFORMED, "it ends before it begins")
     return Header(
         sender=sender,
         audience=audience,
@@ -213,21 +213,21 @@ def _header(cursor: _Cursor) -> Header:
 def _stanzas(cursor: _Cursor) -> tuple[Stanza, ...]:
     count = cursor.number(1, "number of recipients")
     if not 1 <= count <= MAX_RECIPIENTS:
-        raise refusal(Failure.MALFORMED, f"it has {count} recipients; 1 to {MAX_RECIPIENTS} are possible")
+        raise refusal(RefusalCode.MALFORMED, f"it has {count} recipients; 1 to {MAX_RECIPIENTS} are possible")
     stanzas = tuple(_stanza(cursor) for _ in range(count))
     order = [(stanza.kind, stanza.recipient_id) for stanza in stanzas]
     if order != sorted(order) or len({stanza.recipient_id for stanza in stanzas}) != count:
-        raise refusal(Failure.MALFORMED, "its recipients are out of order, or one is there twice")
+        raise refusal(RefusalCode.MALFORMED, "its recipients are out of order, or one is there twice")
     return stanzas
 
 
 def _stanza(cursor: _Cursor) -> Stanza:
     number = cursor.number(1, "recipient")
     if number not in BODY_BYTES:
-        raise refusal(Failure.MALFORMED, f"it has a recipient of a kind ({number}) that version 1 does not know")
+        raise refusal(RefusalCode.MALFORMED, f"it has a recipient of a kind ({number}) that version 1 does not know")
     kind = StanzaKind(number)
     recipient_id = cursor.take(16, "recipient")
     length = cursor.number(2, "recipient")
     if length not in BODY_BYTES[kind]:
-        raise refusal(Failure.MALFORMED, "the key wrapped for a recipient has the wrong length")
+        raise refusal(RefusalCode.MALFORMED, "the key wrapped for a recipient has the wrong length")
     return Stanza(kind, recipient_id, cursor.take(length, "recipient"))

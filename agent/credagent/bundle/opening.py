@@ -9,12 +9,12 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from msgspec import Struct
 
-from credagent.bundle.decoding import decode
+from credagent.bundle.content_key_wrapping import FORMAT_NAME, KEY_BYTES, KeyOpener, StanzaKind, WrapContext
+from credagent.bundle.contents import Bundle
+from credagent.bundle.decoder import decode
 from credagent.bundle.envelope import Envelope, Header, Stanza
-from credagent.bundle.failures import Failure, refusal
-from credagent.bundle.keys import SenderPublicKey
-from credagent.bundle.letter import Bundle
-from credagent.bundle.wrapping import FORMAT_NAME, KEY_BYTES, KeyOpener, StanzaKind, WrapContext
+from credagent.bundle.key_pairs import SenderPublicKey
+from credagent.bundle.refusal_codes import RefusalCode, refusal
 from credagent.errors import Unavailable
 
 SIGNATURE_DOMAIN = FORMAT_NAME.encode() + b" signature\x00"
@@ -33,7 +33,7 @@ def verify_signature(envelope: Envelope) -> None:
     """Raise Refused unless the sender named in the header signed every byte. Says nothing about trust."""
     sender = SenderPublicKey(envelope.header.sender)
     if not sender.verifies(envelope.signature, SIGNATURE_DOMAIN + envelope.signed):
-        raise refusal(Failure.BAD_SIGNATURE, f"its signature is not by the sender it names ({sender.key_id})")
+        raise refusal(RefusalCode.BAD_SIGNATURE, f"its signature is not by the sender it names ({sender.key_id})")
 
 
 def open_envelope(envelope: Envelope, keys: Iterable[KeyOpener]) -> Bundle:
@@ -62,7 +62,7 @@ def open_by(envelope: Envelope, keys: Iterable[KeyOpener]) -> Opened:
     if absent is not None:
         raise absent
     count = len(envelope.stanzas)
-    raise refusal(Failure.NOT_FOR_THIS_MACHINE, f"it is sealed to {count} other recipient{'s' * (count != 1)} only")
+    raise refusal(RefusalCode.NOT_FOR_THIS_MACHINE, f"it is sealed to {count} other recipient{'s' * (count != 1)} only")
 
 
 def stanza_for(envelope: Envelope, key: KeyOpener) -> Stanza | None:
@@ -79,14 +79,14 @@ def wrap_context(header: Header, kind: StanzaKind, recipient_id: bytes) -> WrapC
 def open_content(envelope: Envelope, content_key: bytes) -> Bundle:
     """Return the bundle under `content_key`, or raise Refused."""
     if len(content_key) != KEY_BYTES:
-        raise refusal(Failure.DOES_NOT_OPEN, "the key wrapped for this machine has the wrong length")
+        raise refusal(RefusalCode.DOES_NOT_OPEN, "the key wrapped for this machine has the wrong length")
     try:
         plaintext = AESGCM(content_key).decrypt(CONTENT_NONCE, envelope.content, envelope.sealed)
     except InvalidTag:
-        raise refusal(Failure.DOES_NOT_OPEN, "its content does not open with the key inside") from None
+        raise refusal(RefusalCode.DOES_NOT_OPEN, "its content does not open with the key inside") from None
     bundle = decode(plaintext)
     if header_of(bundle, envelope.header.sender) != envelope.header:
-        raise refusal(Failure.HEADER_MISMATCH, "its header says something else than its content")
+        raise refusal(RefusalCode.HEADER_MISMATCH, "its header says something else than its content")
     return bundle
 
 

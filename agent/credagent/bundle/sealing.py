@@ -4,7 +4,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from credagent.bundle.decoding import canonical_form, decode
+from credagent.bundle.content_key_wrapping import KEY_BYTES, KeyWrapper
+from credagent.bundle.contents import Bundle
+from credagent.bundle.decoder import canonical_form, decode
 from credagent.bundle.envelope import (
     MAX_RECIPIENTS,
     MAX_TEXT_BYTES,
@@ -14,11 +16,9 @@ from credagent.bundle.envelope import (
     signed_bytes,
     text_of,
 )
-from credagent.bundle.failures import Failure, refusal
-from credagent.bundle.keys import SenderPrivateKey
-from credagent.bundle.letter import Bundle
+from credagent.bundle.key_pairs import SenderPrivateKey
 from credagent.bundle.opening import CONTENT_NONCE, SIGNATURE_DOMAIN, header_of, wrap_context
-from credagent.bundle.wrapping import KEY_BYTES, KeyWrapper
+from credagent.bundle.refusal_codes import RefusalCode, refusal
 from credagent.errors import UsageError
 
 
@@ -58,7 +58,7 @@ def _sealed(plaintext: bytes, header: Header, recipients: Sequence[KeyWrapper], 
     signed = signed_bytes(sealed, content)
     text = text_of(signed, sender_key.sign(SIGNATURE_DOMAIN + signed))
     if len(text) > MAX_TEXT_BYTES:
-        raise refusal(Failure.TOO_LARGE, f"sealed it has {len(text)} bytes; {MAX_TEXT_BYTES} are possible")
+        raise refusal(RefusalCode.TOO_LARGE, f"sealed it has {len(text)} bytes; {MAX_TEXT_BYTES} are possible")
     return text
 
 

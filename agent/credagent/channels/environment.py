@@ -3,8 +3,7 @@
 import os
 from collections.abc import Mapping
 
-from credagent.channels.channel import Arrived, Content
-from credagent.channels.once import tell_once
+from credagent.channels.pull_channel import Arrived, Content, tell_once
 
 
 class EnvironmentChannel:

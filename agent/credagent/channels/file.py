@@ -7,9 +7,9 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from credagent import files
-from credagent.channels.channel import ENVELOPE_LIMIT_BYTES, Arrived, Content
+from credagent.channels.pull_channel import ENVELOPE_LIMIT_BYTES, Arrived, Content
 from credagent.errors import CredagentError
+from credagent.system import files
 
 if TYPE_CHECKING:
     from asyncinotify import Inotify, Mask

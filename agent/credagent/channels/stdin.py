@@ -10,9 +10,8 @@ import stat
 import threading
 import time
 
-from credagent.bundle.failures import Failure, refusal
-from credagent.channels.channel import ENVELOPE_LIMIT_BYTES, Arrived, Content
-from credagent.channels.once import tell_once
+from credagent.bundle.refusal_codes import RefusalCode, refusal
+from credagent.channels.pull_channel import ENVELOPE_LIMIT_BYTES, Arrived, Content, tell_once
 from credagent.errors import Refused
 
 START_WAIT_S = 1.0  # a pipe's writer has had the time that the interpreter took to start; workers wait for this agent
@@ -59,7 +58,7 @@ class Line:
         self._read += block
         line, newline, _ = bytes(self._read).partition(b"\n")
         if len(line) > ENVELOPE_LIMIT_BYTES:
-            self._end(refusal(Failure.TOO_LARGE, f"more than {ENVELOPE_LIMIT_BYTES} bytes on standard input"))
+            self._end(refusal(RefusalCode.TOO_LARGE, f"more than {ENVELOPE_LIMIT_BYTES} bytes on standard input"))
         elif newline or not block:
             self._end(line if line or newline or _may_be_piped(self._descriptor) else None)
 

@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping
 
-from credagent import files
-from credagent.channels.channel import ENVELOPE_LIMIT_BYTES, Arrived, Content
-from credagent.channels.once import tell_once
+from credagent.channels.pull_channel import ENVELOPE_LIMIT_BYTES, Arrived, Content, tell_once
 from credagent.errors import CredagentError
+from credagent.system import files
 
 
 class SystemdCredentialChannel:

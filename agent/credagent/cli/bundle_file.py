@@ -10,8 +10,8 @@ def read_bundle(path: str) -> bytes:
 
     Raises ConfigurationError where there is no such file, Refused or PermissionRefused as `files.read_bounded`.
     """
-    from credagent import files
     from credagent.bundle.envelope import MAX_TEXT_BYTES
+    from credagent.system import files
 
     if path == "-":
         return sys.stdin.buffer.read(MAX_TEXT_BYTES + 2)

@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, TextIO, cast
 
-from credagent.cli.commands import COMMANDS, overview
-from credagent.cli.showing import printable
+from credagent.cli.command_table import COMMANDS, overview
+from credagent.cli.terminal_text import printable
 from credagent.errors import CredagentError, Exit, InternalError, UsageError
-from credagent.files import output_error
+from credagent.system.files import output_error
 
 if TYPE_CHECKING:
     import argparse
@@ -77,13 +77,13 @@ def _command(name: str, words: list[str]) -> int:
     plain = getattr(module, "plain", None)
     if plain is not None and (plain_arguments := plain(words)) is not None:
         return int(module.run(plain_arguments))
-    from credagent.cli.options import Formatter, Parser
+    from credagent.cli.common_options import CommandParser, HelpFormatter
 
-    parser = Parser(
+    parser = CommandParser(
         prog=f"credagent {name}",
         description=f"{module.SUMMARY[:1].upper()}{module.SUMMARY[1:]}.",
         epilog=getattr(module, "EPILOG", None),
-        formatter_class=Formatter,
+        formatter_class=HelpFormatter,
         allow_abbrev=False,
     )
     module.add_arguments(parser)
@@ -103,7 +103,7 @@ def _module(name: str) -> CommandModule:
         near = get_close_matches(name, COMMANDS, 1)
         hint = f"did you mean {near[0]}?" if near else "see `credagent --help`"
         raise UsageError("unknown-command", "no such command", what=printable(name), hint=hint)
-    return cast("CommandModule", importlib.import_module(f"credagent.cli.{command.module}"))
+    return cast("CommandModule", importlib.import_module(f"credagent.cli.commands.{command.module}"))
 
 
 def _report(error: CredagentError, *, debug: bool) -> int:

@@ -6,11 +6,11 @@ import re
 import sys
 from collections.abc import Mapping
 
-from credagent.cli.options import duration
+from credagent.cli.common_options import duration
 from credagent.credentials import Slot
 from credagent.errors import ConfigurationError, UsageError
 from credagent.secret import Secret
-from credagent.sender.options import VALID_FOR_S, Options, check
+from credagent.sender.grant_options import VALID_FOR_S, GrantOptions, check
 
 ENV_FILE_BYTES = 128 * 1024  # no bundle can hold more
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -83,13 +83,13 @@ def identity_options(
     audience: str,
     allow_missing: bool,
     audience_needed: bool = True,
-) -> Options:
+) -> GrantOptions:
     """Return what the arguments ask for. Raises UsageError, or ConfigurationError for a file that is not there."""
     if len(arguments.assume_role) > 1:
         hint = "seal one bundle for each role, or let the one role assume the next"
         raise UsageError("several-roles", "a bundle fills the aws slot with one role", what="--assume-role", hint=hint)
     return check(
-        Options(
+        GrantOptions(
             audience=audience,
             aws=arguments.aws,
             google=arguments.google,
@@ -165,7 +165,7 @@ def _unquoted(value: str) -> str:
 
 
 def _text(path: str) -> str:
-    from credagent import files
+    from credagent.system import files
 
     if path == "-":
         data = sys.stdin.buffer.read(ENV_FILE_BYTES + 1)

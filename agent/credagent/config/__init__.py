@@ -1,22 +1,29 @@
 """The configuration: plain values, read once from file, environment and flags. What follows is the service's."""
 
-from credagent.config.channels import DEFAULT_RUNTIME_DIR, SOCKET_NAME, Channel, Target, channel_text, parse_channel
-from credagent.config.folders import SOCKET_VARIABLE, agent_sockets, default_folders, may_write
-from credagent.config.given import DEFAULT_PATH
+from credagent.config.channel_specs import (
+    DEFAULT_RUNTIME_DIR,
+    SOCKET_NAME,
+    Channel,
+    Target,
+    channel_text,
+    parse_channel,
+)
+from credagent.config.default_folders import SOCKET_VARIABLE, agent_sockets, default_folders, may_write
 from credagent.config.loading import Setting, describe, load
 from credagent.config.sections import (
     DEFAULT_STATE_DIR,
     Address,
-    Agent,
-    Aws,
-    Bundle,
+    AgentSection,
+    AwsSection,
+    BundleSection,
     Config,
-    Endpoint,
-    Environment,
-    Google,
-    Log,
-    Workers,
+    EndpointSection,
+    EnvironmentSection,
+    GoogleSection,
+    LogSection,
+    WorkersSection,
 )
+from credagent.config.value_origins import DEFAULT_PATH
 from credagent.config.values import Folders, duration_s, duration_text
 
 __all__ = [
@@ -26,19 +33,19 @@ __all__ = [
     "SOCKET_NAME",
     "SOCKET_VARIABLE",
     "Address",
-    "Agent",
-    "Aws",
-    "Bundle",
+    "AgentSection",
+    "AwsSection",
+    "BundleSection",
     "Channel",
     "Config",
-    "Endpoint",
-    "Environment",
+    "EndpointSection",
+    "EnvironmentSection",
     "Folders",
-    "Google",
-    "Log",
+    "GoogleSection",
+    "LogSection",
     "Setting",
     "Target",
-    "Workers",
+    "WorkersSection",
     "agent_sockets",
     "channel_text",
     "default_folders",

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from credagent.config.channels import CREDENTIAL, VARIABLE
+from credagent.config.channel_specs import CREDENTIAL, VARIABLE
 from credagent.config.values import (
-    Kind,
+    ValueKind,
     address,
     address_or_none,
     as_it_is,
@@ -17,21 +17,21 @@ from credagent.config.values import (
     placed,
 )
 
-_TRUTH = Kind("boolean", as_it_is)
-_DURATION = Kind("text", duration, suffix="_s")
+_TRUTH = ValueKind("boolean", as_it_is)
+_DURATION = ValueKind("text", duration, suffix="_s")
 _FALLBACK = choice("absent", "expired", "never")
-_ACCOUNTS = Kind(
+_ACCOUNTS = ValueKind(
     "list", matching(r"[^\s:,/\x00-\x1f]{1,256}", "not the name of a user or group", "write a name or a number")
 )
 
-KEYS: Mapping[str, Kind] = {
-    "agent.audience": Kind("text", audience),
-    "agent.runtime_dir": Kind("text", folder),
-    "agent.state_dir": Kind("text", folder),
+KEYS: Mapping[str, ValueKind] = {
+    "agent.audience": ValueKind("text", audience),
+    "agent.runtime_dir": ValueKind("text", folder),
+    "agent.state_dir": ValueKind("text", folder),
     "agent.settle": _DURATION,
     "agent.min_validity": _DURATION,
-    "bundle.channels": Kind("list", channel),
-    "bundle.recipient_keys": Kind(
+    "bundle.channels": ValueKind("list", channel),
+    "bundle.recipient_keys": ValueKind(
         "list",
         placed(
             rf"state|file:/[^\x00-\x1f]+|credential:{CREDENTIAL}|(?:aws|gcp)-kms:[!-~]+",
@@ -40,7 +40,7 @@ KEYS: Mapping[str, Kind] = {
         ),
         least=1,
     ),
-    "bundle.trusted_senders": Kind(
+    "bundle.trusted_senders": ValueKind(
         "list",
         placed(
             r"credagent-sender:ed25519:[A-Za-z0-9_-]+|file:/[^\x00-\x1f]+",
@@ -54,8 +54,10 @@ KEYS: Mapping[str, Kind] = {
     "aws.handover": choice("environment", "endpoint", "off"),
     "aws.fallback": _FALLBACK,
     "aws.required": _TRUTH,
-    "aws.region": Kind("text", matching(r"[a-z0-9-]{0,64}", "not a region", 'write it as AWS does: "eu-central-1"')),
-    "aws.assumable_roles": Kind(
+    "aws.region": ValueKind(
+        "text", matching(r"[a-z0-9-]{0,64}", "not a region", 'write it as AWS does: "eu-central-1"')
+    ),
+    "aws.assumable_roles": ValueKind(
         "list",
         matching(
             r"arn:[a-z*-]+:iam::[0-9*?]+:role/\S+",
@@ -67,19 +69,21 @@ KEYS: Mapping[str, Kind] = {
     "google.handover": choice("metadata", "off"),
     "google.fallback": _FALLBACK,
     "google.required": _TRUTH,
-    "google.project": Kind("text", matching(r"[a-z0-9.:-]{0,128}", "not a project id", "write the id, not the title")),
-    "google.scopes": Kind("list", matching(r"[!-~]{1,512}", "not a scope", "write it as Google does"), least=1),
-    "google.impersonable": Kind(
+    "google.project": ValueKind(
+        "text", matching(r"[a-z0-9.:-]{0,128}", "not a project id", "write the id, not the title")
+    ),
+    "google.scopes": ValueKind("list", matching(r"[!-~]{1,512}", "not a scope", "write it as Google does"), least=1),
+    "google.impersonable": ValueKind(
         "list",
         matching(
             r"[^\s@]+@[^\s@]+", "not a service account", 'write its address: "NAME@PROJECT.iam.gserviceaccount.com"'
         ),
     ),
     "google.admit_refresh_token": _TRUTH,
-    "environment.allow": Kind(
+    "environment.allow": ValueKind(
         "list", matching(VARIABLE, "not a variable's name", "letters, digits and _, no * or value")
     ),
-    "workers.env_file": Kind(
+    "workers.env_file": ValueKind(
         "text",
         placed(
             r"(?:/[^\x00-\x1f]*[^\x00-\x1f/])?", "not an absolute path", 'write it from the root on, or "" for none'
@@ -87,8 +91,8 @@ KEYS: Mapping[str, Kind] = {
     ),
     "workers.users": _ACCOUNTS,
     "workers.groups": _ACCOUNTS,
-    "endpoint.listen": Kind("list", address),
-    "endpoint.metrics": Kind("text", address_or_none),
+    "endpoint.listen": ValueKind("list", address),
+    "endpoint.metrics": ValueKind("text", address_or_none),
     "log.format": choice("auto", "json", "console"),
     "log.level": choice("debug", "info", "warning", "error"),
 }

@@ -11,34 +11,34 @@ from typing import Any, cast
 from msgspec import Struct
 from msgspec.structs import replace
 
-from credagent.config.channels import Channel, EnvironmentChannel, channel_text
-from credagent.config.folders import default_folders, may_write
-from credagent.config.given import Given, from_environment, from_file, from_flags, refuse_unknown_variables
+from credagent.config.channel_specs import Channel, EnvironmentChannelSpec, channel_text
+from credagent.config.default_folders import default_folders, may_write
 from credagent.config.keys import KEYS
 from credagent.config.sections import (
     Address,
-    Agent,
-    Aws,
-    Bundle,
+    AgentSection,
+    AwsSection,
+    BundleSection,
     Config,
-    Endpoint,
-    Environment,
-    Google,
-    Log,
-    Workers,
+    EndpointSection,
+    EnvironmentSection,
+    GoogleSection,
+    LogSection,
+    WorkersSection,
 )
+from credagent.config.value_origins import Given, from_environment, from_file, from_flags, refuse_unknown_variables
 from credagent.config.values import Folders, duration_text, read
 from credagent.errors import ConfigurationError
 
 _SECTION_TYPES: Mapping[str, Callable[..., Any]] = {
-    "agent": Agent,
-    "bundle": Bundle,
-    "aws": Aws,
-    "google": Google,
-    "environment": Environment,
-    "workers": Workers,
-    "endpoint": Endpoint,
-    "log": Log,
+    "agent": AgentSection,
+    "bundle": BundleSection,
+    "aws": AwsSection,
+    "google": GoogleSection,
+    "environment": EnvironmentSection,
+    "workers": WorkersSection,
+    "endpoint": EndpointSection,
+    "log": LogSection,
 }
 _DEFAULTS_IN_FOLDERS: Mapping[str, object] = {
     "bundle.channels": ["file:{runtime_dir}/inbox/bundle", "socket"],
@@ -74,7 +74,7 @@ def load(path: str | None, environ: Mapping[str, str], flags: Mapping[str, str] 
         path=used,
         origins={key: value.origin for key, value in given.items()},
     )
-    named = (channel.name for channel in loaded.bundle.channels if isinstance(channel, EnvironmentChannel))
+    named = (channel.name for channel in loaded.bundle.channels if isinstance(channel, EnvironmentChannelSpec))
     refuse_unknown_variables(environ, named)
     _refuse_contradictions(loaded, given)
     return _without_fallback(loaded) if loaded.bundle.expect == "required" else loaded

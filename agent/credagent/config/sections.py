@@ -8,7 +8,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from credagent.config.channels import DEFAULT_RUNTIME_DIR, SOCKET_NAME, Channel, FileChannel, SocketChannel
+from credagent.config.channel_specs import DEFAULT_RUNTIME_DIR, SOCKET_NAME, Channel, FileChannelSpec, SocketChannelSpec
 
 DEFAULT_STATE_DIR = "/var/lib/credagent"
 
@@ -31,7 +31,7 @@ class Address(Struct, frozen=True):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-class Agent(Struct, frozen=True, kw_only=True):
+class AgentSection(Struct, frozen=True, kw_only=True):
     """The agent itself. An empty `audience` accepts any, and then only with the recipient key `state`."""
 
     audience: str = ""
@@ -41,12 +41,12 @@ class Agent(Struct, frozen=True, kw_only=True):
     min_validity_s: int = 10
 
 
-class Bundle(Struct, frozen=True, kw_only=True):
+class BundleSection(Struct, frozen=True, kw_only=True):
     """Where bundles arrive, who may send them, and what opens them."""
 
     channels: tuple[Channel, ...] = (
-        FileChannel(f"{DEFAULT_RUNTIME_DIR}/inbox/bundle"),
-        SocketChannel(f"{DEFAULT_RUNTIME_DIR}/{SOCKET_NAME}"),
+        FileChannelSpec(f"{DEFAULT_RUNTIME_DIR}/inbox/bundle"),
+        SocketChannelSpec(f"{DEFAULT_RUNTIME_DIR}/{SOCKET_NAME}"),
     )
     recipient_keys: tuple[str, ...] = ("state",)
     trusted_senders: tuple[str, ...] = ()
@@ -55,7 +55,7 @@ class Bundle(Struct, frozen=True, kw_only=True):
     deliver_users: tuple[str, ...] = ()
 
 
-class Aws(Struct, frozen=True, kw_only=True):
+class AwsSection(Struct, frozen=True, kw_only=True):
     """The slot `aws`."""
 
     handover: AwsHandover = "environment"
@@ -66,7 +66,7 @@ class Aws(Struct, frozen=True, kw_only=True):
     admit_long_term: bool = False
 
 
-class Google(Struct, frozen=True, kw_only=True):
+class GoogleSection(Struct, frozen=True, kw_only=True):
     """The slot `google`."""
 
     handover: GoogleHandover = "metadata"
@@ -78,13 +78,13 @@ class Google(Struct, frozen=True, kw_only=True):
     admit_refresh_token: bool = False
 
 
-class Environment(Struct, frozen=True, kw_only=True):
+class EnvironmentSection(Struct, frozen=True, kw_only=True):
     """The slot `environment`: exceptions to the deny list for custom variables."""
 
     allow: tuple[str, ...] = ()
 
 
-class Workers(Struct, frozen=True, kw_only=True):
+class WorkersSection(Struct, frozen=True, kw_only=True):
     """Who gets credentials on this machine. An empty `env_file` writes none."""
 
     env_file: str = f"{DEFAULT_RUNTIME_DIR}/worker.env"
@@ -92,14 +92,14 @@ class Workers(Struct, frozen=True, kw_only=True):
     groups: tuple[str, ...] = ("dask",)
 
 
-class Endpoint(Struct, frozen=True, kw_only=True):
+class EndpointSection(Struct, frozen=True, kw_only=True):
     """The loopback listeners; `metrics` None: only on the socket."""
 
     listen: tuple[Address, ...] = (Address("127.0.0.1", 9817), Address("::1", 9817))
     metrics: Address | None = None
 
 
-class Log(Struct, frozen=True, kw_only=True):
+class LogSection(Struct, frozen=True, kw_only=True):
     """How the agent speaks."""
 
     format: LogFormat = "auto"
@@ -113,13 +113,13 @@ class Config(Struct, frozen=True, kw_only=True):
     from: `file`, `environment`, `flag`, or the key that decides it. A key that is not there has its default.
     """
 
-    agent: Agent = Agent()
-    bundle: Bundle = Bundle()
-    aws: Aws = Aws()
-    google: Google = Google()
-    environment: Environment = Environment()
-    workers: Workers = Workers()
-    endpoint: Endpoint = Endpoint()
-    log: Log = Log()
+    agent: AgentSection = AgentSection()
+    bundle: BundleSection = BundleSection()
+    aws: AwsSection = AwsSection()
+    google: GoogleSection = GoogleSection()
+    environment: EnvironmentSection = EnvironmentSection()
+    workers: WorkersSection = WorkersSection()
+    endpoint: EndpointSection = EndpointSection()
+    log: LogSection = LogSection()
     path: str = ""
     origins: Mapping[str, str] = {}

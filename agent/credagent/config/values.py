@@ -11,7 +11,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from credagent.config.channels import Channel, DaskTarget, SocketChannel, parse_channel
+from credagent.config.channel_specs import Channel, DaskTargetSpec, SocketChannelSpec, parse_channel
 from credagent.config.sections import Address
 from credagent.errors import ConfigurationError
 
@@ -32,7 +32,7 @@ class Folders(Struct, frozen=True):
 Item = Callable[[str, Folders], object]
 
 
-class Kind(Struct, frozen=True):
+class ValueKind(Struct, frozen=True):
     """The TOML type of a key, and what makes a value of its text (of each of its texts, for a list).
 
     A list has `least` items or more. `suffix` is what the name in `sections` has more than the key: a unit.
@@ -59,7 +59,7 @@ def duration_text(seconds: int) -> str:
     return f"{seconds // _UNITS[unit]}{unit}"
 
 
-def read(kind: Kind, raw: object, folders: Folders) -> object:
+def read(kind: ValueKind, raw: object, folders: Folders) -> object:
     """Return the value of a key from what TOML has for it. Raises ConfigurationError, without the name of the key."""
     match kind.shape:
         case "boolean":
@@ -76,7 +76,7 @@ def read(kind: Kind, raw: object, folders: Folders) -> object:
             raise _wrong_type(raw, 'a list of texts, ["…", "…"]')
 
 
-def raw_of_text(kind: Kind, text: str) -> object:
+def raw_of_text(kind: ValueKind, text: str) -> object:
     """Return what TOML would have for a text from the environment or the command line."""
     match kind.shape:
         case "text":
@@ -100,7 +100,7 @@ def expanded(text: str, folders: Folders) -> str:
     return re.sub(r"\{([^{}]*)\}", folder, text)
 
 
-def _items(kind: Kind, raw: list[object], folders: Folders) -> tuple[object, ...]:
+def _items(kind: ValueKind, raw: list[object], folders: Folders) -> tuple[object, ...]:
     if len(raw) < kind.least:
         raise _wrong("an empty list", "name at least one, or leave the key out to have its default")
     values = []
@@ -131,7 +131,7 @@ def placed(pattern: str, why: str, hint: str) -> Item:
     return lambda text, folders: inner(expanded(text, folders), folders)
 
 
-def choice(*names: str) -> Kind:
+def choice(*names: str) -> ValueKind:
     """Make the kind of a key that knows a few texts only."""
 
     def item(text: str, _folders: Folders) -> str:
@@ -144,7 +144,7 @@ def choice(*names: str) -> Kind:
         hint = f'did you mean "{near[0]}"? accepted: {accepted}' if near else f"write {accepted}"
         raise _wrong("not one of the accepted texts", hint)
 
-    return Kind("text", item)
+    return ValueKind("text", item)
 
 
 def duration(text: str, _folders: Folders) -> int:
@@ -175,12 +175,12 @@ def folder(text: str, _folders: Folders) -> str:
 def channel(text: str, folders: Folders) -> Channel:
     """Read a place where an agent can get bundles."""
     found = parse_channel(expanded(text, folders), folders.runtime_dir)
-    if isinstance(found, DaskTarget):
+    if isinstance(found, DaskTargetSpec):
         raise _wrong("a target only", 'what is delivered over Dask arrives by the channel "socket"')
     path = getattr(found, "path", "/")
     if not path.startswith("/"):
         raise _wrong("a relative path", f"write it from the root on: {found.kind}:/…")
-    if isinstance(found, SocketChannel) and len(os.fsencode(path)) > LONGEST_SOCKET_PATH_BYTES:
+    if isinstance(found, SocketChannelSpec) and len(os.fsencode(path)) > LONGEST_SOCKET_PATH_BYTES:
         raise _wrong(f"a socket's path of over {LONGEST_SOCKET_PATH_BYTES} bytes", "choose a shorter agent.runtime_dir")
     return found
 

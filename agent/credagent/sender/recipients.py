@@ -5,14 +5,14 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from credagent import files
-from credagent.bundle.keys import RECIPIENT_LINE_PREFIX, RecipientPublicKey
-from credagent.bundle.references import KmsReference, is_kms_reference, parse_kms_reference
-from credagent.bundle.wrapping import KeyWrapper, StanzaKind, WrapContext
-from credagent.clouds.caller import call_blocking
-from credagent.clouds.requests import KmsEncrypt
+from credagent.bundle.content_key_wrapping import KeyWrapper, StanzaKind, WrapContext
+from credagent.bundle.key_pairs import RECIPIENT_LINE_PREFIX, RecipientPublicKey
+from credagent.bundle.kms_reference import KmsReference, is_kms_reference, parse_kms_reference
+from credagent.cloud_helper.helper_process import call_blocking
+from credagent.cloud_helper.job_requests import KmsEncrypt
 from credagent.errors import ConfigurationError
 from credagent.secret import Secret
+from credagent.system import files
 
 FILE_BYTES = 16 * 1024  # one line of 1.7 KiB, and room for somebody's comment
 KMS_DEADLINE_S = 30.0

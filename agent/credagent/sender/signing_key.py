@@ -3,10 +3,10 @@
 import os
 from collections.abc import Mapping
 
-from credagent import files
-from credagent.bundle.keys import SenderPrivateKey
+from credagent.bundle.key_pairs import SenderPrivateKey
 from credagent.errors import ConfigurationError, OutputError
 from credagent.secret import Secret
+from credagent.system import files
 
 KEY_BYTES = 4_096
 

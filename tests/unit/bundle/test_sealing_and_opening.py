@@ -7,10 +7,10 @@ import pytest
 from msgspec.structs import replace
 
 from credagent.bundle import envelope, opening, sealing
-from credagent.bundle.kem import Kem
-from credagent.bundle.keys import RecipientPrivateKey
-from credagent.bundle.letter import Bundle, EnvironmentGrant
-from credagent.bundle.wrapping import KeyOpener, StanzaKind, WrapContext
+from credagent.bundle.content_key_wrapping import KeyOpener, StanzaKind, WrapContext
+from credagent.bundle.contents import Bundle, EnvironmentGrant
+from credagent.bundle.hpke_suites import Kem
+from credagent.bundle.key_pairs import RecipientPrivateKey
 from credagent.errors import CredagentError, NotForThisMachine, Refused, Unavailable, UsageError
 from credagent.secret import Secret
 from tests.unit.bundle.published.recipe import (

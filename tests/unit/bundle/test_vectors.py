@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from credagent.bundle import canonical, envelope, opening
-from credagent.bundle.failures import Failure
-from credagent.bundle.keys import RecipientPrivateKey, SenderPublicKey
-from credagent.bundle.references import parse_kms_reference
-from credagent.bundle.wrapping import StanzaKind, WrapContext
+from credagent.admission import denied_variables, rules
+from credagent.bundle import canonical_json, envelope, opening
+from credagent.bundle.content_key_wrapping import StanzaKind, WrapContext
+from credagent.bundle.key_pairs import RecipientPrivateKey, SenderPublicKey
+from credagent.bundle.kms_reference import parse_kms_reference
+from credagent.bundle.refusal_codes import RefusalCode
 from credagent.errors import NotForThisMachine, Refused
-from credagent.rules import admission, variables
 from credagent.secret import Secret
 from tests.unit.bundle.published.__main__ import BAD, VECTORS, written
 from tests.unit.bundle.published.good import GOOD
@@ -45,10 +45,10 @@ class HeldElsewhere:
         return bytes.fromhex(self._said["content_key"])
 
 
-def _read(vector: dict[str, Any]) -> admission.Admission:
+def _read(vector: dict[str, Any]) -> rules.AdmissionResult:
     """Return what this package makes of a vector."""
     machine = vector["machine"]
-    policy = admission.Policy(
+    policy = rules.AdmissionPolicy(
         audience=machine["audience"],
         trusted_senders=frozenset(SenderPublicKey.parse(line).raw for line in machine["trusted_senders"]),
         max_age=timedelta(seconds=machine["max_age_s"]),
@@ -59,22 +59,22 @@ def _read(vector: dict[str, Any]) -> admission.Admission:
     parsed = envelope.parse(vector["text"])
     opening.verify_signature(parsed)
     if vector["reading"] == "restart":
-        standing = admission.before_reopening(parsed, policy)
+        standing = rules.before_reopening(parsed, policy)
     else:
-        marks = {key: admission.Mark(**mark) for key, mark in machine["marks"].items()}
+        marks = {key: rules.ReplayMark(**mark) for key, mark in machine["marks"].items()}
         now = datetime.fromisoformat(vector["now"])
-        standing = admission.before_opening(parsed, policy, marks, _in_force(machine["in_force"]), now)
+        standing = rules.before_opening(parsed, policy, marks, _in_force(machine["in_force"]), now)
     keys = [RecipientPrivateKey.parse(Secret(line)) for line in machine["recipient_keys"]]
     bundle = opening.open_envelope(parsed, [*keys, *map(HeldElsewhere, machine["kms"])])
-    return admission.after_opening(parsed, bundle, policy, standing, own_key=machine["keys_are_own"])
+    return rules.after_opening(parsed, bundle, policy, standing, own_key=machine["keys_are_own"])
 
 
-def _in_force(said: dict[str, Any] | None) -> admission.InForce | None:
+def _in_force(said: dict[str, Any] | None) -> rules.InForce | None:
     if said is None:
         return None
     sender = SenderPublicKey.parse(said["sender"]).raw
     issued_at = datetime.fromisoformat(said["issued_at"])
-    return admission.InForce(sender=sender, issued_at=issued_at, digest=said["digest"])
+    return rules.InForce(sender=sender, issued_at=issued_at, digest=said["digest"])
 
 
 @pytest.mark.parametrize("path", FILES, ids=_name)
@@ -91,7 +91,7 @@ def test_a_vector_is_read_as_it_says(path: Path) -> None:
         admitted = _read(vector)
         assert admitted.standing.value == expect["outcome"]
         assert admitted.mark.digest == expect["digest"]
-        assert json.loads(canonical.encode(admitted.bundle)) == expect["plaintext"]
+        assert json.loads(canonical_json.encode(admitted.bundle)) == expect["plaintext"]
 
 
 @pytest.mark.parametrize("path", FILES, ids=_name)
@@ -112,7 +112,7 @@ def test_no_vector_is_missing_and_none_is_left_over() -> None:
 
 def test_every_class_of_failure_has_a_vector() -> None:
     codes = {json.loads(path.read_text())["expect"].get("code") for path in FILES}
-    assert codes - {None} == {failure.value for failure in Failure}
+    assert codes - {None} == {failure.value for failure in RefusalCode}
 
 
 @pytest.mark.parametrize("path", FILES, ids=_name)
@@ -134,8 +134,8 @@ def _forget(value: Any, name: str) -> None:
 
 def test_the_page_lists_the_classes_of_failure_in_their_order() -> None:
     table = FORMAT.read_text().split("## 7.")[1].split("## 8.")[0]
-    assert re.findall(r"^\|[^|]*\| `([a-z-]+)` \|", table, re.MULTILINE) == [failure.value for failure in Failure]
+    assert re.findall(r"^\|[^|]*\| `([a-z-]+)` \|", table, re.MULTILINE) == [failure.value for failure in RefusalCode]
 
 
 def test_the_page_lists_the_denied_variables() -> None:
-    assert tuple(DENIED) == variables.DENY_LIST
+    assert tuple(DENIED) == denied_variables.DENY_LIST

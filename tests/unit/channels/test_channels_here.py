@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from credagent.channels import stdin
-from credagent.channels.channel import ENVELOPE_LIMIT_BYTES, Content, PullChannel
 from credagent.channels.environment import EnvironmentChannel
-from credagent.channels.making import pull_channels
+from credagent.channels.factory import pull_channels
+from credagent.channels.pull_channel import ENVELOPE_LIMIT_BYTES, Content, PullChannel
 from credagent.channels.stdin import Line, StdinChannel
 from credagent.channels.systemd_credential import SystemdCredentialChannel
-from credagent.config import channels as configured
+from credagent.config import channel_specs as configured
 from credagent.errors import CredagentError
 
 
@@ -130,15 +130,15 @@ def test_a_line_without_an_end_is_refused_when_its_time_is_over(
 
 
 def test_what_was_read_once_is_what_a_reload_finds() -> None:
-    made = [pull_channels([configured.StdinChannel()], {})[0] for _ in range(2)]
+    made = [pull_channels([configured.StdinChannelSpec()], {})[0] for _ in range(2)]
     assert made[0]._line is made[1]._line  # type: ignore[attr-defined]
 
 
 def test_two_channels_of_a_kind_are_told_apart_by_their_whole_text() -> None:
     wanted: list[configured.Channel] = [
-        configured.EnvironmentChannel("A"),
-        configured.EnvironmentChannel("B"),
-        configured.FileChannel("/b"),
+        configured.EnvironmentChannelSpec("A"),
+        configured.EnvironmentChannelSpec("B"),
+        configured.FileChannelSpec("/b"),
     ]
     assert [one.name for one in pull_channels(wanted, {})] == ["env:A", "env:B", "file"]
 
@@ -166,5 +166,5 @@ def test_every_kind_but_the_socket_is_served_and_shared_as_the_rules_say() -> No
 
 def test_the_query_of_an_address_is_in_no_name() -> None:
     addresses = ("https://host/a?X-Amz-Signature=secret", "https://host/b?X-Amz-Signature=secret")
-    made = pull_channels([configured.HttpsChannel(url) for url in addresses], {})
+    made = pull_channels([configured.HttpsChannelSpec(url) for url in addresses], {})
     assert "secret" not in f"{[one.name for one in made]}"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from msgspec import Struct
 
-from credagent.bundle.keys import RecipientPrivateKey, SenderPrivateKey
+from credagent.bundle.key_pairs import RecipientPrivateKey, SenderPrivateKey
 
 Command = Callable[..., int]
 
@@ -40,7 +40,7 @@ def keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Keys:
 @pytest.fixture
 def command() -> Command:
     def run(name: str, *arguments: str) -> int:
-        module = importlib.import_module(f"credagent.cli.{name}")
+        module = importlib.import_module(f"credagent.cli.commands.{name}")
         parser = argparse.ArgumentParser(name)
         module.add_arguments(parser)
         return int(module.run(parser.parse_args(list(arguments))))

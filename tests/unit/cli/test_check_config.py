@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from credagent.bundle.keys import RecipientPrivateKey, SenderPrivateKey
+from credagent.bundle.key_pairs import RecipientPrivateKey, SenderPrivateKey
 from credagent.cli.main import main
-from credagent.config import given
+from credagent.config import value_origins
 from credagent.errors import Exit
 
 
 @pytest.fixture(autouse=True)
 def _no_machine_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(given, "DEFAULT_PATH", str(tmp_path / "default.toml"))
+    monkeypatch.setattr(value_origins, "DEFAULT_PATH", str(tmp_path / "default.toml"))
 
 
 def written(path: Path, text: str, mode: int) -> str:

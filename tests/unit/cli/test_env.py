@@ -66,7 +66,7 @@ def test_without_an_agent_it_is_resolved_once_and_nothing_is_written(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hardened: list[bool] = []
-    monkeypatch.setattr("credagent.kernel.make_non_dumpable", lambda: hardened.append(True))
+    monkeypatch.setattr("credagent.system.process_control.make_non_dumpable", lambda: hardened.append(True))
     before = sorted(tmp_path.iterdir())
     text = shown(capsys, "env", "--format", "json", "--reveal", *machine(tmp_path))
     assert json.loads(text)["AWS_EC2_METADATA_DISABLED"] == "true"
@@ -105,7 +105,7 @@ def test_renewing_everything_does_not_fail_because_this_is_not_the_other_cloud(
 ) -> None:
     outcomes = {"aws": "renewed", "google": "failed: no-identity", "environment": "unchanged"}
     answer = {"slots": {slot: outcomes[slot] for slot in words or outcomes}}
-    monkeypatch.setattr("credagent.cli.renew.ask", lambda *_, **__: answer)
+    monkeypatch.setattr("credagent.cli.commands.renew.ask", lambda *_, **__: answer)
     text = shown(capsys, "renew", *words, status=status)
     assert ("failed" in text) is (status == 1)
 
@@ -114,5 +114,5 @@ def test_renewing_everything_fails_where_one_could_not_be_renewed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     answer = {"slots": {"aws": "failed: unreachable", "google": "failed: no-identity"}}
-    monkeypatch.setattr("credagent.cli.renew.ask", lambda *_, **__: answer)
+    monkeypatch.setattr("credagent.cli.commands.renew.ask", lambda *_, **__: answer)
     assert "aws: failed: unreachable\n" in shown(capsys, "renew", status=1)

@@ -85,7 +85,7 @@ def test_what_is_no_envelope_is_refused(keys: "Keys", command: "Command") -> Non
 
 
 def test_another_machines_key_does_not_open_it(bundle: str, keys: "Keys", command: "Command") -> None:
-    from credagent.bundle.keys import RecipientPrivateKey
+    from credagent.bundle.key_pairs import RecipientPrivateKey
 
     other = keys.folder / "other.key"
     other.touch(mode=0o600)

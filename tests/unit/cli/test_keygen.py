@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from credagent.bundle.keys import RecipientPrivateKey, RecipientPublicKey, SenderPrivateKey, SenderPublicKey
+from credagent.bundle.key_pairs import RecipientPrivateKey, RecipientPublicKey, SenderPrivateKey, SenderPublicKey
 from credagent.cli.main import main
 from credagent.errors import Exit
 from credagent.secret import Secret

@@ -11,8 +11,8 @@ from types import SimpleNamespace
 import pytest
 
 from credagent import __version__
-from credagent.cli import commands, main
-from credagent.cli.options import Parser
+from credagent.cli import command_table, main
+from credagent.cli.common_options import CommandParser
 from credagent.errors import (
     ConfigurationError,
     CredagentError,
@@ -57,16 +57,16 @@ def ends(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
     return run
 
 
-@pytest.mark.parametrize("name", commands.COMMANDS)
+@pytest.mark.parametrize("name", command_table.COMMANDS)
 def test_every_command_of_the_table_has_its_module(name: str) -> None:
-    entry = commands.COMMANDS[name]
-    module = importlib.import_module(f"credagent.cli.{entry.module}")
+    entry = command_table.COMMANDS[name]
+    module = importlib.import_module(f"credagent.cli.commands.{entry.module}")
     assert module.SUMMARY
     assert callable(module.add_arguments)
     assert callable(module.run)
 
 
-@pytest.mark.parametrize("name", commands.COMMANDS)
+@pytest.mark.parametrize("name", command_table.COMMANDS)
 def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main.main([name, "--help"]) == 0
     assert f"usage: credagent {name}" in capsys.readouterr().out
@@ -89,7 +89,7 @@ def test_alone_it_teaches(words: list[str], capsys: pytest.CaptureFixture[str]) 
     assert main.main(words) == 0
     shown = capsys.readouterr().out
     assert "Examples:" in shown
-    for name in commands.COMMANDS:
+    for name in command_table.COMMANDS:
         assert f"\n  {name} " in shown
     assert max(map(len, shown.splitlines())) <= 110
 
@@ -217,7 +217,7 @@ def test_a_closed_output_is_no_defect() -> None:
 
 
 def test_options_are_not_guessed_from_their_beginnings() -> None:
-    parser = Parser(prog="credagent x", allow_abbrev=False)
+    parser = CommandParser(prog="credagent x", allow_abbrev=False)
     parser.add_argument("--reveal", action="store_true")
     with pytest.raises(CredagentError) as caught:
         parser.parse(["--rev"])

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import pytest
 
-from credagent.channels import keyring
+from credagent.admission import recipient_keyring
 from credagent.cli.main import main
 from credagent.errors import Exit
 
@@ -24,10 +24,10 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_it_prints_the_new_public_key_and_keeps_the_old_one(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    before = keyring.load(("state",), str(state), {}, _no_cloud)
+    before = recipient_keyring.load(("state",), str(state), {}, _no_cloud)
     assert main(["rotate-key"]) == Exit.DONE
     printed = capsys.readouterr().out.strip()
-    after = keyring.load(("state",), str(state), {}, _no_cloud)
+    after = recipient_keyring.load(("state",), str(state), {}, _no_cloud)
     assert after.own is not None
     assert before.own is not None
     assert printed == after.own.public_key.line != before.own.public_key.line
@@ -42,7 +42,7 @@ def test_a_machine_without_a_key_is_told_who_makes_it(state: Path, capsys: pytes
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can act for another user")
 def test_root_leaves_a_key_that_the_agents_user_can_read(state: Path) -> None:
-    keyring.load(("state",), str(state), {}, _no_cloud)
+    recipient_keyring.load(("state",), str(state), {}, _no_cloud)
     for path in (state, *state.iterdir()):
         os.chown(path, OTHER, OTHER)
     child = os.fork()
@@ -52,7 +52,7 @@ def test_root_leaves_a_key_that_the_agents_user_can_read(state: Path) -> None:
                 parent.chmod(0o711)
         os._exit(main(["rotate-key"]))
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == Exit.DONE
-    found = (state / keyring.KEY_FILE).stat()
+    found = (state / recipient_keyring.KEY_FILE).stat()
     assert (found.st_uid, stat.S_IMODE(found.st_mode)) == (OTHER, 0o600)
 
 

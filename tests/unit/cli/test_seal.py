@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from credagent.bundle import envelope
-from credagent.bundle.letter import Bundle, EnvironmentGrant
+from credagent.bundle.contents import Bundle, EnvironmentGrant
 from credagent.bundle.opening import open_envelope
 from credagent.credentials import Slot, Statement
 from credagent.errors import ConfigurationError, PermissionRefused, UsageError

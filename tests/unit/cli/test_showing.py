@@ -5,8 +5,8 @@ import io
 import pytest
 
 from credagent import log
-from credagent.cli.inspect import _show
-from credagent.cli.status import readable
+from credagent.cli.commands.inspect import _show
+from credagent.cli.commands.status import readable
 
 HOSTILE = "ada\x1b[2J\x9b2J\u202e\nforged"
 SLOT = dict.fromkeys(("principal", "expires_at", "renew_at", "statement", "required", "handover", "last_error"))

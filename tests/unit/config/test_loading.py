@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from credagent import config
-from credagent.config.channels import EnvironmentChannel, FileChannel, SocketChannel
+from credagent.config.channel_specs import EnvironmentChannelSpec, FileChannelSpec, SocketChannelSpec
 from credagent.errors import ConfigurationError
 from tests.unit.config.conftest import written
 
@@ -90,21 +90,21 @@ def test_flags_win_over_the_environment_and_that_over_the_file(tmp_path: Path) -
 def test_every_key_of_the_documentation_is_read(tmp_path: Path) -> None:
     loaded = config.load(written(tmp_path, EVERY_KEY), {})
     assert set(loaded.origins) == {setting.key for setting in config.describe(loaded)}
-    assert loaded.agent == config.Agent(
+    assert loaded.agent == config.AgentSection(
         audience="blue", runtime_dir="/r", state_dir="/s", settle_s=60, min_validity_s=90
     )
     assert loaded.bundle.channels == (
-        FileChannel("/r/b"),
-        EnvironmentChannel("CREDAGENT_SEALED"),
-        EnvironmentChannel("BUNDLE"),
-        SocketChannel("/r/agent.sock"),
-        SocketChannel("/s/x.sock"),
+        FileChannelSpec("/r/b"),
+        EnvironmentChannelSpec("CREDAGENT_SEALED"),
+        EnvironmentChannelSpec("BUNDLE"),
+        SocketChannelSpec("/r/agent.sock"),
+        SocketChannelSpec("/s/x.sock"),
     )
     assert loaded.bundle.recipient_keys[1] == "file:/s/k"
     assert loaded.bundle.max_age_s == 172_800
     assert loaded.endpoint.listen[1] == config.Address("::1", 80)
     assert loaded.endpoint.metrics == config.Address("127.0.0.1", 9818)
-    assert loaded.workers == config.Workers(env_file="", users=(), groups=("dask", "data"))
+    assert loaded.workers == config.WorkersSection(env_file="", users=(), groups=("dask", "data"))
 
 
 def test_what_is_described_can_be_used_as_a_configuration(tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_lists_and_booleans_in_the_environment() -> None:
 
 def test_folders_given_move_what_lies_in_them() -> None:
     loaded = config.load(None, {"CREDAGENT_AGENT_RUNTIME_DIR": "/r"})
-    assert loaded.bundle.channels == (FileChannel("/r/inbox/bundle"), SocketChannel("/r/agent.sock"))
+    assert loaded.bundle.channels == (FileChannelSpec("/r/inbox/bundle"), SocketChannelSpec("/r/agent.sock"))
     assert loaded.workers.env_file == "/r/worker.env"
 
 

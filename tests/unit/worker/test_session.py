@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from credagent.handover.callers import Admission
+from credagent.handover.unix.caller_access import AccessRules
 from credagent.worker import credagent_worker
 from credagent.worker.credagent_worker import Session, mark_sender, start
 from tests.standin import EMPTY_SLOTS, Running, StandIn
@@ -135,7 +135,7 @@ def test_without_an_agent_the_wait_ends_and_a_late_agent_still_supplies(path: st
 def test_a_refused_caller_does_not_wait_and_says_so_in_one_line(
     path: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(Admission, "may_connect", lambda *_: False)
+    monkeypatch.setattr(AccessRules, "may_connect", lambda *_: False)
     with Running(path, StandIn(DB="1")):
         session = start("worker")
         assert session is not None

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from credagent.bundle.times import text_of
+from credagent.bundle.timestamps import text_of
 from tests.unit.bundle.published.bad_contents import CONTENTS, OPENINGS
 from tests.unit.bundle.published.bad_envelopes import SIGNATURES, STANDINGS, TEXTS
 from tests.unit.bundle.published.bad_judgements import JUDGEMENTS

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
-from credagent.bundle.letter import Bundle
+from credagent.bundle.contents import Bundle
 from tests.unit.bundle.published.recipe import (
     MACHINE,
     MACHINE_X25519,

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from credagent.bundle.letter import AwsAssumeRoleGrant, Bundle, GoogleAuthorizedUserGrant
+from credagent.bundle.contents import AwsAssumeRoleGrant, Bundle, GoogleAuthorizedUserGrant
 from credagent.credentials import Slot, Statement
 from credagent.secret import Secret
 from tests.unit.bundle.published.recipe import Case, aws_session, draft, letter, refused, variables

@@ -4,12 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
-from credagent.bundle.letter import (
-    AwsAssumeRoleGrant,
-    Bundle,
-    GoogleAuthorizedUserGrant,
-    GoogleImpersonationGrant,
-)
+from credagent.bundle.contents import AwsAssumeRoleGrant, Bundle, GoogleAuthorizedUserGrant, GoogleImpersonationGrant
 from credagent.credentials import Slot, Statement
 from credagent.secret import Secret
 from tests.unit.bundle.published.recipe import (

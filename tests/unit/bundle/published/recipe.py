@@ -13,13 +13,13 @@ from typing import Any
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from msgspec import Struct
 
-from credagent.bundle import base64url, canonical, soundness
-from credagent.bundle.keys import Kem, RecipientPrivateKey, SenderPrivateKey
-from credagent.bundle.letter import SLOT_OF_GRANT as SLOTS
-from credagent.bundle.letter import AwsSessionGrant, Bundle, EnvironmentGrant, GoogleAccessTokenGrant, Grant
-from credagent.bundle.references import KmsReference, parse_kms_reference
-from credagent.bundle.times import microseconds_of, text_of
-from credagent.bundle.wrapping import KeyWrapper, StanzaKind, WrapContext
+from credagent.bundle import base64url, canonical_json, validation
+from credagent.bundle.content_key_wrapping import KeyWrapper, StanzaKind, WrapContext
+from credagent.bundle.contents import SLOT_OF_GRANT as SLOTS
+from credagent.bundle.contents import AwsSessionGrant, Bundle, EnvironmentGrant, GoogleAccessTokenGrant, Grant
+from credagent.bundle.key_pairs import Kem, RecipientPrivateKey, SenderPrivateKey
+from credagent.bundle.kms_reference import KmsReference, parse_kms_reference
+from credagent.bundle.timestamps import microseconds_of, text_of
 from credagent.credentials import Slot, Statement
 from credagent.secret import Secret
 
@@ -95,7 +95,7 @@ def letter(*grants: Grant, **changes: Any) -> Bundle:
         "sequence": microseconds_of(changes.get("issued_at", NOW)),
         "audience": AUDIENCE,
         "issued_at": NOW,
-        "not_after": soundness.last_end(grants) or NOW + timedelta(days=30),
+        "not_after": validation.last_end(grants) or NOW + timedelta(days=30),
         "slots": {slot: Statement.GRANTED if slot in granted else Statement.DECLINED for slot in Slot},
         "grants": grants,
     }
@@ -104,7 +104,7 @@ def letter(*grants: Grant, **changes: Any) -> Bundle:
 
 def document(bundle: Bundle) -> dict[str, Any]:
     """Return the plaintext as a JSON value, to be bent."""
-    decoded: dict[str, Any] = json.loads(canonical.encode(bundle))
+    decoded: dict[str, Any] = json.loads(canonical_json.encode(bundle))
     return decoded
 
 
@@ -181,7 +181,7 @@ def draft(bundle: Bundle, *recipients: KeyWrapper, signer: SenderPrivateKey = SE
         issued=microseconds_of(bundle.issued_at),
         ends=microseconds_of(bundle.not_after),
         stanzas=sorted(wrapped, key=lambda stanza: stanza[:17]),
-        plaintext=canonical.encode(bundle),
+        plaintext=canonical_json.encode(bundle),
         content_key=content_key,
     )
 

@@ -1,0 +1,199 @@
+"""The keys that may open a bundle on this machine: its own, made on the first start, and those the configuration names.
+
+The machine's own key is bound to the machine's id: an image cloned from this machine makes a key of its own, so that
+what was sealed for one machine never opens on its copies.
+"""
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+
+from msgspec import Struct
+
+from credagent import log
+from credagent.admission import state_file
+from credagent.bundle import envelope
+from credagent.bundle.content_key_wrapping import KeyOpener, StanzaKind
+from credagent.bundle.key_pairs import Kem, RecipientPrivateKey, SenderPublicKey
+from credagent.bundle.opening import stanza_for
+from credagent.errors import ConfigurationError, OutputError, Refused
+from credagent.secret import Secret
+from credagent.system import files
+
+KEY_FILE = "recipient.key"
+PREVIOUS_FILE = "recipient.previous.key"
+BINDING_FILE = "recipient.machine"
+MACHINE_ID_FILES = ("/etc/machine-id", "/var/lib/dbus/machine-id")
+KEY_LIMIT_BYTES = 4096
+PREVIOUS_KEPT_S = 30 * 86_400  # as long as a bundle is valid by default
+TRUST_LIMIT_BYTES = 256 * 1024
+
+HELD_BY_A_SERVICE = frozenset({StanzaKind.AWS_KMS, StanzaKind.GCP_KMS})
+"""To open by these is to ask somebody, who may not answer."""
+
+OpenerMaker = Callable[[str], KeyOpener]
+"""Makes an opener for a key that a cloud holds (`aws-kms:ARN`, `gcp-kms:NAME`)."""
+
+
+class Keyring(Struct, frozen=True, kw_only=True):
+    """All openers; `own` is the machine's own key, None where the configuration does not use it.
+
+    `own_ids` names the machine's own keys, present and previous: no other machine holds them. `local_only` tells
+    whether every opener answers without asking a cloud.
+    """
+
+    openers: tuple[KeyOpener, ...]
+    own: RecipientPrivateKey | None = None
+    own_ids: frozenset[bytes] = frozenset()
+    local_only: bool = True
+
+
+def load(
+    specs: tuple[str, ...],
+    state_dir: str,
+    environ: Mapping[str, str],
+    remote: OpenerMaker,
+    *,
+    writes: bool = True,
+) -> Keyring:
+    """Return the keyring for `bundle.recipient_keys`. Raises ConfigurationError, PermissionRefused or OutputError."""
+    openers: list[KeyOpener] = []
+    own: RecipientPrivateKey | None = None
+    own_ids: set[bytes] = set()
+    local_only = True
+    for spec in specs:
+        kind, _, rest = spec.partition(":")
+        match kind:
+            case "state":
+                own = _own_key(state_dir)
+                keys = [own, *_previous_key(state_dir, writes=writes)]
+                openers += keys
+                own_ids.update(key.recipient_id for key in keys)
+            case "file":
+                openers.append(_read_key(rest))
+            case "credential":
+                openers.append(_read_credential(rest, environ))
+            case _:
+                openers.append(remote(spec))
+                local_only = False
+    return Keyring(openers=tuple(openers), own=own, own_ids=frozenset(own_ids), local_only=local_only)
+
+
+def has_own(state_dir: str) -> bool:
+    """Tell whether this machine has made its key already."""
+    return os.path.lexists(f"{state_dir}/{KEY_FILE}")
+
+
+def trusted_senders(specs: tuple[str, ...]) -> frozenset[bytes]:
+    """Return the raw public keys of `bundle.trusted_senders`: lines, or `file:PATH` with a line each."""
+    keys: set[bytes] = set()
+    for spec in specs:
+        lines = [spec]
+        if spec.startswith("file:"):
+            text = files.read_trusted(spec.removeprefix("file:"), TRUST_LIMIT_BYTES).decode("utf-8", "replace")
+            lines = [line for line in map(str.strip, text.splitlines()) if line and not line.startswith("#")]
+        try:
+            keys.update(SenderPublicKey.parse(line).raw for line in lines)
+        except ConfigurationError as error:
+            place = spec if spec.startswith("file:") else ""
+            what = f"bundle.trusted_senders: {place}".rstrip(": ")
+            raise ConfigurationError(error.code, error.why, what=what, hint=error.hint) from error
+    return frozenset(keys)
+
+
+def rotate(state_dir: str) -> RecipientPrivateKey:
+    """Make a new own key and keep the present one beside it, for bundles that are on their way."""
+    present = _read_key(f"{state_dir}/{KEY_FILE}")
+    files.write_private(f"{state_dir}/{PREVIOUS_FILE}", _text_of(present))
+    return _make_key(state_dir)
+
+
+def _own_key(state_dir: str) -> RecipientPrivateKey:
+    path = f"{state_dir}/{KEY_FILE}"
+    if not os.path.lexists(path):
+        return _make_key(state_dir)
+    bound_to = files.read_bounded(f"{state_dir}/{BINDING_FILE}", KEY_LIMIT_BYTES)
+    binding = _binding()
+    if bound_to is None or bound_to == binding:
+        key = _read_key(path)
+        if bound_to is None:
+            files.write_private(f"{state_dir}/{BINDING_FILE}", binding)
+        return key
+    log.warning("machine_key_replaced", why="this machine has another machine-id than the one that made the key")
+    _forget(f"{state_dir}/{PREVIOUS_FILE}")
+    return _make_key(state_dir)
+
+
+def _make_key(state_dir: str) -> RecipientPrivateKey:
+    key = RecipientPrivateKey.generate(Kem.X_WING)
+    files.write_private(f"{state_dir}/{KEY_FILE}", _text_of(key))
+    files.write_private(f"{state_dir}/{BINDING_FILE}", _binding())
+    log.info("machine_key_made", key_id=key.key_id)
+    return key
+
+
+def _previous_key(state_dir: str, *, writes: bool) -> list[RecipientPrivateKey]:
+    """Return the key before the last rotation, while bundles for it may be on their way or are in force.
+
+    Then it is removed.
+    """
+    path = f"{state_dir}/{PREVIOUS_FILE}"
+    if not os.path.lexists(path):
+        return []
+    key = _read_key(path)
+    if time.time() - os.lstat(path).st_mtime <= PREVIOUS_KEPT_S or _is_needed(key, state_dir):
+        return [key]
+    if writes:
+        _forget(path)
+        log.info("previous_machine_key_removed")
+    return []
+
+
+def _is_needed(key: RecipientPrivateKey, state_dir: str) -> bool:
+    """Tell whether what is in force was sealed to `key`: however old it is, a start has to open that again."""
+    kept = state_file.load(state_dir)
+    for text in (kept.bundle, *kept.earlier.values()):
+        with suppress(Refused):
+            if text is not None and stanza_for(envelope.parse(text), key) is not None:
+                return True
+    return False
+
+
+def _read_key(path: str, *, group_may_read: bool = False) -> RecipientPrivateKey:
+    data = files.read_private(path, KEY_LIMIT_BYTES, group_may_read=group_may_read)
+    try:
+        return RecipientPrivateKey.parse(Secret(data.decode("ascii", "replace").strip()))
+    except ConfigurationError as error:
+        raise ConfigurationError(error.code, error.why, what=path, hint=error.hint) from error
+
+
+def _read_credential(name: str, environ: Mapping[str, str]) -> RecipientPrivateKey:
+    folder = environ.get("CREDENTIALS_DIRECTORY", "")
+    if not folder:
+        hint = f"start the agent by a unit with LoadCredential={name}:PATH"
+        raise ConfigurationError("no-credential", "systemd passed no credentials", what=f"credential:{name}", hint=hint)
+    return _read_key(f"{folder}/{name}", group_may_read=True)
+
+
+def _text_of(key: RecipientPrivateKey) -> bytes:
+    return key.to_text().reveal().encode() + b"\n"
+
+
+def _binding() -> bytes:
+    """Return what ties a key to this machine; a hash, since a machine-id should not be spread."""
+    for path in MACHINE_ID_FILES:
+        machine_id = files.read_bounded(path, KEY_LIMIT_BYTES)
+        if machine_id is not None and machine_id.strip():
+            return hashlib.sha256(b"credagent machine " + machine_id.strip()).hexdigest().encode() + b"\n"
+    return b"no machine-id\n"
+
+
+def _forget(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise OutputError("cannot-remove", os.strerror(error.errno or 0), what=path) from error

@@ -1,0 +1,55 @@
+"""What the agent must know after a restart or a power loss: the sealed bundles in force and the replay marks.
+
+One file, replaced whole, so that bundle and mark never disagree. Nothing in it is readable without the machine's key.
+"""
+
+from collections.abc import Callable, Mapping
+
+import msgspec
+from msgspec import Struct
+
+from credagent.admission.rules import ReplayMark
+from credagent.credentials import Slot
+from credagent.errors import ConfigurationError
+from credagent.system import files
+
+FILE_NAME = "in-force.json"
+LIMIT_BYTES = 4 * 1024 * 1024  # four envelopes of 128 KiB and the marks of thousands of senders
+
+
+class AdmissionState(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The sealed bundle in force, the sealed earlier ones that *unavailable* slots still use, and all marks."""
+
+    version: int = 1
+    bundle: str | None = None
+    channel: str = ""
+    earlier: Mapping[Slot, str] = {}
+    marks: Mapping[str, ReplayMark] = {}
+
+
+def load(state_dir: str) -> AdmissionState:
+    """Return what was kept; nothing where nothing was. Raises ConfigurationError where the file is damaged.
+
+    Damage is not absence: starting without the marks would open the door to replayed bundles.
+    """
+    path = f"{state_dir}/{FILE_NAME}"
+    data = files.read_bounded(path, LIMIT_BYTES)
+    if data is None:
+        return AdmissionState()
+    try:
+        return msgspec.json.decode(data, type=AdmissionState)
+    except msgspec.MsgspecError as error:
+        hint = "move it away to start anew: the marks against replayed bundles are lost with it"
+        raise ConfigurationError("state-damaged", "is damaged", what=path, hint=hint) from error
+
+
+def save(state_dir: str, kept: AdmissionState) -> None:
+    """Put `kept` in place, durably. Raises OutputError."""
+    files.write_private(f"{state_dir}/{FILE_NAME}", msgspec.json.encode(kept))
+
+
+def archived_in(
+    state_dir: str, *, writes: bool
+) -> tuple[Callable[[], AdmissionState], Callable[[AdmissionState], None]]:
+    """Return how an intake loads and saves; `writes` False: what is admitted is kept as long as the process lives."""
+    return lambda: load(state_dir), lambda kept: save(state_dir, kept) if writes else None

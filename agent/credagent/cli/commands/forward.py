@@ -1,0 +1,139 @@
+"""`credagent forward`: keep a running cluster supplied over its Dask connection, from a process of its own.
+
+This process holds the signing key and reads nothing from the cluster but numbers and text, so that a hostile one
+cannot run code here.
+"""
+
+import argparse
+import os
+import signal
+import ssl
+import sys
+from typing import TYPE_CHECKING
+
+from credagent.cli.forward_install_options import add_installing_arguments, install
+from credagent.cli.seal_options import add_identity_arguments, identity_options
+from credagent.errors import ConfigurationError, UsageError
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from credagent.forwarder.forwarding_session import Forwarding
+
+SUMMARY = "keep a running Dask cluster supplied with your identity"
+EPILOG = """\
+Which machine's key is believed? Those that --recipient names; else, over verified tls://, those that machines
+announce; else, with --trust first-use, those of the machines that are there when this begins, and with --trust any,
+those of every machine that joins.
+
+Examples:
+  credagent forward --scheduler tls://10.0.0.1:8786 --tls-ca-file ca.pem --tls-cert me.pem --tls-key me-key.pem
+  credagent forward --scheduler tcp://10.0.0.1:8786 --trust first-use
+"""
+LOOK_S = 0.5
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what `forward` takes."""
+    parser.add_argument("--scheduler", metavar="ADDRESS", help="tcp://HOST:PORT or tls://HOST:PORT")
+    parser.add_argument("--trust", choices=("first-use", "any"), help="which announced keys are believed (see below)")
+    parser.add_argument(
+        "--recipient",
+        action="append",
+        default=[],
+        metavar="PUB",
+        help="a machine's or cluster's public key, a file that holds it, aws-kms:ARN, gcp-kms:NAME",
+    )
+    parser.add_argument(
+        "--sender-key", metavar="KEY", help="your signing key (default: one of your own, made on first use)"
+    )
+    parser.add_argument(
+        "--audience", default="", metavar="NAME", help="the cluster (default: what each machine announces)"
+    )
+    add_identity_arguments(parser)
+    group = parser.add_argument_group("TLS (default: what Dask's environment variables say)")
+    for name, what in (
+        ("ca-file", "the cluster's CA"),
+        ("cert", "your certificate"),
+        ("key", "your certificate's key"),
+    ):
+        variable = f"DASK_DISTRIBUTED__COMM__TLS__{'CA_FILE' if name == 'ca-file' else f'CLIENT__{name.upper()}'}"
+        group.add_argument(f"--tls-{name}", metavar="FILE", default=os.environ.get(variable), help=what)
+    parser.add_argument("--once", action="store_true", help="end when every machine that is there has answered")
+    parser.add_argument("--withdraw-on-exit", action="store_true", help="take the credentials back when this ends")
+    add_installing_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Forward until interrupted; exit 0, or 1 with --once if a machine went without."""
+    if arguments.install or arguments.uninstall:
+        return install(arguments)
+    if arguments.scheduler is None:
+        hint = "name the scheduler, or have every client of yours forward by itself: --install"
+        raise UsageError("usage", "--scheduler is missing", what="credagent forward", hint=hint)
+    from credagent.dask_cluster import scheduler_address
+    from credagent.forwarder.forward_credentials import begin
+    from credagent.system.process_control import make_non_dumpable
+
+    make_non_dumpable()  # it holds the signing key and the identity for as long as it runs
+    audience = arguments.audience
+    options = identity_options(arguments, os.environ, audience=audience, allow_missing=True, audience_needed=False)
+    place = scheduler_address.parse(arguments.scheduler, _context(arguments))
+    forwarding = begin(
+        options,
+        where=lambda: place,
+        sender_key=arguments.sender_key,
+        recipients=tuple(arguments.recipient),
+        trust=arguments.trust,
+        say=_say,
+        waits=True,
+    )
+    return _once(forwarding) if arguments.once else _until_interrupted(forwarding, withdraws=arguments.withdraw_on_exit)
+
+
+def _once(forwarding: "Forwarding") -> int:
+    status = forwarding.status()
+    forwarding.stop()
+    print(status)
+    served = all(machine.state == "admitted" for machine in status.machines) and not status.faults
+    return 0 if served and status.machines else 1
+
+
+def _until_interrupted(forwarding: "Forwarding", *, withdraws: bool) -> int:
+    interrupted: list[int] = []
+
+    def note(number: int, _frame: "FrameType | None") -> None:
+        interrupted.append(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, note)
+    while not interrupted and not forwarding.ended(LOOK_S):
+        pass
+    if withdraws and interrupted:
+        print(forwarding.withdraw())
+    else:
+        forwarding.stop()
+    return 0
+
+
+def _context(arguments: argparse.Namespace) -> ssl.SSLContext | None:
+    if not arguments.scheduler.startswith("tls://"):
+        return None
+    if not arguments.tls_ca_file:
+        # Names are not compared below: with the system's authorities, whoever has any certificate would be the cluster.
+        why = "nothing says whose certificate is the cluster's"
+        raise UsageError("no-ca", why, what=arguments.scheduler, hint="name the cluster's CA: --tls-ca-file FILE")
+    try:
+        context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=arguments.tls_ca_file)
+        context.check_hostname = False  # as Dask itself: its certificates name no hosts
+        if arguments.tls_cert:
+            context.load_cert_chain(arguments.tls_cert, arguments.tls_key)
+    except (OSError, ssl.SSLError) as error:
+        reason = error.strerror or type(error).__name__
+        hint = "name PEM files: --tls-ca-file, --tls-cert, --tls-key"
+        raise ConfigurationError("tls-files", reason, what="TLS files", hint=hint) from error
+    return context
+
+
+def _say(text: str) -> None:
+    print(f"credagent: {text}", file=sys.stderr, flush=True)

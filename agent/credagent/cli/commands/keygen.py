@@ -1,0 +1,61 @@
+"""`credagent keygen`: make a key, and overwrite none."""
+
+import argparse
+import os
+from typing import TYPE_CHECKING
+
+from credagent.errors import OutputError, UsageError
+
+if TYPE_CHECKING:
+    from credagent.bundle.key_pairs import RecipientPrivateKey, SenderPrivateKey
+
+SUMMARY = "make the key of a sender, which signs, or of a recipient, which opens"
+EPILOG = """\
+The .pub file is what others get: a sender's belongs into bundle.trusted_senders of the machines, a
+recipient's after --recipient of `credagent seal`. The .key file stays where it is.
+
+Example:
+  credagent keygen --role sender --out ~/.config/credagent
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what `keygen` takes."""
+    parser.add_argument("--role", required=True, choices=("recipient", "sender"), help="whose key it is")
+    parser.add_argument(
+        "--kem",
+        choices=("x-wing", "x25519"),
+        help="a recipient's kind: x-wing (default) stays closed to quantum computers",
+    )
+    parser.add_argument("--out", required=True, metavar="DIR", help="the folder, made private where it is missing")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Make the key, print its public line, and where it is."""
+    from credagent.system import files
+
+    if arguments.kem and arguments.role == "sender":
+        raise UsageError("usage", "only a recipient's key has a kind", what="--kem", hint="leave it out")
+    path = os.path.join(os.path.expanduser(arguments.out), arguments.role)
+    files.private_folder(os.path.dirname(path))
+    for taken in (f"{path}.key", f"{path}.pub"):
+        if os.path.lexists(taken):
+            hint = "a key is never overwritten: move it away first, or name another folder"
+            raise OutputError("exists", "exists already", what=taken, hint=hint)
+    key = _new_key(arguments.role, arguments.kem or "x-wing")
+    files.create_new_private(f"{path}.pub", f"{key.public_key.line}\n".encode(), 0o644)
+    try:
+        files.create_new_private(f"{path}.key", f"{key.to_text().reveal()}\n".encode())
+    except OutputError:
+        os.unlink(f"{path}.pub")  # a public key without its private half only misleads
+        raise
+    print(key.public_key.line)
+    print(f"{path}.key")
+    return 0
+
+
+def _new_key(role: str, kem: str) -> "RecipientPrivateKey | SenderPrivateKey":
+    from credagent.bundle.hpke_suites import Kem
+    from credagent.bundle.key_pairs import RecipientPrivateKey, SenderPrivateKey
+
+    return SenderPrivateKey.generate() if role == "sender" else RecipientPrivateKey.generate(Kem(kem))

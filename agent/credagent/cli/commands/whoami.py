@@ -1,0 +1,78 @@
+"""`credagent whoami`: which identity would be forwarded, as `aws sts get-caller-identity` would say."""
+
+import argparse
+import os
+from typing import TYPE_CHECKING
+
+from credagent.cli.common_options import duration
+
+if TYPE_CHECKING:
+    from credagent.sender.local_identity import FoundIdentity
+
+SUMMARY = "show which identity would be forwarded"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what `whoami` takes."""
+    parser.add_argument(
+        "--aws", default="local", metavar="local|none|profile:NAME", help="your AWS identity (default: local)"
+    )
+    parser.add_argument("--google", default="none", metavar="local|none", help="your Google identity (default: none)")
+    parser.add_argument("--duration", type=duration, metavar="D", help="how long a session made for this would last")
+    parser.add_argument("--allow-long-term", action="store_true", help="look at a long-term key as it is")
+    parser.add_argument("--json", action="store_true", help="print a stable document")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Ask, and print. Exit 69 where there is no identity."""
+    from credagent.sender.grant_options import GrantOptions, check
+    from credagent.sender.local_identity import look
+
+    options = check(
+        GrantOptions(
+            audience="whoami",
+            aws=arguments.aws,
+            google=arguments.google,
+            duration_s=arguments.duration,
+            allow_long_term=arguments.allow_long_term,
+        )
+    )
+    facts = [_facts(found) for found in look(options, os.environ).found]
+    if arguments.json:
+        import msgspec
+
+        document = {"version": 1, **{str(fact.pop("slot")): fact for fact in facts}}
+        print(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
+        return 0
+    for fact in facts:
+        for name, value in fact.items():
+            print(f"{f'{name}:':<14}{_text(value)}")
+    return 0
+
+
+def _facts(found: "FoundIdentity") -> dict[str, object]:
+    from credagent.bundle.timestamps import text_of
+    from credagent.sender.compose_bundle import expiry
+
+    ends = expiry(found.grant) if found.grant is not None else None
+    return {
+        "slot": found.slot.value,
+        "principal": found.principal or None,
+        "account": found.account or None,
+        "method": found.method or None,
+        "expires_at": text_of(ends) if ends is not None else None,
+        "expiry_known": found.expiry_known,
+        "notices": list(found.notices),
+    }
+
+
+def _text(value: object) -> str:
+    match value:
+        case None:
+            return "unknown"
+        case bool():
+            return "yes" if value else "no (a cautious guess)"
+        case list():
+            return "; ".join(map(str, value)) or "none"
+        case _:
+            return str(value)

@@ -1,0 +1,21 @@
+"""`credagent worker-path`: where the worker's side lies, for PYTHONPATH."""
+
+import argparse
+
+SUMMARY = "print the folder that holds credagent_worker.py and nothing else"
+EPILOG = """\
+Example:
+  PYTHONPATH="$PYTHONPATH:$(credagent worker-path)" dask worker ADDRESS --preload credagent_worker
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Take none."""
+
+
+def run(arguments: argparse.Namespace) -> int:  # noqa: ARG001  every command is called alike
+    """Print it."""
+    from credagent.exec.dask_preload import worker_path
+
+    print(worker_path())
+    return 0

@@ -1,0 +1,55 @@
+"""Whose AWS credentials these are (sts:GetCallerIdentity). Not being told is no failure where it is only shown."""
+
+import threading
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from credagent.cloud_helper.aws.clients import FALLBACK_REGION, client
+from credagent.cloud_helper.aws.errors import from_botocore, skew_of
+from credagent.cloud_helper.failures import CloudFailure
+from credagent.cloud_helper.job_requests import AwsCallerIdentity
+from credagent.cloud_helper.job_responses import AwsCaller
+from credagent.credentials import AwsCredentials
+
+PATIENCE_S = 2.5
+"""How long a name server or an unreachable STS may hold up credentials that are in hand already."""
+
+
+def answer(request: AwsCallerIdentity) -> AwsCaller:
+    """Return the principal. Raises CloudFailure."""
+    return caller(request.credentials, request.region or request.credentials.region or FALLBACK_REGION)
+
+
+def caller(credentials: AwsCredentials, region: str) -> AwsCaller:
+    """Ask STS. Raises CloudFailure."""
+    try:
+        response = client("sts", credentials, region).get_caller_identity()
+    except (BotoCoreError, ClientError) as exc:
+        raise from_botocore(exc) from exc
+    arn, account = response.get("Arn"), response.get("Account")
+    if not isinstance(arn, str) or not isinstance(account, str):
+        raise CloudFailure("malformed-answer")
+    return AwsCaller(arn=arn, account=account, skew_s=skew_of(response))
+
+
+def caller_if_told(
+    credentials: AwsCredentials, region: str, *, patience_s: float = PATIENCE_S
+) -> AwsCaller | CloudFailure:
+    """Ask STS, but neither wait long nor fail.
+
+    In a thread, because no time-out reaches a name server that hangs. The thread is left behind; the process ends soon.
+    """
+    outcome: list[AwsCaller | CloudFailure] = []
+
+    def ask() -> None:
+        try:
+            outcome.append(caller(credentials, region))
+        except CloudFailure as failure:
+            outcome.append(failure)
+        except Exception as exc:  # noqa: BLE001  a thread's exception is printed, and its text may hold secrets
+            outcome.append(CloudFailure("helper-defect", type(exc).__name__))
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(patience_s)
+    return outcome[0] if outcome else CloudFailure("unreachable", f"no answer within {patience_s:g} s")

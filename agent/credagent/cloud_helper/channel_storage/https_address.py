@@ -1,0 +1,104 @@
+"""The `https:` channel: an address on the web, by its ETag.
+
+Its server may redirect, a few times, and only to https; never to this machine or to a metadata service, unless that is
+the very origin that the configuration names. A name that resolves differently a moment later gains nothing: what
+answers there must still prove that name by a certificate.
+"""
+
+import ipaddress
+import socket
+from urllib.parse import urljoin, urlsplit
+
+from requests.utils import get_environ_proxies, select_proxy
+
+from credagent.cloud_helper import https_client
+from credagent.cloud_helper.failures import CloudFailure
+from credagent.cloud_helper.job_requests import ChannelGet
+from credagent.cloud_helper.job_responses import Content
+from credagent.config.channel_specs import HttpsChannelSpec
+
+MAX_REDIRECTS = 4
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+OK, NOT_MODIFIED = 200, 304
+ABSENT = frozenset({404, 410})
+HTTPS_PORT = 443
+OWN_NAMES = ("localhost", "metadata.google.internal", "metadata", "instance-data.ec2.internal")
+METADATA = frozenset(map(ipaddress.ip_address, ("fd00:ec2::254", "fd00:ec2::23", "fd20:ce::254", "100.100.100.200")))
+"""Metadata services outside the link-local range (169.254.0.0/16, fe80::/10)."""
+
+
+def get(channel: HttpsChannelSpec, request: ChannelGet) -> Content:
+    """Return what the address holds. Raises CloudFailure."""
+    session = https_client.open_session()
+    url, condition = channel.url, {"If-None-Match": request.version} if request.version else {}
+    for _ in range(MAX_REDIRECTS + 1):
+        answered = https_client.ask(session, "GET", url, headers=condition, max_bytes=request.max_bytes)
+        if answered.status not in REDIRECTS:
+            return _content(answered, request)
+        session.cookies.clear()
+        url = _next(url, answered.headers.get("Location", ""), channel.url)
+    raise CloudFailure("redirect-refused", f"more than {MAX_REDIRECTS} redirects")
+
+
+def _content(answered: https_client.HttpsResponse, request: ChannelGet) -> Content:
+    if answered.status == NOT_MODIFIED and request.version:
+        return Content(version=request.version, unchanged=True)
+    if answered.status in ABSENT:
+        return Content()
+    if answered.status != OK:
+        raise https_client.refusal(answered.status)
+    return Content(data=answered.body, version=answered.headers.get("ETag", ""))
+
+
+def _next(present: str, location: str, configured: str) -> str:
+    """Return where a redirect leads, or raise `redirect-refused`."""
+    if not location:
+        raise CloudFailure("malformed-answer", "a redirect to nowhere")
+    try:
+        url = urljoin(present, location)
+    except ValueError as exc:
+        raise CloudFailure("redirect-refused", "not an address") from exc
+    if _origin(url) != _origin(configured):
+        _demand_elsewhere(url)
+    return url
+
+
+def _origin(url: str) -> tuple[str, str, int]:
+    try:
+        parts = urlsplit(url)
+        host, port = (parts.hostname or "").rstrip("."), parts.port or HTTPS_PORT
+    except ValueError as exc:
+        raise CloudFailure("redirect-refused", "not an address") from exc
+    if parts.scheme != "https":
+        raise CloudFailure("redirect-refused", "it leads from https to another scheme")
+    if not host or parts.username is not None:
+        raise CloudFailure("redirect-refused", "not an address")
+    return parts.scheme, host, port
+
+
+def _demand_elsewhere(url: str) -> None:
+    _, host, port = _origin(url)
+    if host in OWN_NAMES or host.endswith(".localhost"):
+        raise CloudFailure("redirect-refused", "it leads to this machine or its metadata")
+    proxied = select_proxy(url, get_environ_proxies(url)) is not None
+    for address in _addresses(host, port, resolves=not proxied):
+        if not _is_elsewhere(address):
+            raise CloudFailure("redirect-refused", "it leads to this machine or its metadata")
+
+
+def _addresses(host: str, port: int, *, resolves: bool) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
+    """Return what `host` is; behind a proxy only what its text says, since the proxy asks its own name server."""
+    flags = 0 if resolves else socket.AI_NUMERICHOST
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
+    except (OSError, UnicodeError) as exc:
+        if resolves:
+            raise CloudFailure("unreachable", "a redirect's host is not known") from exc
+        return []
+    return [ipaddress.ip_address(str(address[0]).partition("%")[0]) for *_, address in found]
+
+
+def _is_elsewhere(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    plain = getattr(address, "ipv4_mapped", None) or address
+    own = plain.is_loopback or plain.is_link_local or plain.is_unspecified or plain.is_multicast or plain.is_reserved
+    return not own and plain not in METADATA

@@ -1,0 +1,60 @@
+"""An access token for a refresh token (RFC 6749, section 6). Long-term: both sides have said yes to it by name."""
+
+import os
+from datetime import UTC, datetime
+from urllib.parse import urlsplit
+
+from google.oauth2.credentials import Credentials
+
+from credagent.cloud_helper.failures import CloudFailure
+from credagent.cloud_helper.google.auth_transport import AuthTransport
+from credagent.cloud_helper.google.tokens import obtained, refresh
+from credagent.cloud_helper.job_requests import GoogleAuthorizedUserToken
+from credagent.cloud_helper.job_responses import GoogleObtained
+from credagent.credentials import Origin
+
+CONFIGURED = "CLOUDSDK_AUTH_TOKEN_HOST"
+"""gcloud's own, for private endpoints: a whole address."""
+GOOGLES = ("oauth2.googleapis.com", "accounts.google.com")
+GOOGLES_DOMAIN = ".googleapis.com"
+
+
+def answer(request: GoogleAuthorizedUserToken) -> GoogleObtained:
+    """Return a token. Raises CloudFailure (`invalid-grant` where the refresh token is no longer good)."""
+    _demand_googles(request.token_uri)
+    transport = AuthTransport()
+    credentials = Credentials(
+        token=None,
+        refresh_token=request.refresh_token.reveal(),
+        token_uri=request.token_uri,
+        client_id=request.client_id,
+        client_secret=request.client_secret.reveal(),
+        scopes=list(request.scopes) or None,
+    )
+    refresh(credentials, transport)
+    return obtained(
+        credentials,
+        origin=Origin.REFRESH_TOKEN,
+        scopes=tuple(credentials.granted_scopes or request.scopes),
+        project=request.project,
+        skew_s=transport.skew_s,
+        now=datetime.now(UTC),
+    )
+
+
+def _demand_googles(token_uri: str) -> None:
+    """Send a refresh token to Google, by TLS, or where this machine's own configuration says; a bundle does not decide.
+
+    The address came in a bundle, and the request comes from this machine: of any other address it would be a probe.
+    """
+    if token_uri == os.environ.get(CONFIGURED):
+        return
+    try:
+        parts = urlsplit(token_uri)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        host, port = "", None
+    googles = host in GOOGLES or host.endswith(GOOGLES_DOMAIN)
+    if not host or parts.scheme != "https" or port not in {None, 443} or parts.username is not None or not googles:
+        hint = f"look at the grant's token_uri; a private endpoint is named to the agent by {CONFIGURED}"
+        raise CloudFailure("bad-endpoint", "token_uri is not Google's", hint=hint)

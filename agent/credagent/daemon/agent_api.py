@@ -1,0 +1,209 @@
+"""What the agent says of itself: the snapshot behind `status`, and its socket's answers. Everything from memory."""
+
+import os
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from credagent import __version__
+from credagent.clock import Clock
+from credagent.config import Config
+from credagent.config.channel_specs import SocketChannelSpec
+from credagent.credentials import Slot
+from credagent.daemon.status_cache import ShortLivedCache
+from credagent.daemon.worker_handover import WorkerHandover
+from credagent.errors import PermissionRefused
+from credagent.operations.status_document import (
+    AgentSnapshot,
+    BundleSnapshot,
+    SlotSnapshot,
+    Snapshot,
+    WorkerSnapshot,
+    document,
+)
+from credagent.slots.credential_resolver import CredentialResolver
+
+if TYPE_CHECKING:
+    from credagent.handover.unix.caller_access import Caller
+    from credagent.handover.unix.request_dispatch import Subscriber
+
+PUSHED_BY = "socket"
+Deliver = Callable[[str, str], Awaitable[str]]
+"""Admits a pushed bundle from a channel; returns the outcome. Raises CredagentError."""
+
+
+class AgentApi:
+    """Satisfies the socket's `Agent`."""
+
+    def __init__(
+        self, config: Config, custody: CredentialResolver, handover: WorkerHandover, *, clock: Clock, deliver: Deliver
+    ) -> None:
+        """Answer for one agent; `subscribers` is set by whoever serves the socket."""
+        self.config, self.custody, self.handover = config, custody, handover
+        self.subscribers: Callable[[], tuple[Subscriber, ...]] = tuple
+        self.standing_errors: Callable[[], tuple[str, ...]] = tuple
+        self._clock, self._deliver = clock, deliver
+        self._started, self._since = clock.monotonic(), clock.now()
+        self._memory = ShortLivedCache(_measured, clock.monotonic)
+        self._looks = ShortLivedCache(dict[tuple[int, datetime], bool], clock.monotonic)
+        self._document = ShortLivedCache(self._status_now, clock.monotonic)
+        self.recent_snapshot = ShortLivedCache(self.snapshot, clock.monotonic)
+
+    def worker_document(self) -> dict[str, Any]:
+        """Return what workers see now."""
+        required = frozenset(slot for slot, rules in self.custody.rules.slots.items() if rules.required)
+        return self.handover.document(
+            self.custody.present(),
+            settled=self.custody.settled,
+            required=required,
+            public_key=self.public_key or "",
+        )
+
+    def identity(self) -> dict[str, Any]:
+        """Return what a sender has to know of this machine."""
+        return {"public_key": self.public_key, "audience": self.config.agent.audience, "version": __version__}
+
+    def credential_process(self) -> dict[str, object] | None:
+        """Return the AWS `credential_process` document, None for an empty slot."""
+        return self.handover.credential_process(self.custody.present())
+
+    async def renew(self, slot: Slot | None) -> dict[str, Any]:
+        """Try to renew one slot, or all."""
+        outcomes = {}
+        for chosen in Slot if slot is None else (slot,):
+            outcomes[chosen.value] = await self.custody.keepers[chosen].renew()
+        return {"slots": outcomes}
+
+    async def deliver(self, bundle: str, caller: "Caller") -> dict[str, Any]:
+        """Admit what a caller delivers, where the configuration has a channel for that."""
+        if not any(isinstance(channel, SocketChannelSpec) for channel in self.config.bundle.channels):
+            hint = 'add "socket" to bundle.channels of this machine'
+            raise PermissionRefused("no-push-channel", "this agent takes no deliveries", what="the socket", hint=hint)
+        try:
+            outcome = await self._deliver(bundle, PUSHED_BY)
+        finally:
+            self.changed()
+        in_force = self.custody.intake.in_force
+        return {"outcome": outcome, "bundle_id": in_force.bundle.bundle_id if in_force else None, "by": caller.uid}
+
+    def status(self) -> dict[str, Any]:
+        """Return the status document, with this process's memory as the kernel counts it; of this second, at worst."""
+        return self._document()
+
+    def changed(self) -> None:
+        """Show from now on what has changed."""
+        self._document.forget()
+        self.recent_snapshot.forget()
+
+    @property
+    def public_key(self) -> str | None:
+        """Return this machine's own public key as a line, None where it has none."""
+        own = self.custody.intake.keyring.own
+        return own.public_key.line if own is not None else None
+
+    def snapshot(self, *, rss_bytes: int | None = None, uss_bytes: int | None = None) -> Snapshot:
+        """Return everything that status shows."""
+        custody = self.custody
+        withheld = (custody.intake.withheld.code,) if custody.intake.withheld else ()
+        refused_now = tuple(refusal.code for refusal in custody.refused_now.values())
+        unwritten = (self.handover.error, custody.intake.unsaved)
+        written = tuple(error.code for error in unwritten if error is not None)
+        return Snapshot(
+            now=self._clock.now(),
+            since=self._since,
+            generation=custody.present().generation,
+            audience=self.config.agent.audience,
+            public_key=self.public_key,
+            slots={slot: self._slot(slot) for slot in Slot},
+            bundle=self._bundle(),
+            bundle_required=custody.rules.bundle_required,
+            min_validity=custody.rules.min_validity,
+            refused=tuple(custody.refusals),
+            standing_errors=(*withheld, *refused_now, *written, *self.standing_errors()),
+            workers=tuple(self._workers()),
+            agent=AgentSnapshot(
+                version=__version__,
+                pid=os.getpid(),
+                uptime_s=self._clock.monotonic() - self._started,
+                rss_bytes=rss_bytes,
+                uss_bytes=uss_bytes,
+            ),
+        )
+
+    def _slot(self, slot: Slot) -> SlotSnapshot:
+        keeper, rules = self.custody.keepers[slot], self.custody.rules.slots[slot]
+        track = keeper.track
+        return SlotSnapshot(
+            content=keeper.content,
+            tried=keeper.tried or self.custody.waited_enough,
+            statement=keeper.order.statement,
+            renew_at=track.renew_at if track else None,
+            renewable=track is not None and track.fetched,
+            required=rules.required,
+            handover=rules.handover,
+            failure=keeper.failure,
+        )
+
+    def _bundle(self) -> BundleSnapshot | None:
+        admitted = self.custody.intake.in_force
+        if admitted is None:
+            return None
+        bundle = admitted.bundle
+        return BundleSnapshot(
+            bundle_id=bundle.bundle_id,
+            sender=admitted.sender_id,
+            sequence=bundle.sequence,
+            issued_at=bundle.issued_at,
+            not_after=bundle.not_after,
+            channel=admitted.channel,
+        )
+
+    def _status_now(self) -> dict[str, Any]:
+        rss_bytes, uss_bytes = self._memory()
+        return document(self.snapshot(rss_bytes=rss_bytes, uss_bytes=uss_bytes))
+
+    def _is_reused(self, pid: int, since: datetime) -> bool:
+        """Tell what `_reused` tells, of this second: a status of 700 workers would ask the kernel as often."""
+        looks = self._looks()
+        if (pid, since) not in looks:
+            looks[pid, since] = _reused(pid, since)
+        return looks[pid, since]
+
+    def _workers(self) -> "list[WorkerSnapshot]":
+        return [
+            WorkerSnapshot(pid=one.pid, uid=one.uid, role=one.role, generation=one.generation, since=one.since)
+            for one in self.subscribers()
+            if not self._is_reused(one.pid, one.since)
+        ]
+
+
+def _measured() -> tuple[int, int]:
+    """Return this process's resident and private bytes."""
+    import psutil  # noqa: PLC0415  only when somebody asks
+
+    memory = psutil.Process().memory_full_info()
+    return memory.rss, memory.uss
+
+
+def _reused(pid: int, since: datetime) -> bool:
+    """Tell whether `pid` is by now another process than the one that was known `since`: it started later."""
+    if pid == 0:
+        return False  # of another PID namespace: the kernel has no number for it here
+    import psutil  # noqa: PLC0415  only when somebody asks
+
+    try:
+        return psutil.Process(pid).create_time() > since.timestamp()
+    except psutil.NoSuchProcess:
+        return not _exists(pid)  # with ProtectProc=invisible, other users' processes are only hidden
+    except psutil.Error:
+        return False
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,108 @@
+"""The agent's folders and what lies in them besides keys and bundles: the lock, and what a restart must remember."""
+
+import os
+from collections.abc import Iterable
+
+import msgspec
+from msgspec import Struct
+
+from credagent.config import Config
+from credagent.config.channel_specs import FileChannelSpec
+from credagent.errors import CredagentError, Unavailable
+from credagent.system import file_lock, files
+from credagent.system.file_lock import Lock
+
+RUNTIME_MODE = 0o751  # workers must reach the socket; they need not list what else is there
+LIMIT_BYTES = 1024 * 1024
+
+
+class Remembered(Struct, frozen=True, kw_only=True):
+    """What living workers have seen of earlier agents on this machine since it booted.
+
+    `names`: the custom variables that were handed out, to be overwritten when they are withdrawn. `env_file`: where
+    worker.env was written, to be removed when it is written elsewhere.
+    """
+
+    generation: int = 0
+    names: tuple[str, ...] = ()
+    env_file: str = ""
+
+
+def prepare(config: Config) -> None:
+    """Make the folders where missing, and refuse ones that somebody else could change."""
+    files.private_folder(config.agent.runtime_dir, RUNTIME_MODE)
+    files.private_folder(config.agent.state_dir, 0o700)
+    for folder in _inboxes(config):
+        files.private_folder(folder, 0o700)
+
+
+def take_locks(config: Config) -> tuple[Lock, Lock]:
+    """Return the daemon's locks on both folders.
+
+    Raises Unavailable where another daemon holds one: it may be a `run --once` that ends in a moment, so a service
+    manager shall try again.
+    """
+    runtime_dir, state_dir = config.agent.runtime_dir, config.agent.state_dir
+    runtime = file_lock.lock(_lock_path(runtime_dir))
+    if runtime is None:
+        hint = "stop it, or give this one a runtime_dir and a state_dir of its own"
+        raise Unavailable("already-running", "an agent runs already", what=runtime_dir, hint=hint)
+    state = file_lock.lock(_lock_path(state_dir))
+    if state is None:
+        # Two agents that keep their marks in one file lose each other's, and replayed bundles come in.
+        hint = "stop it, or give this one a state_dir of its own (agent.state_dir)"
+        raise Unavailable("state-in-use", "another agent uses it", what=state_dir, hint=hint)
+    _sweep(config)
+    return runtime, state
+
+
+def free_locks(config: Config) -> tuple[Lock, Lock] | None:
+    """Return both locks, None where a daemon holds one."""
+    runtime = file_lock.lock(_lock_path(config.agent.runtime_dir))
+    if runtime is None:
+        return None
+    state = file_lock.lock(_lock_path(config.agent.state_dir))
+    if state is None:
+        runtime.release()
+        return None
+    _sweep(config)
+    return runtime, state
+
+
+def recall(config: Config) -> Remembered:
+    """Return what earlier agents handed out; nothing where that cannot be read (then workers get all as new)."""
+    try:
+        data = files.read_bounded(_memory_path(config), LIMIT_BYTES)
+        return Remembered() if data is None else msgspec.json.decode(data, type=Remembered)
+    except (CredagentError, msgspec.MsgspecError):
+        return Remembered()
+
+
+def remember(config: Config, remembered: Remembered) -> None:
+    """Keep what was handed out for the next agent. Raises OutputError."""
+    files.write_private(_memory_path(config), msgspec.json.encode(remembered))
+
+
+def _sweep(config: Config) -> None:
+    """Remove what an agent that was killed had half written: such a file may hold credentials."""
+    for folder in (config.agent.runtime_dir, config.agent.state_dir):
+        files.sweep(folder)
+    env_file = config.workers.env_file
+    if env_file:
+        files.sweep(os.path.dirname(env_file) or ".", os.path.basename(env_file))
+
+
+def _lock_path(folder: str) -> str:
+    return f"{folder}/lock"
+
+
+def _memory_path(config: Config) -> str:
+    return f"{config.agent.runtime_dir}/handed-out.json"
+
+
+def _inboxes(config: Config) -> Iterable[str]:
+    """Return the folders of file channels that lie below `runtime_dir`; other folders are their owner's to make."""
+    below = os.path.join(config.agent.runtime_dir, "")
+    for channel in config.bundle.channels:
+        if isinstance(channel, FileChannelSpec) and channel.path.startswith(below):
+            yield os.path.dirname(channel.path)

@@ -1,0 +1,36 @@
+"""Starts the daemon: boots, says that it is ready, and only then loads the event loop and the log."""
+
+import signal
+from collections.abc import Mapping
+
+from credagent import config as configuration
+from credagent import log
+from credagent.daemon.agent import boot
+from credagent.operations import systemd_notify
+
+LATER = (signal.SIGHUP, signal.SIGTERM)
+"""They wait until the loop acts on them: a reload that comes just after the start would end the agent."""
+
+
+def run(config_path: str | None, environ: Mapping[str, str]) -> int:
+    """Run a daemon until it is told to stop. Raises CredagentError where it cannot start."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, LATER)
+    config = configuration.load(config_path, environ)
+    service = boot(config, environ)
+    ready = service.custody.settled
+    if ready:
+        systemd_notify.ready("the first resolution is over", environ)
+
+    import asyncio  # noqa: PLC0415  nobody waits for these any more
+
+    from credagent.daemon.config_reload import reread  # noqa: PLC0415  as above
+    from credagent.daemon.main_loop import MainLoop  # noqa: PLC0415  as above
+
+    log.start(config.log.level, config.log.format)
+    log.info("agent_started", audience=config.agent.audience, runtime_dir=config.agent.runtime_dir, ready=ready)
+
+    async def live() -> None:
+        await MainLoop(service, lambda running: reread(config_path, environ, running), ready=ready).run()
+
+    asyncio.run(live())
+    return 0

@@ -1,0 +1,131 @@
+"""`exec`'s end of the agent's socket: the set that a program starts with, and every later one. No environment here.
+
+The wire is described in `handover/unix/protocol`; the worker's own end is `worker/credagent_worker`, of no package.
+"""
+
+import contextlib
+import json
+import os
+import select
+import socket
+import time
+from typing import Any
+
+from credagent import log
+from credagent.errors import CredagentError, PermissionRefused, Unavailable
+
+LONGEST_LINE_BYTES = 1 << 20  # of one document, as the agent's end promises
+CHUNK_BYTES = 1 << 16
+ANSWER_S = 5.0  # an agent answers from memory, in milliseconds
+RECONNECT_S = 1.0
+
+Document = dict[str, Any]
+
+
+class AgentSubscription:
+    """One connection after another to the agent's socket; reconnects when the agent restarts."""
+
+    def __init__(self, path: str) -> None:
+        """Connect and subscribe. Raises OSError where nobody listens."""
+        self.path = path
+        self._buffer = b""
+        self._retry_at: float | None = None
+        self._connection: socket.socket | None = None
+        self._connect()
+
+    def fileno(self) -> int:
+        """Return what to poll, negative while there is no connection."""
+        return -1 if self._connection is None else self._connection.fileno()
+
+    def close(self) -> None:
+        """Leave the agent."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def revive(self) -> float | None:
+        """Reconnect if that is due; return the monotonic time of the next attempt."""
+        if self._retry_at is not None and time.monotonic() >= self._retry_at:
+            try:
+                self._connect()
+            except OSError:
+                self._retry_at = time.monotonic() + RECONNECT_S
+        return self._retry_at
+
+    def newest(self) -> Document | None:
+        """Return the newest set that has arrived, None where there is none yet. Never blocks. Raises on a refusal."""
+        if self._connection is None:
+            return None
+        found = None
+        for line in self._lines(self._connection):
+            answer = json.loads(line)
+            if not answer.get("ok"):
+                raise _refusal(answer)
+            if answer.get("event") == "set":
+                found = answer
+        return found
+
+    def wait(self, timeout_s: float) -> Document | None:
+        """Return the next set, or None after `timeout_s`."""
+        until = time.monotonic() + timeout_s
+        while (left_s := until - time.monotonic()) > 0:
+            found = self.newest()
+            if found is not None:
+                return found
+            select.select([self] if self.fileno() >= 0 else [], [], [], left_s)
+        return None
+
+    def applied(self, document: Document) -> None:
+        """Say which set the program has, for `status`."""
+        if self._connection is not None:
+            answer = json.dumps({"op": "applied", "generation": document["generation"]})
+            with contextlib.suppress(OSError):  # it will be found out when reading
+                self._connection.sendall(answer.encode() + b"\n")
+
+    def _connect(self) -> None:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connection.settimeout(ANSWER_S)
+            connection.connect(self.path)
+            connection.sendall(b'{"op":"subscribe","role":"exec"}\n')
+            connection.settimeout(0)
+        except OSError:
+            connection.close()
+            raise
+        self._connection, self._buffer, self._retry_at = connection, b"", None
+
+    def _lines(self, connection: socket.socket) -> list[bytes]:
+        while len(self._buffer) <= LONGEST_LINE_BYTES:
+            try:
+                chunk = connection.recv(CHUNK_BYTES)
+            except BlockingIOError:
+                break
+            except OSError:
+                chunk = b""
+            if not chunk:
+                self._lost()
+                break
+            self._buffer += chunk
+        else:
+            self._lost()
+        *lines, self._buffer = self._buffer.split(b"\n")
+        return lines
+
+    def _lost(self) -> None:
+        log.info("agent_connection_lost", socket=os.path.basename(self.path))
+        self.close()
+        self._retry_at = time.monotonic() + RECONNECT_S
+
+
+def complete(document: Document, *, required: bool) -> bool:
+    """Tell whether a program may start with `document`: each slot was tried, and with `required` those are filled."""
+    slots = document.get("slots", {}).values()
+    filled = all(slot.get("filled") for slot in slots if slot.get("required"))
+    return bool(document.get("settled")) and (filled or not required)
+
+
+def _refusal(answer: Document) -> CredagentError:
+    code, why, hint = (str(answer.get(name) or "") for name in ("code", "message", "hint"))
+    if code == "not-allowed":
+        return PermissionRefused(code, why, what="the agent's socket", hint=hint)
+    return Unavailable(code, why, what="the agent's socket", hint=hint)

@@ -1,0 +1,250 @@
+"""Stays beside a started program: forwards signals, reaps orphans, renews as asked, ends as it ends. Safe as PID 1.
+
+What it renews with, and the agent beside the program, come through two Protocols; no socket and no configuration here.
+"""
+
+import contextlib
+import os
+import select
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Protocol, assert_never
+
+from msgspec import structs
+
+from credagent import log
+from credagent.exec import child_process
+from credagent.exec.child_process import Launch
+from credagent.exec.renewal_action import OnRenewal, Restart, SendSignal, end_tree, spread_delay_s
+
+NEVER_FORWARDED = frozenset(
+    {
+        signal.SIGKILL,
+        signal.SIGSTOP,
+        signal.SIGCHLD,
+        # Of our own defects: they end this process, as they should.
+        signal.SIGSEGV,
+        signal.SIGBUS,
+        signal.SIGFPE,
+        signal.SIGILL,
+        signal.SIGABRT,
+        signal.SIGTRAP,
+        signal.SIGSYS,
+        signal.SIGPIPE,
+        signal.SIGXFSZ,
+        # Of the terminal to whoever reads or writes it in the background: ignored, the program is in the foreground.
+        signal.SIGTTIN,
+        signal.SIGTTOU,
+    }
+)
+FORWARDED = signal.valid_signals() - NEVER_FORWARDED
+
+ENDING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGQUIT})
+"""After one of them no restart follows: whoever sent it wants an end."""
+
+PAUSE_LIMIT_S = 60.0  # the longest sleep, so that a suspended machine does not sleep through a due time
+
+
+class Renewals(Protocol):
+    """Where renewed environments come from."""
+
+    def fileno(self) -> int:
+        """Return what to poll, negative while there is no connection."""
+
+    def read(self) -> Mapping[str, str] | None:
+        """Return the whole new environment if one has come. Never blocks, never raises OSError."""
+
+    def revive(self) -> float | None:
+        """Reconnect if it is due; return the monotonic time at which to ask again, None while connected."""
+
+
+class Companion(Protocol):
+    """The agent that runs beside the program, where the machine has none."""
+
+    def ended(self, pid: int, status: int) -> bool:
+        """Take the end of process `pid`; False if it is not the agent's."""
+
+    def revive(self) -> float | None:
+        """Start it again if it is due; return the monotonic time at which to ask again, None while it lives."""
+
+    def pids(self) -> frozenset[int]:
+        """Return the process that must survive the program's restarts."""
+
+
+class Supervisor:
+    """One program from its start to its end. The mutable part of `exec`."""
+
+    def __init__(
+        self,
+        launch: Launch,
+        *,
+        on_renewal: OnRenewal,
+        renewals: Renewals | None,
+        companion: Companion | None,
+        speak: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Nothing is started yet. `speak` is called at every turn, to write what was logged."""
+        self._speak = speak
+        self._launch = launch
+        self._on_renewal = on_renewal
+        self._renewals = renewals
+        self._companion = companion
+        self._child: int | None = None
+        self._ended_by: int | None = None  # the signal that asked for the end
+        self._restart_at: float | None = None
+        self._kill_at: float | None = None
+
+    def run(self) -> int:
+        """Start the program and return its exit status, 128 + signal where one killed it. Raises CannotStart."""
+        foreground = child_process.in_foreground()
+        with _signals() as wakeups:
+            self._child = child_process.start(self._launch)
+            try:
+                return self._until_the_end(wakeups)
+            finally:
+                if foreground:  # else whoever started us would go on in the background
+                    child_process.take_foreground(os.getpgrp())
+
+    def _until_the_end(self, wakeups: int) -> int:
+        while True:
+            status = self._reap()
+            if status is not None:
+                return status
+            due = self._act_on_time()
+            self._speak()
+            for ready in _wait(wakeups, self._renewals, due):
+                if ready == wakeups:
+                    for number in os.read(wakeups, 256):
+                        self._signalled(number)
+                elif self._renewals is not None:
+                    self._renewed(self._renewals.read())
+
+    def _signalled(self, number: int) -> None:
+        if number in NEVER_FORWARDED:
+            return  # SIGCHLD, which has done its work by waking us
+        if number in ENDING:
+            self._ended_by, self._restart_at = number, None
+        if number == signal.SIGCONT and self._child is not None and child_process.in_foreground():
+            child_process.take_foreground(self._child)  # a shell has brought us back (fg)
+        self._send(number)
+
+    def _send(self, number: int) -> None:
+        if self._child is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._child, number)
+
+    def _reap(self) -> int | None:
+        """Collect all who ended; return the exit status once the program is among them for good."""
+        outcome = None
+        for pid, status in _ended():
+            if os.WIFSTOPPED(status):
+                if pid == self._child:
+                    _stop_with(pid)
+            elif pid == self._child:
+                outcome = self._program_ended(os.waitstatus_to_exitcode(status))
+            elif self._companion is not None:
+                self._companion.ended(pid, status)
+        return outcome
+
+    def _program_ended(self, code: int) -> int | None:
+        self._child = None
+        restarting, self._kill_at = self._kill_at is not None, None
+        if not restarting or self._ended_by is not None:
+            return code if code >= 0 else 128 - code
+        end_tree(self._spared())  # what it left behind would hold ports and locks of its successor
+        self._child = child_process.start(self._launch)
+        log.info("program_restarted", pid=self._child)
+        return None
+
+    def _act_on_time(self) -> float | None:
+        """Do what is due; return the monotonic time of what comes next."""
+        now = time.monotonic()
+        if self._restart_at is not None and now >= self._restart_at and isinstance(self._on_renewal, Restart):
+            self._restart_at, self._kill_at = None, now + self._on_renewal.grace_s
+            self._send(signal.SIGTERM)
+        if self._kill_at is not None and now >= self._kill_at:
+            log.warning("program_killed", reason="did not end in its grace period")
+            self._kill_at = now + PAUSE_LIMIT_S
+            end_tree(self._spared())
+        revivals = [each.revive() for each in (self._companion, self._renewals) if each is not None]
+        return min((at for at in (self._restart_at, self._kill_at, *revivals) if at is not None), default=None)
+
+    def _spared(self) -> frozenset[int]:
+        return self._companion.pids() if self._companion is not None else frozenset()
+
+    def _renewed(self, environment: Mapping[str, str] | None) -> None:
+        if environment is None or environment == self._launch.environment:
+            return
+        self._launch = structs.replace(self._launch, environment=environment)
+        match self._on_renewal:
+            case None:
+                pass
+            case SendSignal(number=number):
+                log.info("renewal_signalled", signal=signal.Signals(number).name)
+                self._send(number)
+            case Restart() as restart:
+                if self._ended_by is None and self._restart_at is None and self._kill_at is None:
+                    delay_s = spread_delay_s(restart.spread_s)
+                    self._restart_at = time.monotonic() + delay_s
+                    log.info("restart_planned", in_s=round(delay_s, 1))
+            case never:
+                assert_never(never)
+
+
+def _wait(wakeups: int, renewals: Renewals | None, due: float | None) -> list[int]:
+    """Sleep until something happens, or is due; return the descriptors that have something to say."""
+    polled = select.poll()
+    polled.register(wakeups, select.POLLIN)
+    if renewals is not None and renewals.fileno() >= 0:
+        polled.register(renewals.fileno(), select.POLLIN)
+    pause_s = PAUSE_LIMIT_S if due is None else min(max(due - time.monotonic(), 0), PAUSE_LIMIT_S)
+    return [descriptor for descriptor, _ in polled.poll(pause_s * 1000 + 1)]
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[int]:
+    """Turn signals into bytes to read, from before the program starts, so that none is lost."""
+    reader, writer = os.pipe()
+    for end in (reader, writer):
+        os.set_blocking(end, False)
+    before = {number: signal.getsignal(number) for number in FORWARDED | {signal.SIGCHLD}}
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    for number, disposition in before.items():
+        if disposition is not signal.SIG_IGN or number == signal.SIGCHLD:
+            signal.signal(number, _noted)
+    signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+    signal.signal(signal.SIGTTIN, signal.SIG_IGN)
+    try:
+        yield reader
+    finally:
+        signal.set_wakeup_fd(-1)
+        os.close(reader)
+        os.close(writer)
+
+
+def _noted(_number: int, _frame: object) -> None:
+    """Do nothing: the wake-up byte has been written already."""
+
+
+def _ended() -> Iterator[tuple[int, int]]:
+    """Yield every child that ended or stopped, adopted orphans included."""
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+        yield pid, status
+
+
+def _stop_with(child: int) -> None:
+    """Stop as the program did (Ctrl-Z), so that the shell takes over; go on together."""
+    if os.getpid() == 1 or os.getsid(0) == os.getpid():
+        return  # nobody above does job control
+    child_process.take_foreground(os.getpgrp())
+    os.kill(os.getpid(), signal.SIGSTOP)
+    if child_process.in_foreground():
+        child_process.take_foreground(child)
+    os.killpg(child, signal.SIGCONT)

@@ -1,0 +1,111 @@
+"""Puts a client preload into the user's own Dask configuration, and takes it out again. Nothing runs from here.
+
+The preload is text that Dask runs in whatever process makes a client. Dask hands configuration on (to SSHCluster's and
+dask-cloudprovider's workers), so it must be harmless anywhere: where credagent is not installed it does nothing.
+"""
+
+import os
+import textwrap
+from collections.abc import Mapping
+
+from credagent.errors import ConfigurationError, OutputError
+from credagent.system import files
+
+FILE_NAME = "credagent.yaml"
+MARK = "# Written by `credagent forward --install`"
+KEY = "preload"
+MAX_BYTES = 1024 * 1024  # of a configuration file somebody wrote by hand
+
+PRELOAD = """\
+try:
+    from credagent.forwarder.client_preload import setup, teardown as dask_teardown
+except ImportError:  # not installed here: nothing happens
+    pass
+else:
+    def dask_setup(client):
+        return setup(client, {options!r})
+"""
+
+DOCUMENT = """\
+{mark}; `credagent forward --uninstall` removes it.
+# Each Dask client of yours that connects to a cluster of other machines then forwards your identity there,
+# to the agents that it finds; never from inside a worker.
+distributed:
+  client:
+    preload:
+      - |
+{preload}"""
+
+
+def folder(environ: Mapping[str, str]) -> str:
+    """Return where Dask reads the user's own configuration."""
+    return environ.get("DASK_CONFIG") or f"{environ.get('HOME') or os.path.expanduser('~')}/.config/dask"
+
+
+def install(environ: Mapping[str, str], options: Mapping[str, object]) -> str:
+    """Write the preload and return its path. `options` are those of `forward_credentials`, none of them secret.
+
+    Raises ConfigurationError where another file names client preloads: Dask would take one list and drop the other.
+    """
+    where = folder(environ)
+    path = f"{where}/{FILE_NAME}"
+    _demand_ours(path)
+    rival = _rival(where)
+    if rival:
+        hint = "move its entries into a module of yours that credagent's preload can stand beside, or forward by hand"
+        raise ConfigurationError("preload-taken", "names client preloads already", what=rival, hint=hint)
+    os.makedirs(where, exist_ok=True)
+    text = DOCUMENT.format(mark=MARK, preload=textwrap.indent(PRELOAD.format(options=dict(options)), " " * 8))
+    files.write_private(path, text.encode())
+    return path
+
+
+def uninstall(environ: Mapping[str, str]) -> str | None:
+    """Remove the preload and return its path, None where there is none. Raises ConfigurationError, OutputError."""
+    path = f"{folder(environ)}/{FILE_NAME}"
+    if not os.path.lexists(path):
+        return None
+    _demand_ours(path)
+    try:
+        os.unlink(path)
+    except OSError as error:
+        raise files.output_error(path, error) from error
+    return path
+
+
+def installed(environ: Mapping[str, str]) -> bool:
+    """Tell whether the user of this process has asked for it on this machine."""
+    try:
+        _demand_ours(f"{folder(environ)}/{FILE_NAME}", missing=False)
+    except (ConfigurationError, OutputError):
+        return False
+    return True
+
+
+def _demand_ours(path: str, *, missing: bool = True) -> None:
+    data = files.read_bounded(path, MAX_BYTES)
+    if data is None and missing:
+        return
+    if data is None or not data.startswith(MARK.encode()):
+        hint = "move it away: credagent changes only what it wrote itself"
+        raise ConfigurationError("not-ours", "was not written by credagent", what=path, hint=hint)
+
+
+def _rival(where: str) -> str:
+    """Return another file of the user's that names client preloads, as far as it can be read."""
+    try:
+        import yaml  # type: ignore[import-untyped]  # noqa: PLC0415  Dask brings it
+    except ImportError:
+        return ""
+    names = sorted(os.listdir(where)) if os.path.isdir(where) else []
+    for name in names:
+        if name == FILE_NAME or not name.endswith((".yaml", ".yml", ".json")):
+            continue
+        data = files.read_bounded(f"{where}/{name}", MAX_BYTES)
+        try:
+            document = yaml.safe_load(data or b"")
+            if document["distributed"]["client"][KEY]:
+                return f"{where}/{name}"
+        except (yaml.YAMLError, TypeError, KeyError, UnicodeError):
+            continue
+    return ""

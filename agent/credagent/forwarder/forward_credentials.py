@@ -1,0 +1,157 @@
+"""`forward_credentials`: one line of Python that keeps a live cluster supplied with the identity of this machine.
+
+This trusts the cluster as any Dask client does: what workers return is unpickled by Dask in the process that holds the
+signing key. `credagent forward` does the same in a process that reads nothing but text and numbers.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
+
+from credagent.clock import SystemClock
+from credagent.config.values import duration_s
+from credagent.dask_cluster import dask_objects
+from credagent.dask_cluster.scheduler_address import SchedulerAddress
+from credagent.errors import UsageError
+from credagent.forwarder.forwarding_plan import ForwardingPlan
+from credagent.forwarder.forwarding_session import START_S, Forwarding
+from credagent.forwarder.loop import ForwarderLoop
+from credagent.forwarder.user_notices import UserNotices
+from credagent.secret import Secret
+from credagent.sender import recipients as recipients_of
+from credagent.sender import signing_key
+from credagent.sender.grant_options import VALID_FOR_S, GrantOptions, check
+from credagent.worker import credagent_worker
+
+OWN = "this is a LocalCluster on your own machine: its workers already have your identity, nothing is forwarded"
+Duration = int | float | str | timedelta
+
+
+def forward_credentials(  # noqa: PLR0917  the order in which people know these from Coiled's own function
+    client_or_cluster: object,
+    aws: str | None = "local",
+    google: str | None = None,
+    environ: Mapping[str, str] | Iterable[str] | None = None,
+    assume_role: str | None = None,
+    duration: Duration | None = None,
+    audience: str | None = None,
+    sender_key: str | os.PathLike[str] | None = None,
+    recipients: str | Iterable[str] | None = None,
+    trust: str | None = None,
+    *,
+    impersonate: str | None = None,
+    allow_long_term: bool = False,
+    allow_refresh_token: bool = False,
+    valid_for: Duration | None = None,
+    timeout: float = START_S,
+    say: Callable[[str], None] | None = None,
+) -> Forwarding:
+    """Forward this machine's identity to a Dask cluster whose machines run credagent, and renew it for good.
+
+    A context manager, or an object with `stop`, `status` and `withdraw`; with an asynchronous client, `await` it or
+    use ``async with``. It begins at once, and returns when the machines that are there have answered.
+
+    `aws`: ``"local"`` (what boto3 would use), ``"profile:NAME"``, or None: the cluster's instance profile applies.
+    `google`: ``"local"`` or None. `environ`: a mapping, or names to take from this environment. `audience`: None, the
+    one that each machine announces. `recipients`: public keys, files of such, ``aws-kms:ARN``, ``gcp-kms:NAME``.
+    `trust`: ``"first-use"`` or ``"any"``. Durations: seconds, ``"12h"`` or timedeltas. `say` gets notices for people.
+    Raises credagent.errors.UsageError and Unavailable.
+    """
+    options = GrantOptions(
+        audience=audience or "",
+        aws=aws or "none",
+        google=google or "none",
+        variables=_variables(environ),
+        assume_role=assume_role or "",
+        impersonate=impersonate or "",
+        allow_long_term=allow_long_term,
+        allow_refresh_token=allow_refresh_token,
+        allow_missing=True,
+        duration_s=_seconds(duration),
+        valid_for_s=_seconds(valid_for) or VALID_FOR_S,
+    )
+    pins = (recipients,) if isinstance(recipients, str) else tuple(recipients or ())
+    return _forward(client_or_cluster, options, pins, sender_key=sender_key, trust=trust, say=say, timeout_s=timeout)
+
+
+def _forward(
+    target: object,
+    options: GrantOptions,
+    recipients: tuple[str, ...],
+    *,
+    sender_key: str | os.PathLike[str] | None,
+    trust: str | None,
+    say: Callable[[str], None] | None,
+    timeout_s: float,
+) -> Forwarding:
+    voice = say or _to_stderr
+    if dask_objects.is_own(target):
+        voice(OWN)
+        return Forwarding(None, "", waits=False)
+    return begin(
+        options,
+        where=dask_objects.whereabouts(target),
+        sender_key=sender_key,
+        recipients=recipients,
+        trust=trust,
+        say=voice,
+        waits=not dask_objects.is_asynchronous(target),
+        timeout_s=timeout_s,
+    )
+
+
+def begin(
+    options: GrantOptions,
+    *,
+    where: Callable[[], SchedulerAddress],
+    sender_key: str | os.PathLike[str] | None,
+    recipients: tuple[str, ...],
+    trust: str | None,
+    say: Callable[[str], None],
+    waits: bool,
+    timeout_s: float = START_S,
+) -> Forwarding:
+    """Begin to forward. Raises UsageError before anything is asked of a cloud or a cluster."""
+    check(options, audience_needed=False)
+    pinned = recipients_of.read_all(recipients)
+    path = os.fspath(sender_key) if sender_key is not None else signing_key.default_path(os.environ)
+    key, made = (signing_key.load(path), False) if sender_key is not None else signing_key.load_or_make(path)
+    if made:
+        say(f"made a signing key for you in {path}; agents must trust its public half:\n{key.public_key.line}")
+    credagent_worker.mark_sender()
+    plan = ForwardingPlan(
+        options=options, key=key, pinned=pinned, trust=trust, whereabouts=where, environ=dict(os.environ)
+    )
+    engine = ForwarderLoop(plan, UserNotices(say), SystemClock())
+    return Forwarding(engine, key.public_key.line, waits=waits, timeout_s=timeout_s)
+
+
+def _variables(environ: Mapping[str, str] | Iterable[str] | None) -> dict[str, Secret]:
+    if environ is None:
+        return {}
+    if isinstance(environ, Mapping):
+        return {name: Secret(value) for name, value in environ.items()}
+    names = [environ] if isinstance(environ, str) else list(environ)
+    missing = [name for name in names if name not in os.environ]
+    if missing:
+        raise UsageError(
+            "env-unset", "is not set in this environment", what=missing[0], hint="set it, or pass a mapping"
+        )
+    return {name: Secret(os.environ[name]) for name in names}
+
+
+def _seconds(duration: Duration | None) -> int | None:
+    match duration:
+        case None:
+            return None
+        case timedelta():
+            return int(duration.total_seconds())
+        case str():
+            return duration_s(duration)
+        case _:
+            return int(duration)
+
+
+def _to_stderr(text: str) -> None:
+    sys.stderr.write(f"credagent: {text}\n")

@@ -1,0 +1,21 @@
+"""What is forwarded, to whom and on what ground, as one frozen value."""
+
+from collections.abc import Callable, Mapping
+
+from msgspec import Struct
+
+from credagent.bundle.key_pairs import SenderPrivateKey
+from credagent.dask_cluster.scheduler_address import SchedulerAddress
+from credagent.sender.grant_options import GrantOptions
+from credagent.sender.recipients import Recipient
+
+
+class ForwardingPlan(Struct, frozen=True, kw_only=True):
+    """`options.audience` empty: what each machine announces. `whereabouts` is asked at each connection anew."""
+
+    options: GrantOptions
+    key: SenderPrivateKey
+    pinned: tuple[Recipient, ...]
+    trust: str | None
+    whereabouts: Callable[[], SchedulerAddress]
+    environ: Mapping[str, str]

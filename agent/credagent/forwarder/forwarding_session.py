@@ -1,0 +1,205 @@
+"""The object a person holds while forwarding: starts the engine in a thread of its own, and ends it.
+
+A thread, so that renewal goes on while the caller computes, and so that one object serves synchronous and asynchronous
+clients. No rule is here.
+"""
+
+import asyncio
+import atexit
+import threading
+from collections.abc import Callable, Generator
+from concurrent.futures import CancelledError, Future
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Self
+
+from msgspec import Struct
+
+from credagent.bundle.timestamps import text_of
+from credagent.errors import Unavailable
+from credagent.forwarder.known_machines import ADMITTED, KnownMachine
+from credagent.forwarder.loop import ForwarderLoop
+
+START_S = 60.0
+END_S = 15.0
+EXIT_S = 3.0  # a person who leaves is not kept waiting
+
+
+class MachineStatus(Struct, frozen=True, kw_only=True):
+    """One machine: whether its agent has the credentials, else why not."""
+
+    host: str
+    key_id: str
+    state: str
+    code: str
+    hint: str
+    processes: int
+    confirmed_at: datetime | None
+
+
+class ForwardingStatus(Struct, frozen=True, kw_only=True):
+    """How forwarding is at one moment.
+
+    `state`: starting, forwarding, reconnecting, stopped, withdrawn, replaced, failed, own.
+    """
+
+    state: str
+    sender_key: str
+    expires_at: datetime | None = None
+    machines: tuple[MachineStatus, ...] = ()
+    faults: tuple[tuple[str, str], ...] = ()
+
+    def __str__(self) -> str:
+        """Return it for people."""
+        until = f", credentials until {text_of(self.expires_at)}" if self.expires_at else ""
+        lines = [f"{self.state}{until}"]
+        lines += [f"  {found.host}: {' '.join(filter(None, (found.state, found.code)))}" for found in self.machines]
+        lines += [f"  {host}: {fault}" for host, fault in self.faults]
+        return "\n".join(lines)
+
+
+class Forwarding:
+    """Forwarding to one cluster. Leaving the block, or `stop`, ends renewal and leaves what was delivered."""
+
+    def __init__(
+        self, engine: ForwarderLoop | None, sender_key: str, *, waits: bool, timeout_s: float = START_S
+    ) -> None:
+        """Begin. `engine` None: there is nothing to do. `waits`: return when the machines that are there answered."""
+        self._engine, self._sender_key, self._timeout_s = engine, sender_key, timeout_s
+        self._loop = asyncio.new_event_loop()
+        self._outcome: Future[None] = Future()
+        if engine is None:
+            self._outcome.set_result(None)
+            return
+        atexit.register(self._at_exit)
+        threading.Thread(target=self._run, args=(engine,), name="credagent-forwarding", daemon=True).start()
+        if waits:
+            self.wait()
+
+    def wait(self) -> None:
+        """Wait until the machines that are there have answered. Raises what kept forwarding from beginning."""
+        if self._engine is None:
+            return
+        try:
+            self._call(self._engine.settled.wait(), self._timeout_s)
+        except TimeoutError:
+            self.stop()
+            why = f"the cluster did not answer within {self._timeout_s:.0f} s"
+            raise Unavailable("silent", why, what="forwarding") from None
+        if self._outcome.done():
+            self._outcome.result()
+
+    def ended(self, timeout_s: float) -> bool:
+        """Wait for up to `timeout_s`; say whether it has ended by itself. Raises the error that ended it."""
+        try:
+            self._outcome.result(timeout_s)
+        except TimeoutError:
+            return False
+        return True
+
+    def stop(self) -> None:
+        """End renewal. What was delivered stays, until it expires. Does nothing the second time."""
+        self._end(lambda engine: engine.end(), END_S)
+
+    def withdraw(self) -> ForwardingStatus:
+        """Take it back wherever an agent answers, and end; the status says where that was confirmed."""
+        self._end(lambda engine: engine.withdraw(), END_S)
+        return self.status()
+
+    def status(self) -> ForwardingStatus:
+        """Return how it is now."""
+        if self._engine is None:
+            return ForwardingStatus(state="own", sender_key=self._sender_key)
+        roster, now = self._engine.rounds.roster, self._engine.supply.found
+        ends = [end for found in now.values() if (end := getattr(found.grant, "expires_at", None)) is not None]
+        machines = tuple(map(_shown, roster.shown()))
+        faults = tuple((fault.host, fault.fault) for fault in list(roster.faults.values()))
+        return ForwardingStatus(
+            state=self._engine.state,
+            sender_key=self._sender_key,
+            expires_at=min(ends, default=None),
+            machines=machines,
+            faults=faults,
+        )
+
+    def __enter__(self) -> Self:
+        """Return this; it has begun already."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End renewal."""
+        self.stop()
+
+    def __await__(self) -> Generator[Any, None, Self]:
+        """Wait for the first answers, without stopping the loop."""
+        return self._begun().__await__()
+
+    async def __aenter__(self) -> Self:
+        """Wait for the first answers, without stopping the loop."""
+        return await self._begun()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End renewal, without stopping the loop."""
+        await asyncio.to_thread(self.stop)
+
+    def __repr__(self) -> str:
+        """Show the state."""
+        return f"<Forwarding: {self.status().state}>"
+
+    async def _begun(self) -> Self:
+        await asyncio.to_thread(self.wait)
+        return self
+
+    def _run(self, engine: ForwarderLoop) -> None:
+        try:
+            self._loop.run_until_complete(engine.run())
+        except BaseException as error:  # noqa: BLE001  raised again in the caller's thread, by `wait`
+            self._outcome.set_exception(error)
+        else:
+            self._outcome.set_result(None)
+
+    def _call(self, work: Any, timeout_s: float) -> None:  # noqa: ANN401  a coroutine
+        """Run `work` in the engine's loop, and give up when the engine has ended."""
+        waiting = asyncio.run_coroutine_threadsafe(work, self._loop)
+        self._outcome.add_done_callback(lambda _outcome: waiting.cancel())
+        try:
+            waiting.result(timeout_s)
+        except (asyncio.CancelledError, CancelledError, RuntimeError):
+            return
+        except BaseException:
+            waiting.cancel()
+            raise
+
+    def _at_exit(self) -> None:
+        """Tell the cluster that nobody answers any more, so that workers which start later do not wait for it."""
+        self._end(lambda engine: engine.end(), EXIT_S)
+
+    def _end(self, how: Callable[[ForwarderLoop], None], timeout_s: float) -> None:
+        atexit.unregister(self._at_exit)
+        if self._engine is None or self._outcome.done():
+            return
+        self._loop.call_soon_threadsafe(how, self._engine)
+        try:
+            self._outcome.result(timeout_s)
+        except TimeoutError:
+            return  # cut off: there is nobody to tell, and the thread ends with the process
+        except Unavailable:
+            return  # it never began, and that was said
+
+
+def _shown(hosts: list[KnownMachine]) -> MachineStatus:
+    """Return one machine's status, of all the hosts that announce its key: what is wrong first."""
+    worst = next((found for found in hosts if found.state != ADMITTED), hosts[0])
+    return MachineStatus(
+        host=worst.host,
+        key_id=worst.key.key_id if worst.key is not None else "",
+        state=worst.state,
+        code=worst.code,
+        hint=worst.hint,
+        processes=sum(len(found.addresses) for found in hosts),
+        confirmed_at=max((found.confirmed_at for found in hosts if found.confirmed_at is not None), default=None),
+    )

@@ -1,0 +1,179 @@
+"""The status document (`status --json`) and the readiness behind it, as pure functions of a snapshot.
+
+The document's fields are stable; `null` means unknown. Texts for people are made from it by the command line.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Any
+
+from msgspec import Struct
+
+from credagent.credentials import Held, Slot, SlotContent, Statement, Variables, filled, origin_of
+from credagent.slots.refusal_log import Refusal
+from credagent.slots.source_state import SourceFailure
+
+VERSION = 1
+
+
+class State(str, Enum):
+    """How the agent as a whole is doing."""
+
+    STARTING = "starting"
+    READY = "ready"
+    DEGRADED = "degraded"
+    UNAVAILABLE = "unavailable"
+
+
+class SlotSnapshot(Struct, frozen=True, kw_only=True):
+    """One slot at one moment."""
+
+    content: SlotContent
+    tried: bool
+    statement: Statement | None = None
+    renew_at: datetime | None = None
+    renewable: bool = False
+    required: bool = False
+    handover: str = "environment"
+    failure: SourceFailure | None = None
+
+
+class BundleSnapshot(Struct, frozen=True, kw_only=True):
+    """The bundle in force."""
+
+    bundle_id: str
+    sender: str
+    sequence: int
+    issued_at: datetime
+    not_after: datetime
+    channel: str
+
+
+class WorkerSnapshot(Struct, frozen=True, kw_only=True):
+    """A process that has subscribed, and the generation it reported last."""
+
+    pid: int
+    uid: int
+    role: str
+    generation: int | None
+    since: datetime
+
+
+class AgentSnapshot(Struct, frozen=True, kw_only=True):
+    """The agent's own process; memory is None where nobody measured it."""
+
+    version: str
+    pid: int
+    uptime_s: float
+    rss_bytes: int | None = None
+    uss_bytes: int | None = None
+
+
+class Snapshot(Struct, frozen=True, kw_only=True):
+    """Everything that status shows, at one moment."""
+
+    now: datetime
+    since: datetime
+    generation: int
+    audience: str
+    public_key: str | None
+    slots: Mapping[Slot, SlotSnapshot]
+    agent: AgentSnapshot
+    bundle: BundleSnapshot | None = None
+    bundle_required: bool = False
+    min_validity: timedelta = timedelta(seconds=10)
+    refused: tuple[Refusal, ...] = ()
+    standing_errors: tuple[str, ...] = ()
+    workers: tuple[WorkerSnapshot, ...] = ()
+
+
+def state(snapshot: Snapshot) -> State:
+    """Return the agent's state: an untried slot, then an empty required one, then a standing error decide."""
+    if not all(slot.tried for slot in snapshot.slots.values()):
+        return State.STARTING
+    if snapshot.bundle_required and snapshot.bundle is None:
+        return State.UNAVAILABLE
+    for slot in snapshot.slots.values():
+        if slot.required and not filled(slot.content, snapshot.now, snapshot.min_validity):
+            return State.UNAVAILABLE
+    errors = any(slot.failure is not None and not slot.failure.quiet for slot in snapshot.slots.values())
+    return State.DEGRADED if errors or snapshot.standing_errors else State.READY
+
+
+def document(snapshot: Snapshot) -> dict[str, Any]:
+    """Return the status document as plain JSON values."""
+    return {
+        "version": VERSION,
+        "state": state(snapshot).value,
+        "generation": snapshot.generation,
+        "audience": snapshot.audience,
+        "since": text(snapshot.since),
+        "public_key": snapshot.public_key,
+        "slots": {slot.value: _slot(slot, snapshot.slots[slot]) for slot in Slot},
+        "bundle": _bundle(snapshot),
+        "problems": sorted(set(snapshot.standing_errors)),
+        "workers": [
+            {"pid": w.pid, "uid": w.uid, "role": w.role, "generation": w.generation, "since": text(w.since)}
+            for w in snapshot.workers
+        ],
+        "agent": {
+            "version": snapshot.agent.version,
+            "pid": snapshot.agent.pid,
+            "rss_bytes": snapshot.agent.rss_bytes,
+            "uss_bytes": snapshot.agent.uss_bytes,
+            "uptime_s": round(snapshot.agent.uptime_s, 3),
+        },
+    }
+
+
+def _slot(slot: Slot, shown: SlotSnapshot) -> dict[str, Any]:
+    held = shown.content if isinstance(shown.content, Held) else None
+    failure = shown.failure
+    fields: dict[str, Any] = {
+        "origin": origin_of(shown.content),
+        "statement": shown.statement.value if shown.statement else None,
+        "principal": (held.principal or None) if held else None,
+        "expires_at": text(held.expires_at) if held else None,
+        "renew_at": text(shown.renew_at),
+        "renewable": shown.renewable,
+        "required": shown.required,
+        "handover": shown.handover,
+        "last_error": None,
+    }
+    if failure is not None:
+        fields["last_error"] = {
+            "code": failure.code,
+            "message": failure.message,
+            "hint": failure.hint,
+            "at": text(failure.at),
+            "failures": failure.failures,
+        }
+    if slot is Slot.ENVIRONMENT:
+        variables = held.credentials if held else None
+        fields["names"] = sorted(variables.values) if isinstance(variables, Variables) else []
+    return fields
+
+
+def _bundle(snapshot: Snapshot) -> dict[str, Any]:
+    bundle = snapshot.bundle
+    fields: dict[str, Any] = dict.fromkeys(("bundle_id", "sender", "sequence", "issued_at", "not_after", "channel"))
+    if bundle is not None:
+        fields = {
+            "bundle_id": bundle.bundle_id,
+            "sender": bundle.sender,
+            "sequence": bundle.sequence,
+            "issued_at": text(bundle.issued_at),
+            "not_after": text(bundle.not_after),
+            "channel": bundle.channel,
+        }
+    fields["refused"] = [
+        {"code": r.code, "at": text(r.at), "channel": r.channel, "message": r.message, "hint": r.hint}
+        for r in snapshot.refused
+    ]
+    return fields
+
+
+def text(moment: datetime | None) -> str | None:
+    """Return a time as the document spells it: UTC, whole seconds, `Z`."""
+    return None if moment is None else moment.strftime("%Y-%m-%dT%H:%M:%SZ")

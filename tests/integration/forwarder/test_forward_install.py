@@ -1,0 +1,174 @@
+"""Zero lines: a preload in the user's own Dask configuration forwards for each client, and harms no process."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from credagent.bundle.key_pairs import SenderPrivateKey
+from credagent.errors import ConfigurationError
+from credagent.forwarder import client_preload, client_preload_install
+from tests.integration.forwarder.play import SECRET
+from tests.integration.forwarder.stage import BIN, Stage, run
+
+CLIENT = """
+import sys, distributed
+client = distributed.Client(sys.argv[1])
+client.wait_for_workers(1, timeout=60)
+print(client.submit(eval, "__import__('os').environ.get('DB_TOKEN', 'none')", pure=False).result(timeout=60))
+"""
+CLIENT_IN_A_TASK = """
+import sys, distributed
+def nested():
+    from distributed import worker_client
+    with worker_client() as client:
+        return client.submit(int, "7").result()
+client = distributed.Client(sys.argv[1])
+print(client.submit(nested).result(timeout=60))
+"""
+
+
+@pytest.fixture
+def person(stage: Stage) -> dict[str, str]:
+    """A person's environment, with a home of their own."""
+    home = stage.folder / "home"
+    home.mkdir()
+    kept = {name: value for name, value in stage.environ.items() if name != "CREDAGENT_SOCKET"}
+    return {**kept, "HOME": str(home), "DB_TOKEN": SECRET}
+
+
+def install(stage: Stage, person: dict[str, str], *more: str) -> "subprocess.CompletedProcess[str]":
+    words: tuple[str, ...] = ("forward", "--install", "--aws", "none", "--env", "DB_TOKEN", "--trust", "first-use")
+    words += ("--scheduler", stage.scheduler)
+    return run((str(BIN / "credagent"), *words, "--sender-key", str(stage.folder / "sender.key"), *more), env=person)
+
+
+def client(stage: Stage, person: dict[str, str], program: str = CLIENT, python: str = sys.executable) -> Any:
+    return run((python, "-c", program, stage.scheduler), env=person, cwd=stage.folder)
+
+
+def cluster(stage: Stage, key: SenderPrivateKey) -> None:
+    machine = stage.machine("a", key.public_key.line)
+    stage.start_scheduler(machine)
+    stage.start_worker(machine, "a1")
+
+
+def test_every_client_forwards_by_itself_until_it_is_undone(
+    stage: Stage, key: SenderPrivateKey, person: dict[str, str]
+) -> None:
+    cluster(stage, key)
+    assert client(stage, person).stdout.strip() == "none"
+    done = install(stage, person)
+    assert done.returncode == 0, done.stderr
+    assert "forwards your identity" in done.stdout
+    assert SECRET not in Path(client_preload_install.folder(person), client_preload_install.FILE_NAME).read_text()
+    done = client(stage, person)
+    assert done.stdout.strip() == SECRET, done.stderr
+    assert SECRET not in done.stderr
+    done = run((str(BIN / "credagent"), "forward", "--uninstall"), env=person)
+    assert (done.returncode, os.listdir(client_preload_install.folder(person))) == (0, [])
+
+
+def test_a_cluster_that_was_not_named_gets_nothing(stage: Stage, key: SenderPrivateKey, person: dict[str, str]) -> None:
+    """Anybody's scheduler may announce a key; being connected to once must not send an identity there."""
+    cluster(stage, key)
+    named, stage.scheduler = stage.scheduler, "tcp://127.0.0.1:1"
+    assert install(stage, person).returncode == 0
+    stage.scheduler = named
+    done = client(stage, person)
+    assert (done.returncode, done.stdout.strip()) == (0, "none"), done.stderr
+
+
+def test_trust_is_not_installed_for_all_clusters(tmp_path: Path) -> None:
+    for trust in ("first-use", "any"):
+        words: tuple[str, ...] = ("forward", "--install", "--aws", "none", "--trust", trust)
+        done = run((str(BIN / "credagent"), *words), env={**os.environ, "HOME": str(tmp_path)})
+        assert done.returncode == 64
+        assert "--scheduler" in done.stderr
+        assert not (tmp_path / ".config" / "dask").exists()
+
+
+def test_a_client_that_cannot_forward_is_still_a_client(
+    stage: Stage, key: SenderPrivateKey, person: dict[str, str]
+) -> None:
+    stranger = SenderPrivateKey.generate()
+    cluster(stage, stranger)
+    install(stage, person)
+    done = client(stage, person)
+    assert (done.returncode, done.stdout.strip()) == (0, "none"), done.stderr
+    Path(stage.folder / "sender.key").write_text("not a key")
+    done = client(stage, person)
+    assert (done.returncode, done.stdout.strip()) == (0, "none"), done.stderr
+    assert "nothing is forwarded" in done.stderr
+
+
+def test_where_credagent_is_not_installed_the_preload_does_nothing(
+    stage: Stage, key: SenderPrivateKey, person: dict[str, str]
+) -> None:
+    cluster(stage, key)
+    install(stage, person)
+    hidden = "import sys\nsys.modules['credagent'] = None\n"
+    done = client(stage, person, hidden + CLIENT)
+    assert (done.returncode, done.stdout.strip()) == (0, "none"), done.stderr
+
+
+def test_a_client_inside_a_worker_forwards_nothing(stage: Stage, key: SenderPrivateKey, person: dict[str, str]) -> None:
+    """The worker inherits the very configuration, as under SSHCluster or with a shared home."""
+    machine = stage.machine("a", key.public_key.line)
+    stage.start_scheduler(machine)
+    install(stage, person)
+    stage.start_worker(machine, "a1", "--nthreads", "2", HOME=person["HOME"], DB_TOKEN=SECRET)
+    done = client(stage, {**person, "HOME": str(stage.folder)}, CLIENT_IN_A_TASK)
+    assert (done.returncode, done.stdout.strip()) == (0, "7"), done.stderr
+    assert machine.ask("set")["slots"]["environment"]["origin"] == "none"
+
+
+def test_a_cluster_without_agents_is_left_alone(stage: Stage, key: SenderPrivateKey, person: dict[str, str]) -> None:
+    machine = stage.machine("a", key.public_key.line, agent=False)
+    stage.start_scheduler(machine)
+    stage.start_worker(machine, "a1")
+    install(stage, person)
+    done = client(stage, person)
+    assert (done.returncode, done.stdout.strip()) == (0, "none"), done.stderr
+
+
+def test_another_list_of_preloads_is_neither_lost_nor_overridden(tmp_path: Path) -> None:
+    environ = {"DASK_CONFIG": str(tmp_path)}
+    (tmp_path / "mine.yaml").write_text("distributed:\n  client:\n    preload: [my_module]\n")
+    with pytest.raises(ConfigurationError) as raised:
+        client_preload_install.install(environ, {})
+    assert raised.value.code == "preload-taken"
+    assert not client_preload_install.installed(environ)
+
+
+def test_a_file_of_somebody_elses_is_neither_replaced_nor_removed(tmp_path: Path) -> None:
+    environ = {"DASK_CONFIG": str(tmp_path)}
+    (tmp_path / client_preload_install.FILE_NAME).write_text("mine: true\n")
+    for act in (lambda: client_preload_install.install(environ, {}), lambda: client_preload_install.uninstall(environ)):
+        with pytest.raises(ConfigurationError) as raised:
+            act()
+        assert raised.value.code == "not-ours"
+
+
+def test_what_is_installed_is_what_dask_reads(tmp_path: Path) -> None:
+    import dask.config
+
+    environ = {"DASK_CONFIG": str(tmp_path)}
+    client_preload_install.install(environ, {"trust": "any", "environ": ["A'B"]})
+    (text,) = next(iter(dask.config.collect_yaml([str(tmp_path)])))["distributed"]["client"]["preload"]
+    found: dict[str, Any] = {}
+    exec(text, found)  # noqa: S102  as Dask does
+    assert callable(found["dask_setup"])
+    assert found["dask_teardown"] is client_preload.teardown
+
+
+def test_dasks_own_command_line_has_every_command() -> None:
+    done = run((str(BIN / "dask"), "credentials", "--help"))
+    assert done.returncode == 0
+    assert "credagent COMMAND" in done.stdout
+    done = run((str(BIN / "dask"), "credentials", "inspect", "--help"))
+    assert "usage: credagent inspect" in done.stdout
+    assert run((str(BIN / "dask"), "credentials", "nothing")).returncode == 64

@@ -1,0 +1,54 @@
+"""The locks on the agent's folders: held by one agent, and by nobody else who can only look into them."""
+
+import fcntl
+import os
+from pathlib import Path
+
+import pytest
+
+from credagent import config as configuration
+from credagent.config import Config
+from credagent.daemon import runtime_folders
+from credagent.errors import Exit, Unavailable
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    environ = {f"CREDAGENT_AGENT_{name.upper()}_DIR": str(tmp_path / name) for name in ("runtime", "state")}
+    found = configuration.load(None, environ)
+    runtime_folders.prepare(found)
+    return found
+
+
+@pytest.mark.parametrize("name", ["runtime_dir", "state_dir"])
+def test_who_can_open_the_folder_cannot_hold_the_agent_down(config: Config, name: str) -> None:
+    folder = os.open(getattr(config.agent, name), os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        for lock in runtime_folders.take_locks(config):
+            lock.release()
+    finally:
+        os.close(folder)
+
+
+def test_a_lock_that_is_held_may_be_free_in_a_moment(config: Config) -> None:
+    held = runtime_folders.take_locks(config)
+    with pytest.raises(Unavailable) as caught:
+        runtime_folders.take_locks(config)
+    assert caught.value.exit_code is Exit.UNAVAILABLE
+    assert runtime_folders.free_locks(config) is None
+    for lock in held:
+        lock.release()
+
+
+def test_what_an_agent_left_that_was_killed_is_swept_under_the_lock(config: Config, tmp_path: Path) -> None:
+    left = [tmp_path / folder / ".worker.env.0123456789ab.tmp" for folder in ("runtime", "state")]
+    for path in left:
+        path.write_bytes(b"credentials")
+    locks = runtime_folders.take_locks(config)
+    assert not any(path.exists() for path in left)
+    left[0].write_bytes(b"in the making")
+    assert runtime_folders.free_locks(config) is None
+    assert left[0].exists()
+    for lock in locks:
+        lock.release()

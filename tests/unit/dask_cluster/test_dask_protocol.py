@@ -1,0 +1,130 @@
+"""What a scheduler sends is read as numbers, text, bytes, lists and mappings, whatever it would like it to become."""
+
+import asyncio
+import contextlib
+import pickle
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import msgspec
+import pytest
+
+from credagent.dask_cluster import dask_protocol
+from credagent.errors import Unavailable
+
+HANDSHAKE = dask_protocol.pack({"compression": None, "python": [3, 11, 7], "pickle-protocol": 5})
+
+
+class Bomb:
+    """Unpickling this would be noticed."""
+
+    armed = False
+
+    def __reduce__(self) -> tuple[Callable[[str], object], tuple[str]]:
+        return exec, ("from tests.unit.sender.forwarding import test_wire; test_wire.Bomb.armed = True",)
+
+
+def framed(*frames: bytes, total: int | None = None) -> bytes:
+    lengths = b"".join(struct.pack("<Q", len(frame)) for frame in frames)
+    body = struct.pack("<Q", len(frames)) + lengths + b"".join(frames)
+    return struct.pack("<Q", len(body) if total is None else total) + body
+
+
+@contextlib.asynccontextmanager
+async def scheduler(says: bytes) -> AsyncIterator[int]:
+    """Listens, says one thing to whoever comes, and closes."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(says)
+        with contextlib.suppress(OSError):
+            await writer.drain()
+            writer.write_eof()
+            await reader.read(1)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+
+
+async def received(says: bytes) -> object:
+    async with scheduler(HANDSHAKE + says) as port:
+        connection = await dask_protocol.connect("127.0.0.1", port, None)
+        try:
+            return await connection.receive()
+        finally:
+            connection.close()
+
+
+def hears(says: bytes) -> object:
+    return asyncio.run(received(says))
+
+
+def refuses(work: Callable[[], object]) -> str:
+    with pytest.raises(Unavailable) as error:
+        work()
+    return error.value.code
+
+
+def test_plain_values_come_through() -> None:
+    message = {"op": "event", "event": [1.5, {"a": b"x", "b": None, "c": [True]}]}
+    assert hears(dask_protocol.pack(message)) == message
+
+
+def test_a_pickle_stays_an_inert_mapping_and_its_frames_are_skipped() -> None:
+    header = msgspec.msgpack.encode({"pickled-obj": pickle.dumps(Bomb()), "num-sub-frames": 0})
+    message = msgspec.msgpack.encode({"status": {"__Pickled__": 1}, "other": {"__Serialized__": 1}})
+    assert hears(framed(message, header)) == {"status": {"__Pickled__": 1}, "other": {"__Serialized__": 1}}
+    assert not Bomb.armed
+
+
+def test_a_named_enumeration_is_not_imported() -> None:
+    message = {"__Enum__": "x", "__module__": "distributed.core", "__name__": "Status", "name": "running"}
+    assert hears(dask_protocol.pack([message])) == [message]
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        struct.pack("<Q", dask_protocol.MESSAGE_BYTES + 1),
+        framed(b"\xc1"),
+        framed(b"\xa2\xff\xfe"),
+        struct.pack("<QQ", 8, dask_protocol.FRAMES + 1),
+        struct.pack("<QQQ", 16, 1, 1 << 40),
+        struct.pack("<QQQ", 16, 1, 9),
+        struct.pack("<Q", 3) + b"abc",
+        b"GET / HTTP/1.1\r\n\r\n" + b"x" * 64,
+    ],
+)
+def test_what_is_no_message_is_refused(says: bytes) -> None:
+    assert refuses(lambda: hears(says)) in ("not-dask", "connection-lost")
+
+
+@pytest.mark.parametrize("says", [b"", framed(b"\x81", total=100), HANDSHAKE[:5]])
+def test_a_connection_that_ends_is_lost(says: bytes) -> None:
+    assert refuses(lambda: hears(says)) == "connection-lost"
+
+
+def test_something_else_that_listens_is_no_scheduler() -> None:
+    async def meet(says: bytes) -> None:
+        async with scheduler(says) as port:
+            await dask_protocol.connect("127.0.0.1", port, None)
+
+    assert refuses(lambda: asyncio.run(meet(dask_protocol.pack("hello")))) == "not-dask"
+    assert refuses(lambda: asyncio.run(meet(b"SSH-2.0-OpenSSH\r\n"))) in ("not-dask", "connection-lost")
+
+
+def test_nobody_there_is_said_with_the_address(unused_tcp_port: int) -> None:
+    async def meet() -> Awaitable[object]:
+        return await dask_protocol.connect("127.0.0.1", unused_tcp_port, None)  # type: ignore[return-value]
+
+    assert refuses(lambda: asyncio.run(meet())) == "unreachable"
+
+
+@pytest.fixture
+def unused_tcp_port() -> int:
+    import socket
+
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        return int(held.getsockname()[1])

@@ -1,0 +1,92 @@
+"""The grammar of agent.sock: what is a request, and what a worker is told."""
+
+import json
+
+import msgspec
+import pytest
+
+from credagent.credentials import CredentialSet, Slot
+from credagent.errors import Refused
+from credagent.handover.unix.protocol import (
+    Applied,
+    Deliver,
+    GetSet,
+    Renew,
+    Request,
+    Subscribe,
+    decode_request,
+    encode_refusal,
+    set_document,
+)
+from credagent.worker_environment.rendering import worker_environment
+from tests.unit.worker_environment.rendered import ENVIRONMENT, FILLED
+
+
+@pytest.mark.parametrize(
+    ("line", "request_"),
+    [
+        (b'{"op":"subscribe","role":"scheduler"}', Subscribe(role="scheduler")),
+        (b'{"op":"applied","generation":4}', Applied(generation=4)),
+        (b' {"op": "set"} ', GetSet()),
+        (b'{"op":"renew"}', Renew(slot=None)),
+        (b'{"op":"renew","slot":"google"}', Renew(slot=Slot.GOOGLE)),
+        (b'{"op":"deliver","bundle":"x"}', Deliver(bundle="x")),
+    ],
+)
+def test_a_request_is_read_as_it_is_meant(line: bytes, request_: Request) -> None:
+    assert decode_request(line) == request_
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"x",
+        b"[]",
+        b"{}",
+        b'{"op":"shutdown"}',
+        b'{"op":"subscribe","role":"root"}',
+        b'{"op":"renew","slot":"azure"}',
+        b'{"op":"set","extra":1}',
+        b'{"op":"applied","generation":"4"}',
+        b'{"op":"set"} {"op":"set"}',
+        b'{"op":"deliver","bundle":"\xff"}',
+        b"[" * 10_000,
+    ],
+)
+def test_anything_else_is_refused_without_being_repeated(line: bytes) -> None:
+    with pytest.raises(Refused) as caught:
+        decode_request(line)
+    assert caught.value.code == "bad-request"
+    assert line[:6].decode(errors="ignore") not in str(caught.value) or len(line) < 3
+
+
+def test_a_worker_is_told_the_values_and_of_each_slot_whether_until_when_and_from_where() -> None:
+    view = worker_environment(FILLED, ENVIRONMENT)
+    document = set_document(
+        FILLED, view, settled=True, required=frozenset({Slot.AWS}), audience="lab", public_key="key"
+    )
+    assert document["environment"]["AWS_SECRET_ACCESS_KEY"] == "secret/of+session"  # type: ignore[index]
+    assert document["slots"] == {
+        "aws": {"filled": True, "required": True, "origin": "bundle", "expires_at": "2026-11-22T13:00:00Z"},
+        "google": {"filled": True, "required": False, "origin": "bundle", "expires_at": "2026-11-22T13:00:00Z"},
+        "environment": {"filled": True, "required": False, "origin": "bundle", "expires_at": None},
+    }
+    assert msgspec.json.decode(msgspec.json.encode(document)) == document
+
+
+def test_an_empty_slot_has_no_origin() -> None:
+    empty = CredentialSet(generation=1)
+    view = worker_environment(empty, ENVIRONMENT)
+    document = set_document(empty, view, settled=False, required=frozenset(), audience="", public_key="")
+    assert {slot["origin"] for slot in document["slots"].values()} == {"none"}  # type: ignore[attr-defined]
+
+
+def test_a_refusal_has_a_code_for_programs_and_a_hint_for_people() -> None:
+    line = encode_refusal(Refused("replayed", "older than the one in force", what="bundle", hint="send a new one"))
+    assert json.loads(line) == {
+        "ok": False,
+        "code": "replayed",
+        "message": "bundle: older than the one in force",
+        "hint": "send a new one",
+    }

@@ -1,0 +1,264 @@
+"""The server of agent.sock: callers are judged first, answers come in order, and nobody can take more than a little."""
+
+import asyncio
+import json
+import os
+import re
+import socket
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from credagent.config.keys import KEYS
+from credagent.handover.unix import connection, connection_limits, socket_file
+from credagent.handover.unix.caller_access import AccessRules
+from credagent.handover.unix.server import SocketServer
+from tests.standin import StandIn
+
+ME = AccessRules(own_uid=os.geteuid())
+Story = Callable[[SocketServer, "Client"], Awaitable[None]]
+
+
+class Client:
+    """One connection, line by line."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    async def connect(self) -> "Client":
+        self.reader, self.writer = await asyncio.open_unix_connection(self.path, limit=1 << 21)
+        return self
+
+    async def another(self) -> "Client":
+        return await Client(self.path).connect()
+
+    async def ask(self, **request: Any) -> Any:
+        self.writer.write(json.dumps(request).encode() + b"\n")
+        return await self.answer()
+
+    async def answer(self) -> Any:
+        line = await asyncio.wait_for(self.reader.readline(), 5)
+        return json.loads(line) if line else None
+
+
+def tell(story: Story, path: Path, *, agent: StandIn | None = None, **options: Any) -> None:
+    async def run() -> None:
+        bound = socket_file.bind(str(path / "agent.sock"))
+        server = SocketServer(agent or StandIn(A="1"), ME, **options)
+        await server.start(bound.sock)
+        try:
+            await story(server, await Client(bound.path).connect())
+        finally:
+            server.close()
+            bound.close()
+            await asyncio.sleep(0)
+
+    asyncio.run(run())
+
+
+async def until(happened: Callable[[], bool]) -> None:
+    while not happened():  # noqa: ASYNC110  the server tells nobody when it has forgotten a connection
+        await asyncio.sleep(0.001)
+
+
+def test_documents_are_answered_in_order_also_when_asked_all_at_once(tmp_path: Path) -> None:
+    async def story(_: SocketServer, client: Client) -> None:
+        client.writer.write(b'{"op":"set"}\n{"op":"renew","slot":"aws"}\n{"op":"status"}\n{"op":"identity"}\n')
+        assert (await client.answer())["environment"] == {"A": "1"}
+        assert (await client.answer()) == {"ok": True, "slots": {"aws": "renewed"}}
+        assert (await client.answer())["state"] == "ready"
+        assert (await client.answer())["audience"] == "lab"
+
+    tell(story, tmp_path)
+
+
+def test_a_subscriber_gets_the_set_now_and_at_each_change_and_is_listed(tmp_path: Path) -> None:
+    agent = StandIn(A="1")
+
+    async def story(server: SocketServer, client: Client) -> None:
+        assert (await client.ask(op="subscribe", role="worker"))["generation"] == 1
+        agent.set({"A": "2"})
+        server.publish()
+        assert (await client.answer())["environment"] == {"A": "2"}
+        client.writer.write(b'{"op":"applied","generation":2}\n')
+        assert (await client.ask(op="status"))["state"] == "ready"  # answered after what was sent before
+        (one,) = server.subscribers()
+        assert (one.pid, one.uid, one.role, one.generation) == (os.getpid(), os.geteuid(), "worker", 2)
+        client.writer.close()
+        await until(lambda: not server.subscribers())
+
+    tell(story, tmp_path, agent=agent)
+
+
+def test_only_a_subscriber_reports_and_nobody_subscribes_twice(tmp_path: Path) -> None:
+    async def story(_: SocketServer, client: Client) -> None:
+        assert (await client.ask(op="applied", generation=1))["code"] == "bad-request"
+        await client.ask(op="subscribe", role="exec")
+        assert (await client.ask(op="subscribe", role="exec"))["code"] == "bad-request"
+
+    tell(story, tmp_path)
+
+
+def test_a_refused_bundle_is_answered_and_the_connection_goes_on(tmp_path: Path) -> None:
+    agent = StandIn()
+
+    async def story(_: SocketServer, client: Client) -> None:
+        assert (await client.ask(op="deliver", bundle="broken"))["code"] == "signature"
+        assert (await client.ask(op="deliver", bundle="sealed"))["outcome"] == "admitted"
+        assert agent.delivered == [("sealed", os.geteuid())]
+
+    tell(story, tmp_path, agent=agent)
+
+
+def test_a_defect_is_one_answer_without_its_text_and_not_the_end(tmp_path: Path) -> None:
+    async def story(_: SocketServer, client: Client) -> None:
+        answer = await client.ask(op="deliver", bundle="defect")
+        assert answer["code"] == "internal"
+        assert "defect" not in answer["message"]
+        assert (await client.ask(op="status"))["ok"]
+
+    tell(story, tmp_path)
+
+
+def test_an_empty_slot_is_no_credentials(tmp_path: Path) -> None:
+    async def story(_: SocketServer, client: Client) -> None:
+        assert (await client.ask(op="credential-process"))["code"] == "no-credentials"
+
+    tell(story, tmp_path)
+
+
+def test_who_asks_and_stops_sending_is_still_answered(tmp_path: Path) -> None:
+    async def story(_: SocketServer, client: Client) -> None:
+        client.writer.write(b'{"op":"deliver","bundle":"sealed"}\n')
+        client.writer.write_eof()
+        assert (await client.answer())["outcome"] == "admitted"
+        assert await client.answer() is None
+
+    tell(story, tmp_path)
+
+
+def test_a_stranger_is_told_so_at_once_and_holds_no_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(AccessRules, "may_connect", lambda *_: False)
+
+    async def story(server: SocketServer, client: Client) -> None:
+        assert (await client.answer())["code"] == "not-allowed"
+        assert await client.answer() is None
+        assert not server.connections
+
+    tell(story, tmp_path)
+
+
+def test_who_may_only_deliver_gets_no_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(AccessRules, "may_ask", lambda *_: False)
+    monkeypatch.setattr(AccessRules, "may_deliver", lambda *_: True)
+
+    async def story(_: SocketServer, client: Client) -> None:
+        for request in ("set", "status", "renew", "credential-process"):
+            assert (await client.ask(op=request))["code"] == "not-allowed"
+        assert (await client.ask(op="subscribe", role="worker"))["code"] == "not-allowed"
+        assert (await client.ask(op="identity"))["ok"]
+        assert (await client.ask(op="deliver", bundle="sealed"))["ok"]
+
+    tell(story, tmp_path)
+
+
+def test_who_is_refused_is_told_which_key_of_the_configuration_decides(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(AccessRules, "may_connect", lambda *_: True)
+    monkeypatch.setattr(AccessRules, "may_ask", lambda *_: False)
+    monkeypatch.setattr(AccessRules, "may_deliver", lambda *_: False)
+
+    async def story(_: SocketServer, client: Client) -> None:
+        for request in ({"op": "set"}, {"op": "deliver", "bundle": "sealed"}):
+            named = re.findall(r"\w+\.\w+", (await client.ask(**request))["hint"])
+            assert named
+            assert KEYS.keys() >= set(named)
+
+    tell(story, tmp_path)
+
+
+def test_an_endless_line_ends_the_connection(tmp_path: Path) -> None:
+    async def story(_: SocketServer, client: Client) -> None:
+        client.writer.write(b"x" * 300_000)
+        assert (await client.answer())["code"] == "too-large"
+        assert await client.answer() is None
+
+    tell(story, tmp_path)
+
+
+def test_who_does_not_say_what_he_wants_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "PATIENCE_S", 0.02)
+
+    async def story(_: SocketServer, client: Client) -> None:
+        silent, slow = await client.another(), await client.another()
+        subscriber = await client.another()
+        await subscriber.ask(op="subscribe", role="worker")
+        slow.writer.write(b'{"op":')
+        assert await slow.reader.read() == b""
+        assert await silent.reader.read() == b""
+        assert (await subscriber.ask(op="status"))["ok"]  # may be silent for days
+
+    tell(story, tmp_path)
+
+
+def test_connections_are_limited_and_root_still_gets_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection_limits, "MOST_CONNECTIONS", 4)
+    monkeypatch.setattr(connection_limits, "KEPT_FOR_PRIVILEGED", 2)
+    privileged = False
+    monkeypatch.setattr(AccessRules, "is_privileged", lambda *_: privileged)
+    monkeypatch.setattr(AccessRules, "may_ask", lambda *_: True)
+
+    async def story(_: SocketServer, client: Client) -> None:
+        nonlocal privileged
+        second = await client.another()
+        assert (await second.ask(op="status"))["ok"]
+        assert (await (await client.another()).answer())["code"] == "busy"
+        privileged = True
+        assert (await (await client.another()).ask(op="status"))["ok"]
+
+    tell(story, tmp_path)
+
+
+def test_a_subscriber_that_does_not_read_costs_a_bounded_amount_and_then_gets_the_newest(tmp_path: Path) -> None:
+    agent = StandIn(A="x" * 200_000)
+
+    async def story(server: SocketServer, client: Client) -> None:
+        client.writer.write(b'{"op":"subscribe","role":"worker"}\n')
+        await until(lambda: bool(server.subscribers()))
+        client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        for number in range(50):
+            agent.set({"A": f"{number}" * 100_000})
+            server.publish()
+            await asyncio.sleep(0)
+        (connection,) = server.connections
+        assert connection.transport.get_write_buffer_size() < 300_000
+        client.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        while (await client.answer())["generation"] != 51:
+            pass
+
+    tell(story, tmp_path, agent=agent)
+
+
+def test_a_flood_of_small_requests_is_answered_at_the_readers_pace(tmp_path: Path) -> None:
+    agent = StandIn(A="x" * 10_000)
+
+    async def story(server: SocketServer, client: Client) -> None:
+        loop = asyncio.get_running_loop()
+        flood = socket.socket(socket.AF_UNIX)
+        flood.settimeout(0)
+        await loop.sock_connect(flood, client.path)
+        sending = loop.create_task(loop.sock_sendall(flood, b'{"op":"set"}\n' * 100_000))
+        await asyncio.sleep(0.2)
+        assert not sending.done()  # it is not read any more
+        assert max(c.transport.get_write_buffer_size() for c in server.connections) < 2_000_000
+        assert (await client.ask(op="status"))["ok"]  # and nobody else waits
+        sending.cancel()
+        flood.close()
+
+    tell(story, tmp_path, agent=agent)

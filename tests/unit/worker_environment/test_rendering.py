@@ -1,0 +1,126 @@
+"""One credential set as a worker's environment, byte for byte as in tests/golden."""
+
+import json
+
+import msgspec
+import pytest
+
+from credagent.credentials import CredentialSet, Origin, SlotContent
+from credagent.secret import Secret
+from credagent.worker_environment import handover_variables
+from credagent.worker_environment.rendering import HandoverPlan, WorkerView, worker_environment
+from tests.unit.worker_environment.rendered import (
+    ABSENT,
+    CASES,
+    CLOSED,
+    ENDPOINT,
+    ENVIRONMENT,
+    FILLED,
+    LONG_TERM,
+    VARIABLES,
+    WITHDRAWN,
+    golden,
+    held,
+)
+
+
+def shown(view: WorkerView) -> bytes:
+    document = {
+        "environment": {name: value.reveal() for name, value in view.environment.items()},
+        "overwrite": {name: value.reveal() for name, value in view.overwrite.items()},
+        "scrub": list(view.scrub),
+    }
+    return json.dumps(document, indent=2).encode() + b"\n"
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_workers_environment_is_the_golden_one(case: str) -> None:
+    credential_set, plan = CASES[case]
+    golden(f"{case}.worker.json", shown(worker_environment(credential_set, plan)))
+
+
+def test_the_configured_region_wins_and_the_machines_own_is_the_last_resort() -> None:
+    def region(plan: HandoverPlan, credential_set: CredentialSet = FILLED) -> str | None:
+        found = worker_environment(credential_set, plan).environment.get("AWS_REGION")
+        return found.reveal() if found else None
+
+    without_region = CredentialSet(generation=1, aws=held(LONG_TERM))
+    assert region(HandoverPlan(region="us-west-2", machine_region="eu-north-1")) == "us-west-2"
+    assert region(HandoverPlan(machine_region="eu-north-1")) == "eu-central-1"
+    assert region(HandoverPlan(machine_region="eu-north-1"), without_region) == "eu-north-1"
+    assert region(HandoverPlan(), without_region) is None
+
+
+def test_a_required_google_slot_is_redirected_before_it_is_filled() -> None:
+    waiting = CredentialSet(generation=1, google=ABSENT)
+    plan = HandoverPlan(metadata_host="127.0.0.1:1234", google_required=True)
+    assert worker_environment(waiting, plan).environment["GCE_METADATA_HOST"] == Secret("127.0.0.1:1234")
+
+
+def test_a_closed_google_slot_makes_nobody_believe_that_this_is_google_cloud() -> None:
+    found = worker_environment(CredentialSet(generation=1, google=CLOSED), ENVIRONMENT).environment
+    assert found["NO_GCE_CHECK"] == Secret("true")
+    assert "CPL_MACHINE_IS_GCE" not in found
+
+
+def test_a_custom_project_names_the_data_where_the_token_names_another() -> None:
+    plan = HandoverPlan(metadata_host="127.0.0.1:1234", google_project="billing")
+    assert worker_environment(FILLED, plan).environment["GOOGLE_CLOUD_PROJECT"] == Secret("billing")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_nothing_is_written_or_scrubbed_that_the_list_does_not_name(case: str) -> None:
+    """The deny list of custom variables is made of that list: what it misses, a bundle could set."""
+    view = worker_environment(*CASES[case])
+    touched = {*view.environment, *view.overwrite, *view.scrub} - VARIABLES.values.keys()
+    assert touched <= handover_variables.HANDOVER_VARIABLES
+
+
+@pytest.mark.parametrize("plan", [ENVIRONMENT, ENDPOINT], ids=["environment", "endpoint"])
+def test_keys_and_endpoint_are_never_handed_over_together(plan: HandoverPlan) -> None:
+    view = worker_environment(FILLED, plan)
+    both = {"AWS_ACCESS_KEY_ID", "AWS_CONTAINER_CREDENTIALS_FULL_URI"}
+    assert len(both & view.environment.keys()) == 1
+    assert both - view.environment.keys() <= set(view.scrub)
+
+
+DEAD = "127.0.0.1:1"
+ALONE = HandoverPlan(aws="endpoint")  # `run --once` binds nothing
+
+
+def alone(**slots: SlotContent) -> dict[str, str]:
+    found = worker_environment(CredentialSet(generation=1, **slots), ALONE).environment
+    return {name: value.reveal() for name, value in found.items()}
+
+
+@pytest.mark.parametrize("content", [FILLED.aws, CLOSED, WITHDRAWN])
+def test_where_nobody_serves_an_endpoint_the_slot_is_closed_and_no_keys_take_its_place(content: SlotContent) -> None:
+    found = alone(aws=content)
+    assert found.items() >= handover_variables.AWS_CLOSED.items()
+    assert "AWS_ACCESS_KEY_ID" not in found
+    assert "AWS_CONTAINER_CREDENTIALS_FULL_URI" not in found
+
+
+@pytest.mark.parametrize("content", [FILLED.google, CLOSED, WITHDRAWN])
+def test_where_nobody_serves_metadata_google_libraries_ask_nobody(content: SlotContent) -> None:
+    found = alone(google=content)
+    assert {found["GCE_METADATA_HOST"], found["GCE_METADATA_IP"], found["GCE_METADATA_ROOT"]} == {DEAD}
+    assert found["CPL_GCE_CREDENTIALS_URL"].startswith(f"http://{DEAD}/")
+    assert found["NO_GCE_CHECK"] == "true"
+    assert "CPL_MACHINE_IS_GCE" not in found
+
+
+@pytest.mark.parametrize(
+    ("slot", "origin"),
+    [("aws", Origin.AWS_METADATA), ("aws", Origin.CONTAINER), ("google", Origin.GOOGLE_METADATA)],
+)
+def test_where_nobody_serves_clients_find_the_machines_own_identity_by_themselves(slot: str, origin: Origin) -> None:
+    content = msgspec.structs.replace(getattr(FILLED, slot), origin=origin)
+    assert alone(**{slot: content}) == {}
+
+
+def test_a_closed_slot_names_nobody_to_those_clients_that_heed_no_switch() -> None:
+    """The object_store family and GDAL ask the address that they are told, or the machine's metadata service."""
+    found = worker_environment(CredentialSet(generation=1, aws=CLOSED), ENVIRONMENT).environment
+    for name in ("AWS_METADATA_ENDPOINT", "CPL_AWS_EC2_API_ROOT_URL"):
+        assert found[name] == Secret(f"http://{DEAD}")
