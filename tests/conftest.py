@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from tests.canary import CANARY, log_file
+from tests.patience import scaled
 
 OF_THE_DEVELOPER = re.compile(
     r"AWS_|BOTO|GOOGLE_|GCE_|GCLOUD_|CLOUDSDK_|CPL_|GDAL_|DASK_|CREDAGENT_(?!TEST_)|XDG_|PYTHONPATH"
@@ -45,7 +46,16 @@ def pytest_configure(config: pytest.Config) -> None:
         "AWS_EC2_METADATA_DISABLED": "true",
         "NO_GCE_CHECK": "true",
     }
+    os.environ.setdefault("PYTEST_TIMEOUT", str(scaled(float(config.getini("timeout")))))  # read by pytest-timeout
     sys.addaudithook(_stay_on_this_machine)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Lengthen the time-outs that tests name for themselves, as every other wait."""
+    for item in items:
+        if mark := item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(scaled(mark.args[0])), append=False)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
