@@ -59,10 +59,20 @@ class Unavailable(CredagentError):
 
     exit_code = Exit.UNAVAILABLE
 
-    def __init__(self, code: str, why: str, *, what: str = "", hint: str = "", retry: bool = True) -> None:
-        """Remember whether the source may answer differently soon."""
+    def __init__(
+        self,
+        code: str,
+        why: str,
+        *,
+        what: str = "",
+        hint: str = "",
+        retry: bool = True,
+        retry_after_s: float | None = None,
+    ) -> None:
+        """Keep whether the source may answer differently soon, and how many seconds it asks to be left alone."""
         super().__init__(code, why, what=what, hint=hint)
         self.retry = retry
+        self.retry_after_s = retry_after_s
 
 
 class OutputError(CredagentError):

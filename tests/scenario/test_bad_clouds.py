@@ -110,9 +110,9 @@ def _read_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_metadata, "_NO_GCE_CHECK", False)
 
 
-async def in_this_process(request: RequestFor[Any], *, deadline_s: float, environ: object = None) -> Any:
+async def in_this_process(request: RequestFor[Any]) -> Any:
     """Answer as the helper process does, without its start."""
-    reply = job_dispatch.run(HelperJob(request=request, deadline_s=deadline_s))  # type: ignore[arg-type]  # all of them are
+    reply = job_dispatch.run(HelperJob(request=request, lives_s=0))  # type: ignore[arg-type]  # all of them are
     if isinstance(reply, Failed):
         raise Unavailable(reply.code, reply.why, what=reply.what, hint=reply.hint, retry=reply.retry)
     return reply

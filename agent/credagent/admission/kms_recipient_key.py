@@ -13,7 +13,6 @@ from credagent.cloud_helper.helper_process import call_blocking
 from credagent.cloud_helper.job_requests import KmsDecrypt
 from credagent.errors import Refused, Unavailable
 
-DEADLINE_S = 10.0
 NOT_OPENED = "not-opened"
 
 
@@ -21,7 +20,6 @@ class KmsRecipientKey(Struct, frozen=True, kw_only=True):
     """The right to open with one key of a key service."""
 
     reference: KmsReference
-    deadline_s: float = DEADLINE_S
 
     @property
     def kind(self) -> StanzaKind:
@@ -42,7 +40,7 @@ class KmsRecipientKey(Struct, frozen=True, kw_only=True):
             associated_data=context.info,
         )
         try:
-            opened = call_blocking(request, deadline_s=self.deadline_s)
+            opened = call_blocking(request)
         except Unavailable as error:
             if error.code != NOT_OPENED:
                 raise

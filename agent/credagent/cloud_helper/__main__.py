@@ -1,6 +1,6 @@
-"""The helper: one request from stdin, one reply to stdout, and nothing that outlives it. Started by `caller` alone.
+"""The helper process: reads one request from stdin, writes one reply to stdout, and ends. Started by `helper_process`.
 
-Non-dumpable before a secret arrives. An SDK is imported by the one job that needs it.
+It is non-dumpable before a secret arrives. An SDK is imported by the one job that needs it.
 """
 
 import os
@@ -8,38 +8,39 @@ import select
 import signal
 import sys
 
+from credagent.cloud_helper import progress
 from credagent.system import process_control
 
-MAX_ERRAND_BYTES = 64 * 1024
-READY = b"\n"  # before the answer, and no part of it: the request may come, since nobody can look into us any more
+MAX_REQUEST_BYTES = 64 * 1024
 # A helper that uses two SDKs at once has 60 MB. The agent's 45 MB and this fit into the unit's MemoryMax: an answer
 # without end costs its helper an attempt, and not the agent its life.
 MAX_MEMORY_BYTES = 160 * 1024 * 1024
 
 
 def main() -> int:
-    """Run one errand. The exit status says nothing that the reply does not."""
+    """Serve one request. The exit status says nothing that the reply does not."""
     process_control.die_with_parent()
     if _nobody_waits():  # whoever started us ended before the kernel was asked to tell
         return 1
     process_control.make_non_dumpable()
-    os.write(1, READY)
-    line = sys.stdin.buffer.read(MAX_ERRAND_BYTES + 1)
+    os.write(1, progress.READY)
+    document = sys.stdin.buffer.read(MAX_REQUEST_BYTES + 1)
     answer = _private_answer_pipe()
 
-    from credagent.cloud_helper.helper_protocol import decode_errand, encode_reply, is_local
+    from credagent.cloud_helper.helper_protocol import decode_job, encode_reply, is_local
 
-    errand = decode_errand(line)
-    if not is_local(errand.request):  # a program of the user's own profile may need more
+    progress.report_to(answer)
+    job = decode_job(document)
+    if not is_local(job.request):  # a program of the user's own profile may need more
         process_control.bound_memory(MAX_MEMORY_BYTES)
     # The caller kills at the deadline; should it be dead itself, the kernel's alarm does. The default action of
     # SIGALRM needs no interpreter, so that a name server that hangs in C does not hold it up.
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.setitimer(signal.ITIMER_REAL, errand.deadline_s + 1)
+    signal.setitimer(signal.ITIMER_REAL, job.lives_s)
 
     from credagent.cloud_helper.job_dispatch import run
 
-    reply = encode_reply(run(errand))
+    reply = encode_reply(run(job))
     with os.fdopen(answer, "wb") as pipe:
         pipe.write(reply)
     os._exit(0)  # a thread that still hangs on the network is not waited for

@@ -4,10 +4,12 @@ The SDKs' own texts stop here: they quote requests and answers, and those hold s
 """
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 from msgspec import Struct
 
 from credagent.cloud_helper.job_responses import Failed
+from credagent.cloud_helper.retry_after import retry_after_s
 
 SKEW_WORTH_SAYING_S = 120.0
 """AWS refuses signatures that are 5 minutes off (15 for S3); beyond 2 minutes the clock explains a refusal."""
@@ -199,18 +201,40 @@ ABSENT_CODES = frozenset({"no-identity", "no-role", "no-service-account"})
 class CloudFailure(Exception):
     """A failure on its way out of the helper. `detail` is ours too: a status, a count of seconds, a class's name."""
 
-    def __init__(self, code: str, detail: str = "", *, hint: str = "") -> None:
+    def __init__(self, code: str, detail: str = "", *, hint: str = "", retry_after_s: float | None = None) -> None:
         """Take a code from the table; `hint` says it better here than the table does."""
         super().__init__(code)
         self.code = code
         self.detail = detail
         self.hint = hint
+        self.retry_after_s = retry_after_s
 
     def reply(self, what: str) -> Failed:
         """Return what the caller is told."""
         kind = KINDS[self.code]
         why = f"{kind.why} ({self.detail})" if self.detail else kind.why
-        return Failed(code=self.code, what=what, why=why, hint=self.hint or kind.hint, retry=kind.retry)
+        return Failed(
+            code=self.code,
+            what=what,
+            why=why,
+            hint=self.hint or kind.hint,
+            retry=kind.retry,
+            retry_after_s=self.retry_after_s,
+        )
+
+
+def overload(status: int, retry_after: str | None) -> CloudFailure | None:
+    """Return the failure that an HTTP status is whatever was asked: 429 and 5xx. None for any other.
+
+    `retry_after` is the answer's header of that name.
+    """
+    if status != TOO_MANY_REQUESTS and status < SERVER_ERROR:
+        return None
+    code = "throttled" if status == TOO_MANY_REQUESTS else "service-error"
+    return CloudFailure(code, f"HTTP {status}", retry_after_s=retry_after_s(retry_after, datetime.now(UTC)))
+
+
+TOO_MANY_REQUESTS, SERVER_ERROR = 429, 500
 
 
 def clock_failure(skew_s: float | None) -> CloudFailure | None:

@@ -1,7 +1,4 @@
-"""How a request and its answer cross the pipe between agent and helper: the one place where secrets are in clear.
-
-Never argv, the environment or a log.
-"""
+"""Encodes requests and replies for the pipe between agent and helper; secrets are in clear there and nowhere else."""
 
 from typing import Any
 
@@ -49,10 +46,10 @@ LOCAL_REQUESTS = (AwsLocalIdentity, GoogleLocalToken, GoogleLocalRefreshToken)
 
 
 class HelperJob(Struct, frozen=True, kw_only=True):
-    """A request and the time the helper has for it, counted from its start."""
+    """A request, and how long a helper whose caller is dead may live at most, from when it reads this."""
 
     request: Request
-    deadline_s: float
+    lives_s: float
 
 
 def is_local(request: RequestFor[Any]) -> bool:
@@ -60,13 +57,13 @@ def is_local(request: RequestFor[Any]) -> bool:
     return isinstance(request, LOCAL_REQUESTS) or getattr(request, "identity", "machine") == "local"
 
 
-def encode_errand(request: RequestFor[Any], deadline_s: float) -> bytes:
+def encode_job(request: RequestFor[Any], lives_s: float) -> bytes:
     """Return what is written to the helper's stdin."""
-    document = {"request": request, "deadline_s": deadline_s}
+    document = {"request": request, "lives_s": lives_s}
     return msgspec.json.encode(document, enc_hook=_revealed)
 
 
-def decode_errand(line: bytes) -> HelperJob:
+def decode_job(line: bytes) -> HelperJob:
     """Return what was asked. Raises msgspec.MsgspecError, whose text holds no value."""
     return msgspec.json.decode(line, type=HelperJob, dec_hook=_wrapped)
 

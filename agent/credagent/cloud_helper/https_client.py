@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import requests
 from msgspec import Struct
 
-from credagent.cloud_helper.failures import CloudFailure
+from credagent.cloud_helper.failures import CloudFailure, overload
 
 CONNECT_S = 3.0
 READ_S = 8.0
@@ -87,15 +87,13 @@ def _body(response: requests.Response, max_bytes: int) -> bytes:
     return bytes(body)
 
 
-def refusal(status: int) -> CloudFailure:
-    """Return what an answer is that holds no content."""
+def refusal(status: int, retry_after: str | None = None) -> CloudFailure:
+    """Return what an answer is that holds no content; `retry_after` is its header of that name."""
     if status in DENIED:
         return CloudFailure(
             "access-denied", f"HTTP {status}", hint="may this machine read it? has a signature expired?"
         )
-    if status == TOO_MANY:
-        return CloudFailure("throttled", "HTTP 429")
-    return CloudFailure("service-error" if status >= SERVER_ERROR else "request-refused", f"HTTP {status}")
+    return overload(status, retry_after) or CloudFailure("request-refused", f"HTTP {status}")
 
 
-OK, DENIED, TOO_MANY, SERVER_ERROR = 200, frozenset({401, 403, 407}), 429, 500
+OK, DENIED = 200, frozenset({401, 403, 407})

@@ -3,6 +3,7 @@
 from importlib import import_module
 from typing import Any
 
+from credagent.cloud_helper import progress
 from credagent.cloud_helper.failures import CloudFailure
 from credagent.cloud_helper.helper_protocol import HelperJob, Request
 from credagent.cloud_helper.job_responses import Reply
@@ -25,11 +26,11 @@ JOBS = {
 """Request type: the module whose `answer` serves it, and what a failure is about."""
 
 
-def run(errand: HelperJob) -> Reply:
+def run(job: HelperJob) -> Reply:
     """Return the answer, or the failure in our words."""
-    module, what = JOBS[type(errand.request).__name__]
+    module, what = JOBS[type(job.request).__name__]
     try:
-        return _answer(module, errand.request)
+        return _answer(module, job.request)
     except CloudFailure as failure:
         return failure.reply(what)
     except Exception as exc:  # noqa: BLE001  whatever it is, its text must not leave, and its caller needs an answer
@@ -37,8 +38,9 @@ def run(errand: HelperJob) -> Reply:
 
 
 def _answer(module: str, request: Request) -> Reply:
-    job: Any = import_module(f"credagent.cloud_helper.{module}")
-    reply: Reply = job.answer(request)
+    serving: Any = import_module(f"credagent.cloud_helper.{module}")
+    with progress.asking():
+        reply: Reply = serving.answer(request)
     return reply
 
 

@@ -112,13 +112,17 @@ class Stored(Struct, frozen=True, kw_only=True, tag="stored"):
 
 
 class Failed(Struct, frozen=True, kw_only=True, tag="failed"):
-    """Why there is no answer: a stable code and texts of our own writing."""
+    """Why there is no answer: a stable code and texts of our own writing.
+
+    `retry_after_s` is how long the service asks to be left alone, None where it does not say.
+    """
 
     code: str
     what: str
     why: str
     hint: str = ""
     retry: bool = True
+    retry_after_s: float | None = None
 
 
 Answer = AwsObtained | GoogleObtained | AwsCaller | GoogleRefreshToken | Plaintext | Ciphertext | Content | Stored

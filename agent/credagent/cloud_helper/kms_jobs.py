@@ -1,5 +1,6 @@
 """A content key, closed or opened by the key service that its address names. Runs in the helper."""
 
+from credagent.cloud_helper import progress
 from credagent.cloud_helper.failures import CloudFailure
 from credagent.cloud_helper.job_requests import KmsDecrypt, KmsEncrypt
 from credagent.cloud_helper.job_responses import Ciphertext, Plaintext
@@ -10,11 +11,13 @@ AWS, GOOGLE = "aws-kms:", "gcp-kms:"
 def answer(request: KmsDecrypt | KmsEncrypt) -> Plaintext | Ciphertext:
     """Ask AWS KMS or Google KMS. Raises CloudFailure."""
     if request.key.startswith(AWS):
-        from credagent.cloud_helper.aws import kms as aws_kms
+        with progress.preparing():
+            from credagent.cloud_helper.aws import kms as aws_kms
 
         return aws_kms.answer(request, request.key.removeprefix(AWS))
     if request.key.startswith(GOOGLE):
-        from credagent.cloud_helper.google import kms as google_kms
+        with progress.preparing():
+            from credagent.cloud_helper.google import kms as google_kms
 
         return google_kms.answer(request, request.key.removeprefix(GOOGLE))
     raise CloudFailure("key-address")

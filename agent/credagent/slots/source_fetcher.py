@@ -26,7 +26,6 @@ from credagent.errors import InternalError, Unavailable
 from credagent.slots.allowed_targets import listed
 from credagent.slots.source_state import MachineSource, Source, google_token, session_credentials
 
-DEADLINE_S = 10.0  # a metadata server answers in milliseconds, STS in less than a second; beyond this it hangs
 ASK_AGAIN_S = 3600.0  # after STS did not say who this is: it costs seconds where it cannot be reached at all
 NOTICEABLE_SKEW_S = 60.0  # signatures are refused from five minutes on; expiry is misjudged from the first second
 ABSURD_SKEW_S = 100 * 365 * 86_400.0  # a machine without a battery begins in 1970; beyond this the service is wrong
@@ -42,7 +41,6 @@ class FetchSettings(Struct, frozen=True, kw_only=True):
     project: str = ""
     scopes: tuple[str, ...] = ()
     impersonable: tuple[str, ...] = ()
-    deadline_s: float = DEADLINE_S
 
 
 class KnownPrincipal(Struct, frozen=True, kw_only=True):
@@ -70,7 +68,7 @@ class SourceFetcher:
         request: job_requests.RequestFor[Any] = request_for(source, self.bounds)
         if isinstance(request, job_requests.AwsMachineIdentity):
             request = structs.replace(request, known_role=self._known_role())
-        return self._accepted(await helper_process.call(request, deadline_s=self.bounds.deadline_s))
+        return self._accepted(await helper_process.call(request))
 
     def _accepted(self, answer: object) -> Held:
         if not isinstance(answer, job_responses.AwsObtained | job_responses.GoogleObtained):

@@ -50,15 +50,15 @@ REPLIES: tuple[job_responses.Reply, ...] = (
     job_responses.Ciphertext(ciphertext=b"\0"),
     job_responses.Content(data=b"x", version="etag"),
     job_responses.Content(),
-    job_responses.Failed(code="no-role", what="w", why="y", hint="h", retry=False),
+    job_responses.Failed(code="no-role", what="w", why="y", hint="h", retry=False, retry_after_s=2.5),
 )
 
 
 @pytest.mark.parametrize("request_", REQUESTS, ids=lambda request: type(request).__name__)
 def test_a_request_arrives_as_it_was_sent(request_: helper_protocol.Request) -> None:
-    errand = helper_protocol.decode_errand(helper_protocol.encode_errand(request_, 1.5))
-    assert errand.request == request_
-    assert errand.deadline_s == 1.5
+    job = helper_protocol.decode_job(helper_protocol.encode_job(request_, 1.5))
+    assert job.request == request_
+    assert job.lives_s == 1.5
 
 
 @pytest.mark.parametrize("reply", REPLIES, ids=lambda reply: type(reply).__name__)

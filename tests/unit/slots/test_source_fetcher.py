@@ -175,7 +175,7 @@ class Helper:
     def obtain(self) -> str:
         return asyncio.run(self.fetcher(MachineSource(slot=Slot.AWS))).principal
 
-    async def _call(self, request: job_requests.AwsMachineIdentity, *, deadline_s: float) -> AwsObtained:
+    async def _call(self, request: job_requests.AwsMachineIdentity) -> AwsObtained:
         asked = self.role != request.known_role
         self.questions += asked
         notices = tuple(job_responses.Notice(code=code, why="…") for code in self.notices)

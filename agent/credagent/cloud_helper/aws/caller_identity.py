@@ -1,6 +1,7 @@
 """Whose AWS credentials these are (sts:GetCallerIdentity). Not being told is no failure where it is only shown."""
 
 import threading
+from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -22,8 +23,12 @@ def answer(request: AwsCallerIdentity) -> AwsCaller:
 
 def caller(credentials: AwsCredentials, region: str) -> AwsCaller:
     """Ask STS. Raises CloudFailure."""
+    return _asked(client("sts", credentials, region))
+
+
+def _asked(sts: Any) -> AwsCaller:  # noqa: ANN401  botocore has no types
     try:
-        response = client("sts", credentials, region).get_caller_identity()
+        response = sts.get_caller_identity()
     except (BotoCoreError, ClientError) as exc:
         raise from_botocore(exc) from exc
     arn, account = response.get("Arn"), response.get("Account")
@@ -38,12 +43,14 @@ def caller_if_told(
     """Ask STS, but neither wait long nor fail.
 
     In a thread, because no time-out reaches a name server that hangs. The thread is left behind; the process ends soon.
+    The client is made before: how long that takes says nothing about STS.
     """
     outcome: list[AwsCaller | CloudFailure] = []
+    sts = client("sts", credentials, region)
 
     def ask() -> None:
         try:
-            outcome.append(caller(credentials, region))
+            outcome.append(_asked(sts))
         except CloudFailure as failure:
             outcome.append(failure)
         except Exception as exc:  # noqa: BLE001  a thread's exception is printed, and its text may hold secrets

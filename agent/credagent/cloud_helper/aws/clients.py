@@ -6,6 +6,7 @@ import botocore.session
 from botocore import UNSIGNED
 from botocore.config import Config
 
+from credagent.cloud_helper import progress
 from credagent.cloud_helper.failures import CloudFailure
 from credagent.credentials import AwsCredentials
 
@@ -39,11 +40,12 @@ def client(
         raise CloudFailure("no-region")
     secret = credentials.secret_access_key.reveal() if credentials else None
     token = credentials.session_token.reveal() if credentials and credentials.session_token else None
-    return (session or botocore.session.Session()).create_client(
-        service,
-        region_name=region,
-        aws_access_key_id=credentials.access_key_id if credentials else None,
-        aws_secret_access_key=secret,
-        aws_session_token=token,
-        config=options,
-    )
+    with progress.preparing():  # it reads the service's description of half a megabyte
+        return (session or botocore.session.Session()).create_client(
+            service,
+            region_name=region,
+            aws_access_key_id=credentials.access_key_id if credentials else None,
+            aws_secret_access_key=secret,
+            aws_session_token=token,
+            config=options,
+        )

@@ -7,7 +7,8 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from credagent.cloud_helper.clock_skew import skew_s
-from credagent.cloud_helper.failures import CloudFailure, clock_failure
+from credagent.cloud_helper.failures import CloudFailure, clock_failure, overload
+from credagent.cloud_helper.retry_after import retry_after_s
 
 SERVICE_CODES: Mapping[str, str] = {
     "AccessDenied": "access-denied",
@@ -106,15 +107,16 @@ def from_service(response: Mapping[str, Any]) -> CloudFailure:
     skewed = clock_failure(skew_of(response))
     if skewed is not None and (code in TIME_BOUND_CODES or SERVICE_CODES.get(code) == "clock-skew"):
         return skewed
+    retry_after = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("retry-after")
     known = SERVICE_CODES.get(code)
     if known is not None:
-        return CloudFailure(known)
-    if status == TOO_MANY_REQUESTS:
-        return CloudFailure("throttled")
+        return CloudFailure(known, retry_after_s=retry_after_s(retry_after, datetime.now(UTC)))
     if status == FORBIDDEN:
         return CloudFailure("access-denied")
-    detail = f"HTTP {status}"
-    return CloudFailure("request-refused" if BAD_REQUEST <= status < SERVER_ERROR else "service-error", detail)
+    overloaded = overload(status, retry_after)
+    if overloaded is not None:
+        return overloaded
+    return CloudFailure("request-refused" if status >= BAD_REQUEST else "service-error", f"HTTP {status}")
 
 
 def skew_of(response: Mapping[str, Any]) -> float | None:
@@ -123,4 +125,4 @@ def skew_of(response: Mapping[str, Any]) -> float | None:
     return skew_s(headers.get("date"), datetime.now(UTC))
 
 
-BAD_REQUEST, FORBIDDEN, TOO_MANY_REQUESTS, SERVER_ERROR = 400, 403, 429, 500
+BAD_REQUEST, FORBIDDEN = 400, 403

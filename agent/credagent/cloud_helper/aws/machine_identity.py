@@ -8,6 +8,7 @@ import os
 
 from msgspec import structs
 
+from credagent.cloud_helper import progress
 from credagent.cloud_helper.failures import CloudFailure
 from credagent.cloud_helper.job_requests import AwsMachineIdentity, AwsMachineSource
 from credagent.cloud_helper.job_responses import AwsObtained, Notice
@@ -27,22 +28,26 @@ def obtain(request: AwsMachineIdentity) -> AwsObtained:
     which = _configured() if request.which == "any" else request.which
     region = request.region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or ""
     if which == "web-identity":
-        from credagent.cloud_helper.aws import web_identity
+        with progress.preparing():
+            from credagent.cloud_helper.aws import web_identity
 
         return web_identity.obtain(region)
     if which == "container":
-        from credagent.cloud_helper.aws import container_credentials
+        with progress.preparing():
+            from credagent.cloud_helper.aws import container_credentials
 
         return container_credentials.obtain(region)
-    from credagent.cloud_helper.aws import instance_metadata
+    with progress.preparing():
+        from credagent.cloud_helper.aws import instance_metadata
 
     return instance_metadata.obtain(region)
 
 
 def with_principal(obtained: AwsObtained) -> AwsObtained:
     """Return the same with its principal, if STS answers soon and says who this is."""
-    from credagent.cloud_helper.aws.caller_identity import caller_if_told
-    from credagent.cloud_helper.aws.clients import FALLBACK_REGION
+    with progress.preparing():
+        from credagent.cloud_helper.aws.caller_identity import caller_if_told
+        from credagent.cloud_helper.aws.clients import FALLBACK_REGION
 
     told = caller_if_told(obtained.credentials, obtained.credentials.region or FALLBACK_REGION)
     if isinstance(told, CloudFailure):

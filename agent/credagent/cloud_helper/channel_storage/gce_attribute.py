@@ -10,7 +10,7 @@ import os
 from urllib.parse import urlencode
 
 from credagent.cloud_helper import metadata_http_client
-from credagent.cloud_helper.failures import CloudFailure
+from credagent.cloud_helper.failures import CloudFailure, overload
 from credagent.cloud_helper.job_requests import ChannelGet
 from credagent.cloud_helper.job_responses import Content
 from credagent.cloud_helper.machine_vendor import maker
@@ -23,7 +23,7 @@ ADDRESS = "169.254.169.254"
 WAIT_S = 3.0
 LEEWAY_S = 5.0  # the server answers a little after the time it was given
 MAX_FOLDER_BYTES = 1024 * 1024  # Compute Engine allows 512 KiB for all attributes together
-OK, FORBIDDEN, NOT_FOUND, TOO_MANY, SERVER_ERROR = 200, 403, 404, 429, 500
+OK, FORBIDDEN, NOT_FOUND = 200, 403, 404
 
 
 def get(channel: GceAttributeChannelSpec, request: ChannelGet) -> Content:
@@ -69,7 +69,7 @@ def _content(answered: metadata_http_client.MetadataResponse, name: str, request
     if answered.status == NOT_FOUND:
         return Content()
     if answered.status != OK:
-        raise _refusal(answered.status)
+        raise overload(answered.status, answered.headers.get("retry-after")) or _refusal(answered.status)
     version = answered.headers.get("etag", "")
     if version and version == request.version:
         return Content(version=version, unchanged=True)
@@ -86,10 +86,6 @@ def _content(answered: metadata_http_client.MetadataResponse, name: str, request
 
 
 def _refusal(status: int) -> CloudFailure:
-    if status == TOO_MANY:
-        return CloudFailure("throttled", "HTTP 429")
-    if status >= SERVER_ERROR:
-        return CloudFailure("service-error", f"HTTP {status}")
     code = "metadata-disabled" if status == FORBIDDEN else "metadata-refused"
     hint = "is the metadata server concealed or filtered here (GKE, a proxy)?" if status == FORBIDDEN else ""
     return CloudFailure(code, f"HTTP {status}", hint=hint)

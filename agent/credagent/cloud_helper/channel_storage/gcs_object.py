@@ -7,7 +7,7 @@ import json
 import os
 from urllib.parse import quote
 
-from credagent.cloud_helper import https_client
+from credagent.cloud_helper import https_client, progress
 from credagent.cloud_helper.failures import CloudFailure
 from credagent.cloud_helper.google.auth_transport import AuthTransport
 from credagent.cloud_helper.job_requests import ChannelGet, ChannelPut
@@ -33,7 +33,7 @@ def get(channel: GsChannelSpec, request: ChannelGet) -> Content:
     if answered.status == NOT_FOUND:
         return Content()
     if answered.status != OK:
-        raise _meant(answered.status)
+        raise _meant(answered.status, answered.headers.get("Retry-After"))
     version = answered.headers.get("X-Goog-Generation", "")
     if version and version == request.version:
         return Content(version=version, unchanged=True)
@@ -51,19 +51,17 @@ def put(channel: GsChannelSpec, request: ChannelPut, data: bytes) -> Stored:
     if answered.status == NOT_FOUND:
         raise CloudFailure("not-found", "no such bucket", hint="is the bucket's name right?")
     if answered.status != OK:
-        raise _meant(answered.status)
+        raise _meant(answered.status, answered.headers.get("Retry-After"))
     try:
         return Stored(version=str(json.loads(answered.body)["generation"]))
     except (ValueError, KeyError, TypeError) as exc:
         raise CloudFailure("malformed-answer", type(exc).__name__) from exc
 
 
-def _meant(status: int) -> CloudFailure:
-    return (
-        CloudFailure("access-denied", f"HTTP {status}", hint=DENIED_HINT)
-        if status == FORBIDDEN
-        else https_client.refusal(status)
-    )
+def _meant(status: int, retry_after: str | None) -> CloudFailure:
+    if status == FORBIDDEN:
+        return CloudFailure("access-denied", f"HTTP {status}", hint=DENIED_HINT)
+    return https_client.refusal(status, retry_after)
 
 
 def _base() -> str:
@@ -74,11 +72,13 @@ def _token(request: ChannelGet | ChannelPut) -> str:
     """Return a token: of the VM's service account with the scopes that it was given, or of a person, to write."""
     transport = AuthTransport()
     if request.identity == "machine":
-        from credagent.cloud_helper.google.machine_identity import machine_credentials
+        with progress.preparing():
+            from credagent.cloud_helper.google.machine_identity import machine_credentials
 
         return str(machine_credentials(transport, ()).token)
-    from credagent.cloud_helper.google.local_identity import found
-    from credagent.cloud_helper.google.tokens import refresh
+    with progress.preparing():
+        from credagent.cloud_helper.google.local_identity import found
+        from credagent.cloud_helper.google.tokens import refresh
 
     credentials, _ = found(transport, (WRITE_SCOPE,))
     refresh(credentials, transport)

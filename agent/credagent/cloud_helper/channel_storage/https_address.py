@@ -46,7 +46,7 @@ def _content(answered: https_client.HttpsResponse, request: ChannelGet) -> Conte
     if answered.status in ABSENT:
         return Content()
     if answered.status != OK:
-        raise https_client.refusal(answered.status)
+        raise https_client.refusal(answered.status, answered.headers.get("Retry-After"))
     return Content(data=answered.body, version=answered.headers.get("ETag", ""))
 
 

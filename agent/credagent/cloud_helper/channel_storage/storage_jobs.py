@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import Any
 
 from credagent.bundle.envelope import MAX_TEXT_BYTES
+from credagent.cloud_helper import progress
 from credagent.cloud_helper.failures import CloudFailure
 from credagent.cloud_helper.job_requests import ChannelGet, ChannelPut
 from credagent.cloud_helper.job_responses import Content, Stored
@@ -31,7 +32,8 @@ def answer(request: ChannelGet | ChannelPut) -> Content | Stored:
     module = JOBS.get(target.kind)
     if module is None:
         raise CloudFailure("channel-address")
-    job: Any = import_module(f"credagent.cloud_helper.{module}")
+    with progress.preparing():
+        job: Any = import_module(f"credagent.cloud_helper.{module}")
     reply: Content | Stored = (
         job.get(target, request)
         if isinstance(request, ChannelGet)

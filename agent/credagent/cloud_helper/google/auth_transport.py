@@ -59,7 +59,13 @@ class AuthTransport(google.auth.transport.Request):
         self.skew_s = self.skew_s if measured is None else measured
         if response.status < REDIRECT or looking or path.endswith(OPTIONAL_PATHS):
             return response
-        raise refusal(response.status, _document(response.data), metadata=metadata, skew_s=self.skew_s)
+        raise refusal(
+            response.status,
+            _document(response.data),
+            metadata=metadata,
+            skew_s=self.skew_s,
+            retry_after=response.headers.get("Retry-After"),
+        )
 
 
 def _document(data: bytes | str) -> Mapping[str, Any]:

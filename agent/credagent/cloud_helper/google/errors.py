@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from credagent.cloud_helper.failures import CloudFailure, clock_failure
+from credagent.cloud_helper.failures import CloudFailure, clock_failure, overload
 
 OAUTH_ERRORS: Mapping[str, str] = {
     "invalid_grant": "invalid-grant",
@@ -50,16 +50,22 @@ A refusal never gets this far: the transport has made it a failure already. So a
 something that google-auth does not understand.
 """
 
-FORBIDDEN, NOT_FOUND, TOO_MANY_REQUESTS, SERVER_ERROR = 403, 404, 429, 500
+FORBIDDEN, NOT_FOUND = 403, 404
 CONCEALED_HINT = "is the metadata server concealed or filtered here (GKE, a proxy)?"
 
 
-def refusal(status: int, document: Mapping[str, Any], *, metadata: bool, skew_s: float | None) -> CloudFailure:
+def refusal(
+    status: int,
+    document: Mapping[str, Any],
+    *,
+    metadata: bool,
+    skew_s: float | None,
+    retry_after: str | None = None,
+) -> CloudFailure:
     """Return what an answer of 300 or more is; where a redirect leads is not looked at."""
-    if status == TOO_MANY_REQUESTS:
-        return CloudFailure("throttled", "HTTP 429")
-    if status >= SERVER_ERROR:
-        return CloudFailure("service-error", f"HTTP {status}")
+    overloaded = overload(status, retry_after)
+    if overloaded is not None:
+        return overloaded
     if metadata:
         return _metadata_refusal(status)
     code = _code(document)

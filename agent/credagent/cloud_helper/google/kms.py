@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from credagent.cloud_helper import progress
 from credagent.cloud_helper.failures import CloudFailure
 from credagent.cloud_helper.google.auth_transport import AuthTransport
 from credagent.cloud_helper.google.crc32c import crc32c
@@ -80,11 +81,13 @@ def _meant(failure: CloudFailure, verb: str) -> CloudFailure:
 
 def _token(identity: str, transport: AuthTransport) -> str:
     if identity == "machine":
-        from credagent.cloud_helper.google.machine_identity import machine_credentials
+        with progress.preparing():
+            from credagent.cloud_helper.google.machine_identity import machine_credentials
 
         return str(machine_credentials(transport, (SCOPE,)).token)
-    from credagent.cloud_helper.google.local_identity import found
-    from credagent.cloud_helper.google.tokens import refresh
+    with progress.preparing():
+        from credagent.cloud_helper.google.local_identity import found
+        from credagent.cloud_helper.google.tokens import refresh
 
     credentials, _ = found(transport, (SCOPE,))
     refresh(credentials, transport)
