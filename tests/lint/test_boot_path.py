@@ -25,7 +25,7 @@ BOOT_PATH = [
     "credagent.secret",
     "credagent.errors",
     "credagent.log",
-    "credagent.system.files",
+    "credagent.system.file_writing",
     "credagent.config",
     "credagent.admission.denied_variables",
     "credagent.credentials",

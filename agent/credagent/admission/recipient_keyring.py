@@ -20,7 +20,8 @@ from credagent.bundle.key_pairs import Kem, RecipientPrivateKey, SenderPublicKey
 from credagent.bundle.opening import stanza_for
 from credagent.errors import ConfigurationError, OutputError, Refused
 from credagent.secret import Secret
-from credagent.system import files
+from credagent.system.file_reading import read_bounded, read_private, read_trusted
+from credagent.system.file_writing import write_private
 
 KEY_FILE = "recipient.key"
 PREVIOUS_FILE = "recipient.previous.key"
@@ -92,7 +93,7 @@ def trusted_senders(specs: tuple[str, ...]) -> frozenset[bytes]:
     for spec in specs:
         lines = [spec]
         if spec.startswith("file:"):
-            text = files.read_trusted(spec.removeprefix("file:"), TRUST_LIMIT_BYTES).decode("utf-8", "replace")
+            text = read_trusted(spec.removeprefix("file:"), TRUST_LIMIT_BYTES).decode("utf-8", "replace")
             lines = [line for line in map(str.strip, text.splitlines()) if line and not line.startswith("#")]
         try:
             keys.update(SenderPublicKey.parse(line).raw for line in lines)
@@ -106,7 +107,7 @@ def trusted_senders(specs: tuple[str, ...]) -> frozenset[bytes]:
 def rotate(state_dir: str) -> RecipientPrivateKey:
     """Make a new own key and keep the present one beside it, for bundles that are on their way."""
     present = _read_key(f"{state_dir}/{KEY_FILE}")
-    files.write_private(f"{state_dir}/{PREVIOUS_FILE}", _text_of(present))
+    write_private(f"{state_dir}/{PREVIOUS_FILE}", _text_of(present))
     return _make_key(state_dir)
 
 
@@ -114,12 +115,12 @@ def _own_key(state_dir: str) -> RecipientPrivateKey:
     path = f"{state_dir}/{KEY_FILE}"
     if not os.path.lexists(path):
         return _make_key(state_dir)
-    bound_to = files.read_bounded(f"{state_dir}/{BINDING_FILE}", KEY_LIMIT_BYTES)
+    bound_to = read_bounded(f"{state_dir}/{BINDING_FILE}", KEY_LIMIT_BYTES)
     binding = _binding()
     if bound_to is None or bound_to == binding:
         key = _read_key(path)
         if bound_to is None:
-            files.write_private(f"{state_dir}/{BINDING_FILE}", binding)
+            write_private(f"{state_dir}/{BINDING_FILE}", binding)
         return key
     log.warning("machine_key_replaced", why="this machine has another machine-id than the one that made the key")
     _forget(f"{state_dir}/{PREVIOUS_FILE}")
@@ -128,8 +129,8 @@ def _own_key(state_dir: str) -> RecipientPrivateKey:
 
 def _make_key(state_dir: str) -> RecipientPrivateKey:
     key = RecipientPrivateKey.generate(Kem.X_WING)
-    files.write_private(f"{state_dir}/{KEY_FILE}", _text_of(key))
-    files.write_private(f"{state_dir}/{BINDING_FILE}", _binding())
+    write_private(f"{state_dir}/{KEY_FILE}", _text_of(key))
+    write_private(f"{state_dir}/{BINDING_FILE}", _binding())
     log.info("machine_key_made", key_id=key.key_id)
     return key
 
@@ -162,7 +163,7 @@ def _is_needed(key: RecipientPrivateKey, state_dir: str) -> bool:
 
 
 def _read_key(path: str, *, group_may_read: bool = False) -> RecipientPrivateKey:
-    data = files.read_private(path, KEY_LIMIT_BYTES, group_may_read=group_may_read)
+    data = read_private(path, KEY_LIMIT_BYTES, group_may_read=group_may_read)
     try:
         return RecipientPrivateKey.parse(Secret(data.decode("ascii", "replace").strip()))
     except ConfigurationError as error:
@@ -184,7 +185,7 @@ def _text_of(key: RecipientPrivateKey) -> bytes:
 def _binding() -> bytes:
     """Return what ties a key to this machine; a hash, since a machine-id should not be spread."""
     for path in MACHINE_ID_FILES:
-        machine_id = files.read_bounded(path, KEY_LIMIT_BYTES)
+        machine_id = read_bounded(path, KEY_LIMIT_BYTES)
         if machine_id is not None and machine_id.strip():
             return hashlib.sha256(b"credagent machine " + machine_id.strip()).hexdigest().encode() + b"\n"
     return b"no machine-id\n"

@@ -11,7 +11,8 @@ from msgspec import Struct
 from credagent.admission.rules import ReplayMark
 from credagent.credentials import Slot
 from credagent.errors import ConfigurationError
-from credagent.system import files
+from credagent.system.file_reading import read_bounded
+from credagent.system.file_writing import write_private
 
 FILE_NAME = "in-force.json"
 LIMIT_BYTES = 4 * 1024 * 1024  # four envelopes of 128 KiB and the marks of thousands of senders
@@ -33,7 +34,7 @@ def load(state_dir: str) -> AdmissionState:
     Damage is not absence: starting without the marks would open the door to replayed bundles.
     """
     path = f"{state_dir}/{FILE_NAME}"
-    data = files.read_bounded(path, LIMIT_BYTES)
+    data = read_bounded(path, LIMIT_BYTES)
     if data is None:
         return AdmissionState()
     try:
@@ -45,7 +46,7 @@ def load(state_dir: str) -> AdmissionState:
 
 def save(state_dir: str, kept: AdmissionState) -> None:
     """Put `kept` in place, durably. Raises OutputError."""
-    files.write_private(f"{state_dir}/{FILE_NAME}", msgspec.json.encode(kept))
+    write_private(f"{state_dir}/{FILE_NAME}", msgspec.json.encode(kept))
 
 
 def archived_in(

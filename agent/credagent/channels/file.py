@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from credagent.channels.pull_channel import ENVELOPE_LIMIT_BYTES, Arrived, Content
 from credagent.errors import CredagentError
-from credagent.system import files
+from credagent.system.file_reading import read_bounded
 
 if TYPE_CHECKING:
     from asyncinotify import Inotify, Mask
@@ -29,7 +29,7 @@ class FileChannel:
     def present(self) -> Content:
         """Read the file, bounded; a fifo, a device or a file that is too large refuses the content."""
         try:
-            return files.read_bounded(self._path, ENVELOPE_LIMIT_BYTES)
+            return read_bounded(self._path, ENVELOPE_LIMIT_BYTES)
         except CredagentError as error:
             return error
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from credagent.channels.pull_channel import ENVELOPE_LIMIT_BYTES, Arrived, Content, tell_once
 from credagent.errors import CredagentError
-from credagent.system import files
+from credagent.system.file_reading import read_bounded
 
 
 class SystemdCredentialChannel:
@@ -27,7 +27,7 @@ class SystemdCredentialChannel:
         if not self._path:
             return None
         try:
-            return files.read_bounded(self._path, ENVELOPE_LIMIT_BYTES)
+            return read_bounded(self._path, ENVELOPE_LIMIT_BYTES)
         except CredagentError as error:
             return error
 

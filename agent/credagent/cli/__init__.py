@@ -1,0 +1,14 @@
+"""The command line: words in, documents and sentences out, exit statuses. What a command does is in the other rooms.
+
+agent_client: questions to the agent that runs here, and its refusals as errors
+bundle_file: a sealed bundle as a command's argument
+command_table: which module serves each command, and the overview of `credagent --help`
+common_options: options, types and the parser that commands share
+dask_credentials_command: every command below `dask credentials`
+forward_install_options: `forward --install` and `--uninstall`
+main: the entry point; turns errors into one line, a hint and an exit status
+output_file: a file that a person names for a command's output
+seal_options: the options that say what is sent, from whom and to whom
+terminal_text: texts of others on their way to a terminal
+commands: one module for each command
+"""

@@ -8,14 +8,14 @@ from credagent.errors import ConfigurationError
 def read_bundle(path: str) -> bytes:
     """Return what is in the file `path` (`-`: standard input), at most what tells that it is too large.
 
-    Raises ConfigurationError where there is no such file, Refused or PermissionRefused as `files.read_bounded`.
+    Raises ConfigurationError where there is no such file, Refused or PermissionRefused as `read_bounded`.
     """
     from credagent.bundle.envelope import MAX_TEXT_BYTES
-    from credagent.system import files
+    from credagent.system.file_reading import read_bounded
 
     if path == "-":
         return sys.stdin.buffer.read(MAX_TEXT_BYTES + 2)
-    data = files.read_bounded(path, MAX_TEXT_BYTES + 1)
+    data = read_bounded(path, MAX_TEXT_BYTES + 1)
     if data is None:
         raise ConfigurationError("file-missing", "there is no such file", what=path, hint="check the path")
     return data

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO, cast
 from credagent.cli.command_table import COMMANDS, overview
 from credagent.cli.terminal_text import printable
 from credagent.errors import CredagentError, Exit, InternalError, UsageError
-from credagent.system.files import output_error
+from credagent.system.file_errors import output_error
 
 if TYPE_CHECKING:
     import argparse

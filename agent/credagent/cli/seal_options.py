@@ -165,7 +165,7 @@ def _unquoted(value: str) -> str:
 
 
 def _text(path: str) -> str:
-    from credagent.system import files
+    from credagent.system.file_reading import read_bounded
 
     if path == "-":
         data = sys.stdin.buffer.read(ENV_FILE_BYTES + 1)
@@ -174,7 +174,7 @@ def _text(path: str) -> str:
                 "env-file", f"more than {ENV_FILE_BYTES} bytes", what="--env-file -", hint="is this the right file?"
             )
     else:
-        found = files.read_bounded(path, ENV_FILE_BYTES)
+        found = read_bounded(path, ENV_FILE_BYTES)
         if found is None:
             raise ConfigurationError("env-file", "there is no such file", what=os.fspath(path), hint="check the path")
         data = found

@@ -14,7 +14,7 @@ SOCKET_VARIABLE = "CREDAGENT_SOCKET"
 def default_folders(environ: Mapping[str, str], euid: int, may_write: Callable[[str], bool]) -> Folders:
     """Return the system's folders, or for an ordinary user who may not write them folders of his own.
 
-    A folder below /tmp may be somebody else's until `files.private_folder` has seen it.
+    A folder below /tmp may be somebody else's until `make_private_folder` has judged it.
     """
     if euid == 0:
         return Folders(DEFAULT_RUNTIME_DIR, DEFAULT_STATE_DIR)

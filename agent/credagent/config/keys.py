@@ -86,7 +86,9 @@ KEYS: Mapping[str, ValueKind] = {
     "workers.env_file": ValueKind(
         "text",
         placed(
-            r"(?:/[^\x00-\x1f]*[^\x00-\x1f/])?", "not an absolute path", 'write it from the root on, or "" for none'
+            r"(?:/(?!dev/[^/]*$)[^\x00-\x1f]*[^\x00-\x1f/])?",  # not a device: writing would rename a file over it
+            "not an absolute path of a file",
+            'write it from the root on, or "" for none',
         ),
     ),
     "workers.users": _ACCOUNTS,

@@ -10,7 +10,7 @@ from credagent.config.default_folders import SOCKET_VARIABLE
 from credagent.config.keys import KEYS, SECTIONS
 from credagent.config.values import raw_of_text
 from credagent.errors import ConfigurationError
-from credagent.system import files
+from credagent.system.file_reading import read_trusted
 
 DEFAULT_PATH = "/etc/credagent/config.toml"
 LIMIT_BYTES = 256 * 1024  # a hundred times what a long one has
@@ -33,7 +33,7 @@ def from_file(path: str | None) -> tuple[str, dict[str, Given]]:
         return "", {}
     path = path or DEFAULT_PATH
     given = {}
-    for section, table in _document(path, files.read_trusted(path, LIMIT_BYTES)).items():
+    for section, table in _document(path, read_trusted(path, LIMIT_BYTES)).items():
         if not isinstance(table, dict):
             near = [f"[{section}]"] if section in SECTIONS else [key for key in KEYS if key.endswith(f".{section}")]
             raise _unknown(f"{path}: {section}", "not a section", section, near or KEYS)

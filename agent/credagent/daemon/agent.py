@@ -23,7 +23,7 @@ from credagent.credentials import Held, Slot
 from credagent.daemon import runtime_folders
 from credagent.daemon.worker_handover import WorkerHandover, admission_of
 from credagent.handover.unix import socket_file
-from credagent.operations import systemd_sockets
+from credagent.operations.systemd.sockets import passed_sockets
 from credagent.slots.allowed_targets import Targets
 from credagent.slots.credential_resolver import CredentialResolver, ResolverSettings, SlotSettings
 from credagent.slots.credential_store import CredentialStore
@@ -166,7 +166,7 @@ def boot(config: Config, environ: Mapping[str, str]) -> Agent:
     locks = runtime_folders.take_locks(config)
     service = Agent(config, environ)
     service.locks = locks
-    service.handover.bind(systemd_sockets.sockets(environ))
+    service.handover.bind(passed_sockets(environ))
     service.resolve()
     service.hand_over()
     service.bind()

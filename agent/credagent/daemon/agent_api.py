@@ -13,7 +13,7 @@ from credagent.credentials import Slot
 from credagent.daemon.status_cache import ShortLivedCache
 from credagent.daemon.worker_handover import WorkerHandover
 from credagent.errors import PermissionRefused
-from credagent.operations.status_document import (
+from credagent.operations.observability.status_document import (
     AgentSnapshot,
     BundleSnapshot,
     SlotSnapshot,

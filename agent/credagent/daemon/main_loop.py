@@ -18,8 +18,8 @@ from credagent.handover.http.listeners import Listeners, start_listeners, start_
 from credagent.handover.http.metrics_endpoint import Observability
 from credagent.handover.http.tcp_access import TcpAccess
 from credagent.handover.unix.server import SocketServer
-from credagent.operations import systemd_notify
-from credagent.operations.status_document import State, state
+from credagent.operations.observability.status_document import State, state
+from credagent.operations.systemd import notify
 
 Reread = Callable[[Config], tuple[Config, list[str]]]
 """Given the running configuration, returns the one to go over to, and the keys that wait for a restart."""
@@ -66,7 +66,7 @@ class MainLoop:
             self._follow()
             self._changed()
             await self._stop.wait()
-            systemd_notify.stopping()
+            notify.stopping()
             self.following.stop()
             for task in tasks:
                 task.cancel()
@@ -75,7 +75,7 @@ class MainLoop:
 
     def reload(self) -> None:
         """Take the configuration as it stands now; a broken one is reported, and the old one stays."""
-        systemd_notify.reloading(int(self.service.clock.monotonic() * 1_000_000))
+        notify.reloading(int(self.service.clock.monotonic() * 1_000_000))
         try:
             config, late = self._reread(self.service.config)
             self.service.reconfigure(config)
@@ -97,7 +97,7 @@ class MainLoop:
             log.info("configuration_reloaded", needs_restart=late)
         self._told = (-1, False)
         self._changed()
-        systemd_notify.ready(self._sentence())
+        notify.ready(self._sentence())
 
     def _heed_signals(self) -> None:
         """Act on signals, also on those that came during the start and were held back."""
@@ -156,9 +156,9 @@ class MainLoop:
         present = state(self.answers.snapshot())
         if self.service.custody.settled and not self._ready:
             self._ready = True
-            systemd_notify.ready(self._sentence())
+            notify.ready(self._sentence())
         elif present is not self._state:
-            systemd_notify.status(self._sentence())
+            notify.status(self._sentence())
         if present is not self._state:
             log.info("state_changed", before=self._state and self._state.value, state=present.value)
             self._state = present
@@ -191,9 +191,9 @@ class MainLoop:
                 self._changed()
 
     async def _feed_the_watchdog(self) -> None:
-        interval = systemd_notify.watchdog_interval_s()
+        interval = notify.watchdog_interval_s()
         while interval is not None:
-            systemd_notify.alive()
+            notify.alive()
             await asyncio.sleep(interval)
 
 

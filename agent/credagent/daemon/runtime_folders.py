@@ -9,8 +9,11 @@ from msgspec import Struct
 from credagent.config import Config
 from credagent.config.channel_specs import FileChannelSpec
 from credagent.errors import CredagentError, Unavailable
-from credagent.system import file_lock, files
+from credagent.system import file_lock
 from credagent.system.file_lock import Lock
+from credagent.system.file_reading import read_bounded
+from credagent.system.file_writing import remove_leftovers, write_private
+from credagent.system.private_folder import make_private_folder
 
 RUNTIME_MODE = 0o751  # workers must reach the socket; they need not list what else is there
 LIMIT_BYTES = 1024 * 1024
@@ -30,10 +33,10 @@ class Remembered(Struct, frozen=True, kw_only=True):
 
 def prepare(config: Config) -> None:
     """Make the folders where missing, and refuse ones that somebody else could change."""
-    files.private_folder(config.agent.runtime_dir, RUNTIME_MODE)
-    files.private_folder(config.agent.state_dir, 0o700)
+    make_private_folder(config.agent.runtime_dir, RUNTIME_MODE)
+    make_private_folder(config.agent.state_dir, 0o700)
     for folder in _inboxes(config):
-        files.private_folder(folder, 0o700)
+        make_private_folder(folder, 0o700)
 
 
 def take_locks(config: Config) -> tuple[Lock, Lock]:
@@ -72,7 +75,7 @@ def free_locks(config: Config) -> tuple[Lock, Lock] | None:
 def recall(config: Config) -> Remembered:
     """Return what earlier agents handed out; nothing where that cannot be read (then workers get all as new)."""
     try:
-        data = files.read_bounded(_memory_path(config), LIMIT_BYTES)
+        data = read_bounded(_memory_path(config), LIMIT_BYTES)
         return Remembered() if data is None else msgspec.json.decode(data, type=Remembered)
     except (CredagentError, msgspec.MsgspecError):
         return Remembered()
@@ -80,16 +83,16 @@ def recall(config: Config) -> Remembered:
 
 def remember(config: Config, remembered: Remembered) -> None:
     """Keep what was handed out for the next agent. Raises OutputError."""
-    files.write_private(_memory_path(config), msgspec.json.encode(remembered))
+    write_private(_memory_path(config), msgspec.json.encode(remembered))
 
 
 def _sweep(config: Config) -> None:
     """Remove what an agent that was killed had half written: such a file may hold credentials."""
     for folder in (config.agent.runtime_dir, config.agent.state_dir):
-        files.sweep(folder)
+        remove_leftovers(folder)
     env_file = config.workers.env_file
     if env_file:
-        files.sweep(os.path.dirname(env_file) or ".", os.path.basename(env_file))
+        remove_leftovers(os.path.dirname(env_file) or ".", os.path.basename(env_file))
 
 
 def _lock_path(folder: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from credagent import config as configuration
 from credagent import log
 from credagent.daemon.agent import boot
-from credagent.operations import systemd_notify
+from credagent.operations.systemd import notify
 
 LATER = (signal.SIGHUP, signal.SIGTERM)
 """They wait until the loop acts on them: a reload that comes just after the start would end the agent."""
@@ -19,7 +19,7 @@ def run(config_path: str | None, environ: Mapping[str, str]) -> int:
     service = boot(config, environ)
     ready = service.custody.settled
     if ready:
-        systemd_notify.ready("the first resolution is over", environ)
+        notify.ready("the first resolution is over", environ)
 
     import asyncio  # noqa: PLC0415  nobody waits for these any more
 

@@ -17,7 +17,7 @@ from credagent.errors import CredagentError
 from credagent.handover.unix.caller_access import AccessRules
 from credagent.handover.unix.protocol import set_document
 from credagent.secret import Secret
-from credagent.system import files
+from credagent.system.file_writing import remove_own_file
 from credagent.worker_environment import env_file
 from credagent.worker_environment.rendering import HandoverPlan, WorkerView, worker_environment
 from credagent.worker_environment.vendor_documents import credential_process
@@ -127,7 +127,7 @@ class WorkerHandover:
 def _remove_former(env_file: str) -> None:
     """Remove worker.env where it is no longer written: nobody would renew what is in it, or take it back."""
     try:
-        files.discard(env_file)
+        remove_own_file(env_file)
     except CredagentError as error:
         log.warning("former_env_file_stays", path=env_file, why=error.why, hint="it holds credentials: remove it")
 

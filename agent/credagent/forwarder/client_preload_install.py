@@ -9,7 +9,9 @@ import textwrap
 from collections.abc import Mapping
 
 from credagent.errors import ConfigurationError, OutputError
-from credagent.system import files
+from credagent.system.file_errors import output_error
+from credagent.system.file_reading import read_bounded
+from credagent.system.file_writing import write_private
 
 FILE_NAME = "credagent.yaml"
 MARK = "# Written by `credagent forward --install`"
@@ -56,7 +58,7 @@ def install(environ: Mapping[str, str], options: Mapping[str, object]) -> str:
         raise ConfigurationError("preload-taken", "names client preloads already", what=rival, hint=hint)
     os.makedirs(where, exist_ok=True)
     text = DOCUMENT.format(mark=MARK, preload=textwrap.indent(PRELOAD.format(options=dict(options)), " " * 8))
-    files.write_private(path, text.encode())
+    write_private(path, text.encode())
     return path
 
 
@@ -69,7 +71,7 @@ def uninstall(environ: Mapping[str, str]) -> str | None:
     try:
         os.unlink(path)
     except OSError as error:
-        raise files.output_error(path, error) from error
+        raise output_error(path, error) from error
     return path
 
 
@@ -83,7 +85,7 @@ def installed(environ: Mapping[str, str]) -> bool:
 
 
 def _demand_ours(path: str, *, missing: bool = True) -> None:
-    data = files.read_bounded(path, MAX_BYTES)
+    data = read_bounded(path, MAX_BYTES)
     if data is None and missing:
         return
     if data is None or not data.startswith(MARK.encode()):
@@ -101,7 +103,7 @@ def _rival(where: str) -> str:
     for name in names:
         if name == FILE_NAME or not name.endswith((".yaml", ".yml", ".json")):
             continue
-        data = files.read_bounded(f"{where}/{name}", MAX_BYTES)
+        data = read_bounded(f"{where}/{name}", MAX_BYTES)
         try:
             document = yaml.safe_load(data or b"")
             if document["distributed"]["client"][KEY]:

@@ -102,9 +102,9 @@ def _sealed(bundle: str | os.PathLike[str]) -> str:
     """Return the text of a bundle whose form and signature are sound."""
     text = os.fspath(bundle)
     if not text.startswith(envelope.TEXT_PREFIX):
-        from credagent.system import files  # noqa: PLC0415  only where a path was given
+        from credagent.system.file_reading import read_bounded  # noqa: PLC0415  only where a path was given
 
-        data = files.read_bounded(text, envelope.MAX_TEXT_BYTES + 1)
+        data = read_bounded(text, envelope.MAX_TEXT_BYTES + 1)
         if data is None:
             raise UsageError("file-missing", "there is no such file", what=text, hint="check the path")
         text = data.decode("ascii", "replace")

@@ -12,7 +12,7 @@ from credagent.cloud_helper.helper_process import call_blocking
 from credagent.cloud_helper.job_requests import KmsEncrypt
 from credagent.errors import ConfigurationError
 from credagent.secret import Secret
-from credagent.system import files
+from credagent.system.file_reading import read_trusted
 
 FILE_BYTES = 16 * 1024  # one line of 1.7 KiB, and room for somebody's comment
 KMS_DEADLINE_S = 30.0
@@ -71,7 +71,7 @@ def name(recipient: KeyWrapper) -> str:
 
 def _from_file(path: str) -> Recipient:
     # Whoever can write this file chooses who reads the credentials: its mode is checked as that of a trust file.
-    data = files.read_trusted(path, FILE_BYTES)
+    data = read_trusted(path, FILE_BYTES)
     try:
         lines = [line for line in map(str.strip, data.decode().splitlines()) if line and not line.startswith("#")]
     except UnicodeDecodeError:

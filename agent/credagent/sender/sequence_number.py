@@ -12,7 +12,10 @@ from datetime import datetime
 from credagent.admission.rules import CLOCK_LEEWAY
 from credagent.bundle.timestamps import NUMBER_LIMIT, microseconds_of, moment_of
 from credagent.errors import ConfigurationError, InternalError, OutputError
-from credagent.system import file_lock, files
+from credagent.system import file_lock
+from credagent.system.file_reading import read_private
+from credagent.system.file_writing import write_private
+from credagent.system.private_folder import make_private_folder
 
 LOCK_WAIT_S = 5.0
 _FILE_BYTES = 32
@@ -40,11 +43,11 @@ def reserve(folder: str, sender_id: str, now: datetime) -> int:
     Raises OutputError where the folder cannot be written: a bundle that might be numbered like an earlier one is not
     made. Raises ConfigurationError where the file does not hold a number.
     """
-    files.private_folder(folder)
+    make_private_folder(folder)
     path = os.path.join(folder, f"sequence-{sender_id}")
     with _locked(f"{path}.lock"):
         sequence = following(microseconds_of(now), _read(path))
-        files.write_private(path, f"{sequence}\n".encode())
+        write_private(path, f"{sequence}\n".encode())
     return sequence
 
 
@@ -56,7 +59,7 @@ def runs_ahead(sequence: int, now: datetime) -> bool:
 def _read(path: str) -> int:
     if not os.path.lexists(path):
         return 0
-    text = files.read_private(path, _FILE_BYTES).strip()
+    text = read_private(path, _FILE_BYTES).strip()
     if not text.isdigit():
         hint = "remove the file if you are sure that no bundle of this key was made in the future"
         raise ConfigurationError("sequence-unreadable", "does not hold a number", what=path, hint=hint)

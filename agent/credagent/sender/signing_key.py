@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from credagent.bundle.key_pairs import SenderPrivateKey
 from credagent.errors import ConfigurationError, OutputError
 from credagent.secret import Secret
-from credagent.system import files
+from credagent.system.file_reading import read_private
+from credagent.system.file_writing import create_new_private, write_private
+from credagent.system.private_folder import make_private_folder
 
 KEY_BYTES = 4_096
 
@@ -14,7 +16,7 @@ KEY_BYTES = 4_096
 def load(path: str) -> SenderPrivateKey:
     """Return the key in `path`. Raises ConfigurationError or PermissionRefused; no text holds a part of the key."""
     try:
-        text = files.read_private(path, KEY_BYTES).decode("ascii").strip()
+        text = read_private(path, KEY_BYTES).decode("ascii").strip()
     except UnicodeDecodeError:
         hint = "name the sender.key that `credagent keygen --role sender` made"
         raise ConfigurationError("wrong-key", "is not a key file", what=path, hint=hint) from None
@@ -36,13 +38,13 @@ def load_or_make(path: str) -> tuple[SenderPrivateKey, bool]:
     """Return the key in `path`, and whether it was made just now (its public line is then in PATH with `.pub`)."""
     if os.path.lexists(path):
         return load(path), False
-    files.private_folder(os.path.dirname(path))
+    make_private_folder(os.path.dirname(path))
     key = SenderPrivateKey.generate()
     try:
-        files.create_new_private(path, f"{key.to_text().reveal()}\n".encode())
+        create_new_private(path, f"{key.to_text().reveal()}\n".encode())
     except OutputError as error:
         if error.code != "exists":
             raise
         return load(path), False  # another process was faster
-    files.write_private(f"{path.removesuffix('.key')}.pub", f"{key.public_key.line}\n".encode(), 0o644)
+    write_private(f"{path.removesuffix('.key')}.pub", f"{key.public_key.line}\n".encode(), 0o644)
     return key, True

@@ -5,7 +5,7 @@ import os
 from types import TracebackType
 from typing import Self
 
-from credagent.system.files import output_error
+from credagent.system.file_errors import output_error
 
 
 class Lock:

@@ -4,7 +4,7 @@ The file is for processes that start later; it is replaced whole whenever the se
 """
 
 from credagent import log
-from credagent.system.files import write_private
+from credagent.system.file_writing import write_private
 from credagent.worker_environment.formats import Environment, env_file
 
 

@@ -95,6 +95,7 @@ WRONG = [
     ("google", "impersonable", '["reader"]', "item 1 is not a service account"),
     ("environment", "allow", '["GIT_*"]', "item 1 is not a variable's name"),
     ("workers", "env_file", '"worker.env"', "not an absolute path"),
+    ("workers", "env_file", '"/dev/null"', "not an absolute path of a file"),
     ("endpoint", "listen", '["0.0.0.0:9817"]', "item 1 is not a loopback address"),
     ("endpoint", "listen", '["127.0.0.1:65536"]', "item 1 is not a loopback address"),
     ("endpoint", "listen", '["127.0.0.256:1"]', "item 1 is not a loopback address"),

@@ -73,11 +73,11 @@ def _put(target: "Target", text: str) -> int:
 
 
 def _write(path: str, text: str) -> None:
-    from credagent.system import files
+    from credagent.cli.output_file import write_output
 
     # Readable: it is sealed, and an agent with a user of its own must be able to read what root puts into its inbox. A
     # file that it cannot read would be refused content, and close every slot for which nothing was granted.
-    files.write_private(path, f"{text}\n".encode(), 0o644)
+    write_output(path, f"{text}\n".encode(), 0o644)
     print(f"written to {path}")
 
 

@@ -76,10 +76,10 @@ def _open(parsed: "Envelope", path: str) -> "Bundle":
     from credagent.bundle.key_pairs import RecipientPrivateKey
     from credagent.bundle.opening import open_envelope
     from credagent.secret import Secret
-    from credagent.system import files
+    from credagent.system.file_reading import read_private
 
     try:
-        text = files.read_private(path, 4_096).decode("ascii").strip()
+        text = read_private(path, 4_096).decode("ascii").strip()
     except UnicodeDecodeError:
         raise UsageError("wrong-key", "is not a key file", what=path, hint="name a recipient.key") from None
     try:

@@ -32,20 +32,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Make the key, print its public line, and where it is."""
-    from credagent.system import files
+    from credagent.system.file_writing import create_new_private
+    from credagent.system.private_folder import make_private_folder
 
     if arguments.kem and arguments.role == "sender":
         raise UsageError("usage", "only a recipient's key has a kind", what="--kem", hint="leave it out")
     path = os.path.join(os.path.expanduser(arguments.out), arguments.role)
-    files.private_folder(os.path.dirname(path))
+    make_private_folder(os.path.dirname(path))
     for taken in (f"{path}.key", f"{path}.pub"):
         if os.path.lexists(taken):
             hint = "a key is never overwritten: move it away first, or name another folder"
             raise OutputError("exists", "exists already", what=taken, hint=hint)
     key = _new_key(arguments.role, arguments.kem or "x-wing")
-    files.create_new_private(f"{path}.pub", f"{key.public_key.line}\n".encode(), 0o644)
+    create_new_private(f"{path}.pub", f"{key.public_key.line}\n".encode(), 0o644)
     try:
-        files.create_new_private(f"{path}.key", f"{key.to_text().reveal()}\n".encode())
+        create_new_private(f"{path}.key", f"{key.to_text().reveal()}\n".encode())
     except OutputError:
         os.unlink(f"{path}.pub")  # a public key without its private half only misleads
         raise

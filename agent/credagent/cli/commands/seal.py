@@ -60,9 +60,9 @@ def _tell(lines: Iterable[str], prefix: str) -> None:
 
 
 def _write(path: str, text: str) -> None:
-    from credagent.system import files
+    from credagent.cli.output_file import write_output
 
     if path == "-":
         print(text)
     else:
-        files.write_private(path, f"{text}\n".encode())
+        write_output(path, f"{text}\n".encode())

@@ -10,7 +10,7 @@ from credagent.cloud_helper.job_requests import ChannelGet, ChannelPut
 from credagent.cloud_helper.job_responses import Content, Stored
 from credagent.config import channel_specs as configured
 from credagent.errors import ConfigurationError
-from credagent.system import files
+from credagent.system.file_reading import read_bounded
 
 JOBS = {
     "s3": "channel_storage.s3_object",
@@ -37,6 +37,6 @@ def answer(request: ChannelGet | ChannelPut) -> Content | Stored:
     reply: Content | Stored = (
         job.get(target, request)
         if isinstance(request, ChannelGet)
-        else job.put(target, request, files.read_bounded(request.path, MAX_TEXT_BYTES) or b"")
+        else job.put(target, request, read_bounded(request.path, MAX_TEXT_BYTES) or b"")
     )
     return reply

@@ -12,7 +12,8 @@ import struct
 from credagent import log
 from credagent.errors import CredagentError
 from credagent.secret import Secret
-from credagent.system import files
+from credagent.system.file_reading import read_private
+from credagent.system.file_writing import write_private
 
 TOKEN_FILE = "token"  # noqa: S105  a name
 TOKEN_BYTES = 32
@@ -40,7 +41,7 @@ def load_or_make(runtime_dir: str, *, users: frozenset[int], groups: frozenset[i
     token = _existing(path)
     if token is None:
         token = secrets.token_urlsafe(TOKEN_BYTES)
-        files.write_private(path, token.encode())
+        write_private(path, token.encode())
     _let_read(path, users - {0, os.geteuid()}, groups)
     return Secret(token)
 
@@ -48,7 +49,7 @@ def load_or_make(runtime_dir: str, *, users: frozenset[int], groups: frozenset[i
 def _existing(path: str) -> str | None:
     """Return the token of an earlier start; one that is not as we write it, or that others made, is replaced."""
     try:
-        found = files.read_private(path, READ_LIMIT_BYTES, group_may_read=True)
+        found = read_private(path, READ_LIMIT_BYTES, group_may_read=True)
     except CredagentError:
         return None
     return found.decode() if _WELL_FORMED.fullmatch(found) else None

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from credagent.config.values import LONGEST_SOCKET_PATH_BYTES
 from credagent.errors import ConfigurationError, PermissionRefused
-from credagent.system.files import output_error
+from credagent.system.file_errors import output_error
 
 _BACKLOG = 1_024
 _PROBE_S = 1.0  # for asking whether somebody listens already; a local answer takes microseconds

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from credagent.credentials import AwsCredentials, Empty, Held, Origin, Slot, SlotContent, Statement, Variables, filled
-from credagent.operations.status_document import (
+from credagent.operations.observability.status_document import (
     AgentSnapshot,
     BundleSnapshot,
     SlotSnapshot,

@@ -2,20 +2,16 @@
 
 import os
 import socket
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from credagent.errors import ConfigurationError, CredagentError, Exit, PermissionRefused, Refused
-from credagent.system import files
+from credagent.system.file_reading import read_bounded, read_private, read_trusted
+from tests.other_user import SOMEBODY, as_root, run_as_somebody
 
-SOMEBODY = 65_533  # a user that owns nothing else
 LIMIT = 1_000
-
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs to give files to another user")
 
 
 def written(path: Path, data: bytes = b"content", mode: int = 0o600) -> str:
@@ -24,7 +20,7 @@ def written(path: Path, data: bytes = b"content", mode: int = 0o600) -> str:
     return str(path)
 
 
-READERS: list[Callable[[str, int], bytes | None]] = [files.read_private, files.read_trusted, files.read_bounded]
+READERS: list[Callable[[str, int], bytes | None]] = [read_private, read_trusted, read_bounded]
 
 
 @pytest.mark.parametrize("read", READERS)
@@ -43,7 +39,7 @@ def test_a_link_to_a_regular_file_is_followed(read: Callable[[str, int], bytes |
 def test_one_byte_too_many_is_refused(read: Callable[[str, int], bytes | None], tmp_path: Path) -> None:
     with pytest.raises(CredagentError) as caught:
         read(written(tmp_path / "f", b"x" * (LIMIT + 1)), LIMIT)
-    assert caught.value.exit_code == (Exit.REFUSED if read is files.read_bounded else Exit.CONFIGURATION)
+    assert caught.value.exit_code == (Exit.REFUSED if read is read_bounded else Exit.CONFIGURATION)
 
 
 def make_fifo(path: str) -> None:
@@ -80,68 +76,58 @@ def test_what_is_not_a_regular_file_is_refused_without_waiting(
 ) -> None:
     path = str(tmp_path / "f")
     make(path)
-    with pytest.raises(Refused if read is files.read_bounded else ConfigurationError) as caught:
+    with pytest.raises(Refused if read is read_bounded else ConfigurationError) as caught:
         read(path, LIMIT)
     assert caught.value.hint
 
 
 def test_a_missing_key_or_configuration_is_a_configuration_error(tmp_path: Path) -> None:
-    for read in (files.read_private, files.read_trusted):
+    for read in (read_private, read_trusted):
         with pytest.raises(ConfigurationError) as caught:
             read(str(tmp_path / "absent"), LIMIT)
         assert caught.value.code == "file-missing"
 
 
 def test_a_missing_bundle_is_none_even_below_a_file(tmp_path: Path) -> None:
-    assert files.read_bounded(str(tmp_path / "absent"), LIMIT) is None
-    assert files.read_bounded(written(tmp_path / "f") + "/bundle", LIMIT) is None
+    assert read_bounded(str(tmp_path / "absent"), LIMIT) is None
+    assert read_bounded(written(tmp_path / "f") + "/bundle", LIMIT) is None
 
 
 def test_an_empty_bundle_is_returned_for_the_caller_to_refuse(tmp_path: Path) -> None:
-    assert files.read_bounded(written(tmp_path / "f", b""), LIMIT) == b""
+    assert read_bounded(written(tmp_path / "f", b""), LIMIT) == b""
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o601, 0o644])
 def test_a_key_that_others_may_touch_is_refused(mode: int, tmp_path: Path) -> None:
     with pytest.raises(PermissionRefused, match=f"{mode:04o}"):
-        files.read_private(written(tmp_path / "f", mode=mode), LIMIT)
+        read_private(written(tmp_path / "f", mode=mode), LIMIT)
 
 
 def test_a_systemd_credential_may_show_its_access_list_as_group_bits(tmp_path: Path) -> None:
-    assert files.read_private(written(tmp_path / "f", mode=0o440), LIMIT, group_may_read=True) == b"content"
+    assert read_private(written(tmp_path / "f", mode=0o440), LIMIT, group_may_read=True) == b"content"
     with pytest.raises(PermissionRefused):
-        files.read_private(written(tmp_path / "g", mode=0o444), LIMIT, group_may_read=True)
+        read_private(written(tmp_path / "g", mode=0o444), LIMIT, group_may_read=True)
 
 
 @pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])
 def test_a_configuration_that_others_may_write_is_refused(mode: int, tmp_path: Path) -> None:
     with pytest.raises(PermissionRefused) as caught:
-        files.read_trusted(written(tmp_path / "f", mode=mode), LIMIT)
+        read_trusted(written(tmp_path / "f", mode=mode), LIMIT)
     assert "chmod go-w" in caught.value.hint
 
 
 def test_a_configuration_that_others_may_read_is_accepted(tmp_path: Path) -> None:
-    assert files.read_trusted(written(tmp_path / "f", mode=0o644), LIMIT) == b"content"
+    assert read_trusted(written(tmp_path / "f", mode=0o644), LIMIT) == b"content"
 
 
 @as_root
 def test_a_file_of_another_user_is_neither_a_key_nor_trusted(tmp_path: Path) -> None:
     path = written(tmp_path / "f")
     os.chown(path, SOMEBODY, SOMEBODY)
-    for read in (files.read_private, files.read_trusted):
+    for read in (read_private, read_trusted):
         with pytest.raises(PermissionRefused, match=str(SOMEBODY)):
             read(path, LIMIT)
-    assert files.read_bounded(path, LIMIT) == b"content"
-
-
-def as_somebody(script: str) -> subprocess.CompletedProcess[str]:
-    """Run `script` as an ordinary user. Modules are imported before the change: the checkout may be root's alone."""
-    lines = (
-        f"import os\nfrom credagent import files\nos.setgroups([])\nos.setegid({SOMEBODY})\nos.seteuid({SOMEBODY})\n"
-    )
-    return subprocess.run(
-        [sys.executable, "-c", lines + script], capture_output=True, text=True, timeout=30, check=False
-    )
+    assert read_bounded(path, LIMIT) == b"content"
 
 
 @as_root
@@ -149,7 +135,9 @@ def test_an_ordinary_user_is_told_that_a_file_is_closed_to_him() -> None:
     path = f"/tmp/credagent-test-{os.getpid()}"
     written(Path(path))
     try:
-        result = as_somebody(f"files.read_bounded({path!r}, 10)")
+        result = run_as_somebody(
+            "from credagent.system.file_reading import read_bounded", f"read_bounded({path!r}, 10)"
+        )
     finally:
         os.unlink(path)
     assert "PermissionRefused" in result.stderr

@@ -8,7 +8,7 @@ FIRST_FD = 3  # SD_LISTEN_FDS_START
 MOST = 16  # a unit of ours lists two; a larger number is somebody's mistake
 
 
-def sockets(environ: Mapping[str, str]) -> list[socket.socket]:
+def passed_sockets(environ: Mapping[str, str]) -> list[socket.socket]:
     """Return the sockets passed to this very process, in the unit's order; none where nobody passed any."""
     count, pid = environ.get("LISTEN_FDS", ""), environ.get("LISTEN_PID", "")
     if not count.isdecimal() or pid != str(os.getpid()):

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from credagent.config import Config
-from credagent.operations.home_credential_files import Home, shadows
+from credagent.operations.observability.home_credential_files import Home, shadows
 
 Level = Literal["ok", "info", "warning", "error"]
 PRELOAD_VARIABLE = "DASK_DISTRIBUTED__WORKER__PRELOAD"

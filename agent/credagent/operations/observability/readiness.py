@@ -1,7 +1,7 @@
 """Alive and ready, for load balancers and orchestrators: functions of a snapshot. What ready means is `status`'s."""
 
 from credagent.credentials import Slot, filled
-from credagent.operations.status_document import Snapshot, State, state
+from credagent.operations.observability.status_document import Snapshot, State, state
 
 
 def is_ready(snapshot: Snapshot) -> bool:

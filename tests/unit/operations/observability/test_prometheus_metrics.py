@@ -9,9 +9,9 @@ from credagent.credentials import AwsCredentials, Empty, Held, Origin, Slot, Slo
 from credagent.event_counters import MOST_SERIES, REFUSED_BUNDLES, RENEWALS, REQUESTS, EventCounters
 from credagent.handover.http.metrics_endpoint import Observability
 from credagent.handover.http.request import HttpRequest
-from credagent.operations.prometheus_metrics import render
-from credagent.operations.readiness import is_ready, not_ready_because
-from credagent.operations.status_document import AgentSnapshot, SlotSnapshot, Snapshot, WorkerSnapshot
+from credagent.operations.observability.prometheus_metrics import render
+from credagent.operations.observability.readiness import is_ready, not_ready_because
+from credagent.operations.observability.status_document import AgentSnapshot, SlotSnapshot, Snapshot, WorkerSnapshot
 from credagent.secret import Secret
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)

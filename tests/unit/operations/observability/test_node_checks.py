@@ -3,7 +3,7 @@
 from typing import Any
 
 from credagent.config import BundleSection, Config
-from credagent.operations.node_checks import Facts, Finding, findings, healthy
+from credagent.operations.observability.node_checks import Facts, Finding, findings, healthy
 
 SLOT: dict[str, Any] = {
     "origin": "none",

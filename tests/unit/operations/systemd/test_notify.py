@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from credagent.operations import systemd_notify
+from credagent.operations.systemd import notify
 
 
 @pytest.fixture(params=["file", "abstract"])
@@ -21,21 +21,21 @@ def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[so
 
 def test_ready_carries_a_status_of_one_line(manager: tuple[socket.socket, dict[str, str]]) -> None:
     listener, environ = manager
-    systemd_notify.ready("aws from bundle\nuntil  12:00", environ)
+    notify.ready("aws from bundle\nuntil  12:00", environ)
     assert listener.recv(4096) == b"READY=1\nSTATUS=aws from bundle until 12:00"
 
 
 def test_a_reload_names_its_beginning(manager: tuple[socket.socket, dict[str, str]]) -> None:
     listener, environ = manager
-    systemd_notify.reloading(1234, environ)
+    notify.reloading(1234, environ)
     assert listener.recv(4096) == b"RELOADING=1\nMONOTONIC_USEC=1234"
 
 
 def test_the_watchdog_is_fed_and_the_end_is_told(manager: tuple[socket.socket, dict[str, str]]) -> None:
     listener, environ = manager
-    systemd_notify.alive(environ)
-    systemd_notify.status("x" * 2000, environ)
-    systemd_notify.stopping(environ)
+    notify.alive(environ)
+    notify.status("x" * 2000, environ)
+    notify.stopping(environ)
     assert [listener.recv(4096)[:11] for _ in range(3)] == [b"WATCHDOG=1", b"STATUS=xxxx", b"STOPPING=1"]
 
 
@@ -43,7 +43,7 @@ def test_the_watchdog_is_fed_and_the_end_is_told(manager: tuple[socket.socket, d
     "environ", [{}, {"NOTIFY_SOCKET": ""}, {"NOTIFY_SOCKET": "vsock:2:1"}, {"NOTIFY_SOCKET": "/no/such"}]
 )
 def test_nobody_listening_is_no_error(environ: dict[str, str]) -> None:
-    systemd_notify.ready("ready", environ)
+    notify.ready("ready", environ)
 
 
 @pytest.mark.parametrize(
@@ -58,4 +58,4 @@ def test_nobody_listening_is_no_error(environ: dict[str, str]) -> None:
     ],
 )
 def test_the_watchdog_is_fed_twice_as_often_as_asked(environ: dict[str, str], interval_s: float | None) -> None:
-    assert systemd_notify.watchdog_interval_s(environ) == interval_s
+    assert notify.watchdog_interval_s(environ) == interval_s

@@ -1,0 +1,108 @@
+"""Writes the files that matter: private from the first byte, whole or not at all, durable after a power loss.
+
+What a file means, and who may read it, is decided elsewhere.
+"""
+
+import os
+import stat
+from contextlib import suppress
+
+from credagent.errors import CredagentError, OutputError
+from credagent.system.file_errors import output_error
+
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_DRAWN_BYTES = 6
+
+
+def write_private(path: str, data: bytes, mode: int = 0o600) -> None:
+    """Put `data` in place of the file at `path`: whole or not at all, also after a power loss. Raises OutputError."""
+    try:
+        temporary = _write_temporary(path, data, mode)
+        try:
+            os.rename(temporary, path)
+        except OSError:
+            os.unlink(temporary)
+            raise
+        _sync_folder(path)
+    except OSError as error:
+        raise output_error(path, error) from error
+
+
+def create_new_private(path: str, data: bytes, mode: int = 0o600) -> None:
+    """Make a new file, whole or not at all. Raises OutputError, with code `exists` where something has that name."""
+    try:
+        temporary = _write_temporary(path, data, mode)
+        try:
+            # A hard link, because unlike rename it fails where the name is taken, and unlike open(O_EXCL) it never
+            # leaves half a key behind.
+            os.link(temporary, path)
+        finally:
+            os.unlink(temporary)
+        _sync_folder(path)
+    except FileExistsError as error:
+        hint = "it is never overwritten: move it away first, or name another place"
+        raise OutputError("exists", "exists already", what=path, hint=hint) from error
+    except OSError as error:
+        raise output_error(path, error) from error
+
+
+def remove_own_file(path: str) -> None:
+    """Remove a file of this user, if there is one. Raises OutputError."""
+    try:
+        if _is_our_file(path):
+            os.unlink(path)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise output_error(path, error) from error
+
+
+def remove_leftovers(folder: str, name: str = "") -> None:
+    """Remove what a writer that was killed has left in a folder; of the file `name` alone where that is given.
+
+    Only under the lock of whoever writes there. Never raises: who cannot sweep can still serve.
+    """
+    with suppress(OSError):
+        for found in os.listdir(folder):
+            if _is_temporary(found, name):
+                with suppress(CredagentError):
+                    remove_own_file(os.path.join(folder, found))
+
+
+def _is_our_file(path: str) -> bool:
+    found = os.lstat(path)
+    return stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid()
+
+
+def _is_temporary(found: str, name: str) -> bool:
+    """Tell whether `_write_temporary` gives such names."""
+    stem, _, drawn = found[1:].removesuffix(".tmp").rpartition(".")
+    named = found.startswith(".") and found.endswith(".tmp") and len(drawn) == 2 * _DRAWN_BYTES
+    return named and set(drawn) <= set("0123456789abcdef") and (not name or stem == name)
+
+
+def _write_temporary(path: str, data: bytes, mode: int) -> str:
+    temporary = f"{os.path.dirname(path) or '.'}/.{os.path.basename(path)}.{os.urandom(_DRAWN_BYTES).hex()}.tmp"
+    fd = os.open(temporary, _CREATE, 0o600)
+    try:
+        try:
+            os.fchmod(fd, mode)  # before the first byte; os.open would apply the umask to it
+            view = memoryview(data)
+            while view:
+                view = view[os.write(fd, view) :]
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+    return temporary
+
+
+def _sync_folder(path: str) -> None:
+    """Make the name durable too: without this a power loss can bring the earlier file back, replay marks included."""
+    fd = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
