@@ -36,6 +36,8 @@ class CredagentError(Exception):
         self.what = what
         self.why = why
         self.hint = hint
+        if hint:
+            self.add_note(f"hint: {hint}")  # tracebacks and notebooks show notes, and nothing else of an exception
 
 
 class UsageError(CredagentError):

@@ -88,7 +88,10 @@ def has_own(state_dir: str) -> bool:
 
 
 def trusted_senders(specs: tuple[str, ...]) -> frozenset[bytes]:
-    """Return the raw public keys of `bundle.trusted_senders`: lines, or `file:PATH` with a line each."""
+    """Return the raw public keys of `bundle.trusted_senders`: lines, or `file:PATH` with a line each.
+
+    What follows a key after a blank is somebody's name for it, and means nothing here.
+    """
     keys: set[bytes] = set()
     for spec in specs:
         lines = [spec]
@@ -96,7 +99,7 @@ def trusted_senders(specs: tuple[str, ...]) -> frozenset[bytes]:
             text = read_trusted(spec.removeprefix("file:"), TRUST_LIMIT_BYTES).decode("utf-8", "replace")
             lines = [line for line in map(str.strip, text.splitlines()) if line and not line.startswith("#")]
         try:
-            keys.update(SenderPublicKey.parse(line).raw for line in lines)
+            keys.update(SenderPublicKey.parse(line.split(" ", 1)[0]).raw for line in lines)
         except ConfigurationError as error:
             place = spec if spec.startswith("file:") else ""
             what = f"bundle.trusted_senders: {place}".rstrip(": ")

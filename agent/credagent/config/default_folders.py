@@ -9,6 +9,7 @@ from credagent.config.sections import DEFAULT_STATE_DIR, Config
 from credagent.config.values import Folders
 
 SOCKET_VARIABLE = "CREDAGENT_SOCKET"
+SYSTEM_TRUST_FILE = "/etc/credagent/trusted-senders"
 
 
 def default_folders(environ: Mapping[str, str], euid: int, may_write: Callable[[str], bool]) -> Folders:
@@ -25,6 +26,28 @@ def default_folders(environ: Mapping[str, str], euid: int, may_write: Callable[[
     if not may_write(state_dir):
         state_dir = _own_state_dir(environ, may_write) or f"{runtime_dir}/state"
     return Folders(runtime_dir, state_dir)
+
+
+def trust_file(environ: Mapping[str, str], euid: int) -> str:
+    """Return the file in which `credagent trust` keeps this machine's senders (root), else this user's; "" for none.
+
+    Follows the XDG Base Directory Specification, as the sender's own key does.
+    """
+    if euid == 0:
+        return SYSTEM_TRUST_FILE
+    base, home = environ.get("XDG_CONFIG_HOME", ""), environ.get("HOME", "")
+    if not base.startswith("/"):
+        base = f"{home}/.config" if home.startswith("/") else ""
+    return f"{base}/credagent/trusted-senders" if base else ""
+
+
+def default_trusted_senders(environ: Mapping[str, str], euid: int) -> list[str]:
+    """Return whom an agent trusts that is told nothing: who stands in the machine's trust file and in this user's.
+
+    A file that is not there is left out: nobody was trusted yet.
+    """
+    paths = dict.fromkeys((SYSTEM_TRUST_FILE, trust_file(environ, euid)))
+    return [f"file:{path}" for path in paths if path and os.path.lexists(path)]
 
 
 def may_write(path: str) -> bool:

@@ -43,7 +43,7 @@ KEYS: Mapping[str, ValueKind] = {
     "bundle.trusted_senders": ValueKind(
         "list",
         placed(
-            r"credagent-sender:ed25519:[A-Za-z0-9_-]+|file:/[^\x00-\x1f]+",
+            r"credagent-sender:ed25519:[A-Za-z0-9_-]+(?: [^\x00-\x1f]*)?|file:/[^\x00-\x1f]+",
             "not the public key of a sender",
             'write "credagent-sender:ed25519:…", as in its .pub file, or "file:/PATH"',
         ),

@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from credagent.config.channel_specs import Channel, EnvironmentChannelSpec, channel_text
-from credagent.config.default_folders import default_folders, may_write
+from credagent.config.default_folders import default_folders, default_trusted_senders, may_write
 from credagent.config.keys import KEYS
 from credagent.config.sections import (
     Address,
@@ -63,7 +63,8 @@ def load(path: str | None, environ: Mapping[str, str], flags: Mapping[str, str] 
     used, given = from_file(path)
     given |= from_environment(environ) | from_flags(flags or {})
     folders = _folders(given, default_folders(environ, os.geteuid(), may_write))
-    values = {key: Given(raw, "default", key) for key, raw in _DEFAULTS_IN_FOLDERS.items()} | given
+    defaults = {**_DEFAULTS_IN_FOLDERS, "bundle.trusted_senders": default_trusted_senders(environ, os.geteuid())}
+    values = {key: Given(raw, "default", key) for key, raw in defaults.items()} | given
     arguments: dict[str, dict[str, object]] = {section: {} for section in _SECTION_TYPES}
     for key, value in values.items():
         section, _, name = key.partition(".")
