@@ -11,7 +11,9 @@ from credagent.bundle.key_pairs import SenderPublicKey
 from credagent.config import Config
 from credagent.config.default_folders import trust_file
 from credagent.errors import ConfigurationError
-from credagent.system import files
+from credagent.system.file_reading import read_trusted
+from credagent.system.file_writing import write_private
+from credagent.system.private_folder import make_private_folder
 
 MODE = 0o644  # the agent may run as another user, and nothing in it is secret
 FILE = "file:"
@@ -41,11 +43,11 @@ def add(path: str, key: SenderPublicKey, comment: str = "") -> bool:
     """
     lines = []
     if os.path.lexists(path):
-        lines = files.read_trusted(path, TRUST_LIMIT_BYTES).decode("utf-8", "replace").splitlines()
+        lines = read_trusted(path, TRUST_LIMIT_BYTES).decode("utf-8", "replace").splitlines()
     if any(line.split(" ", 1)[0] == key.line for line in map(str.strip, lines)):
         return False
     folder = os.path.dirname(path)
-    files.private_folder(folder, 0o755 if os.geteuid() == 0 else 0o700)
+    make_private_folder(folder, 0o755 if os.geteuid() == 0 else 0o700)
     lines.append(f"{key.line} {comment}".rstrip())
-    files.write_private(path, "".join(f"{line}\n" for line in lines).encode(), MODE)
+    write_private(path, "".join(f"{line}\n" for line in lines).encode(), MODE)
     return True

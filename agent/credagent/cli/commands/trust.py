@@ -54,12 +54,12 @@ def run(arguments: argparse.Namespace) -> int:
 def _read(text: str) -> "SenderPublicKey":
     """Return the key that PUB names. A private key by mistake is not repeated in the error."""
     from credagent.bundle.key_pairs import SenderPublicKey
-    from credagent.system import files
+    from credagent.system.file_reading import read_trusted
 
     if text.startswith(LINE_PREFIX):
         return SenderPublicKey.parse(text.split(" ", 1)[0])
     # Whoever can write this file chooses whom the machine trusts: its mode is checked as that of a trust file.
-    lines = [line.strip() for line in files.read_trusted(text, FILE_BYTES).decode("utf-8", "replace").splitlines()]
+    lines = [line.strip() for line in read_trusted(text, FILE_BYTES).decode("utf-8", "replace").splitlines()]
     lines = [line for line in lines if line and not line.startswith("#")]
     if len(lines) != 1:
         hint = "name the sender.pub that `credagent keygen --role sender` made, or the line in it"
