@@ -10,7 +10,8 @@ from typing import Any, Self
 from credagent.credentials import Slot
 from credagent.errors import Refused
 from credagent.handover.unix import socket_file
-from credagent.handover.unix.caller_access import AccessRules, Caller
+from credagent.handover.unix.caller_access import AccessRules
+from credagent.handover.unix.peer_credentials import Caller
 from credagent.handover.unix.request_dispatch import Subscriber
 from credagent.handover.unix.server import SocketServer
 

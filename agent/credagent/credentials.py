@@ -53,7 +53,7 @@ class AwsCredentials(Struct, frozen=True, kw_only=True):
     region: str = ""
 
 
-class GoogleToken(Struct, frozen=True, kw_only=True):
+class GoogleToken(Struct, frozen=True, kw_only=True, cache_hash=True):
     """A Google OAuth 2.0 access token. `expires_at` is aware UTC; empty texts mean unknown."""
 
     access_token: Secret
@@ -73,7 +73,7 @@ class Variables(Struct, frozen=True, kw_only=True):
 Credentials = AwsCredentials | GoogleToken | Variables
 
 
-class Held(Struct, frozen=True, kw_only=True):
+class Held(Struct, frozen=True, kw_only=True, cache_hash=True):
     """Credentials in a slot, with where they came from. `expires_at` None: only the bundle's `not_after` ends them."""
 
     credentials: Credentials

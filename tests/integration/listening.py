@@ -15,6 +15,7 @@ from typing import Any
 from credagent.config import Address
 from credagent.credentials import AwsCredentials, CredentialSet, GoogleToken, Held, Origin
 from credagent.handover.http import port_binding
+from credagent.handover.http.listener import Timeouts
 from credagent.handover.http.listeners import start_listeners
 from credagent.secret import Secret
 
@@ -69,7 +70,11 @@ def credential_set(generation: int, lifetime_s: float = 3600) -> CredentialSet:
 
 
 @contextmanager
-def listening(*, admitted: frozenset[int] = frozenset({0})) -> Iterator[Listening]:
+def listening(
+    *,
+    admitted: frozenset[int] = frozenset({0}),
+    timeouts: Timeouts = Timeouts(),  # noqa: B008  a frozen value
+) -> Iterator[Listening]:
     """Serve a full set on 127.0.0.1 and [::1] to the users of `admitted`."""
     house = Listening(current=credential_set(1), admitted=admitted)
     sockets = port_binding.bind(ADDRESSES)
@@ -85,6 +90,7 @@ def listening(*, admitted: frozenset[int] = frozenset({0})) -> Iterator[Listenin
             count=house.count,
             token=Secret(TOKEN),
             google=True,
+            timeouts=timeouts,
         )
         started.set()
         await ended.wait()

@@ -19,7 +19,7 @@ ALLOWED: dict[str, str] = {
     "cloud_helper/google/kms.py": "gives a content key to Google KMS to wrap, in the helper process",
     "admission/kms_recipient_key.py": "opens a bundle with the content key that a key service unwrapped",
     "cloud_helper/helper_protocol.py": "writes a request or an answer into the pipe between agent and helper",
-    "handover/http/aws_endpoint.py": "compares the bearer token that a caller shows",
+    "handover/http/refusals.py": "compares the bearer token that a caller shows",
     "handover/unix/protocol.py": "gives a worker its environment over the Unix socket",
     "worker_environment/vendor_documents.py": "writes the documents of the vendors' protocols",
     "worker_environment/formats.py": "writes an environment as text, where somebody asks for it",

@@ -24,7 +24,7 @@ from credagent.operations.observability.status_document import (
 from credagent.slots.credential_resolver import CredentialResolver
 
 if TYPE_CHECKING:
-    from credagent.handover.unix.caller_access import Caller
+    from credagent.handover.unix.peer_credentials import Caller
     from credagent.handover.unix.request_dispatch import Subscriber
 
 PUSHED_BY = "socket"

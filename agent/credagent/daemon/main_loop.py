@@ -1,6 +1,7 @@
 """Keeps a booted service going: serves, renews, reloads, reports, and ends in order. The only event loop."""
 
 import asyncio
+import errno
 import signal
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +19,7 @@ from credagent.handover.http.listeners import Listeners, start_listeners, start_
 from credagent.handover.http.metrics_endpoint import Observability
 from credagent.handover.http.tcp_access import TcpAccess
 from credagent.handover.unix.server import SocketServer
+from credagent.log_throttle import LogThrottle
 from credagent.operations.observability.status_document import State, state
 from credagent.operations.systemd import notify
 
@@ -39,8 +41,8 @@ class MainLoop:
             service.config, service.custody, service.handover, clock=service.clock, deliver=self.following.deliver
         )
         self.answers.standing_errors = self._standing_errors
-        self._face = Observability(self.answers.recent_snapshot, service.custody.counters)
-        http = unix_http(self._face, self._count)
+        self._observability = Observability(self.answers.recent_snapshot, service.custody.counters)
+        http = unix_http(self._observability.answer, self._count)
         self._sockets = SocketSupervisor(service, lambda: SocketServer(self.answers, service.handover.admission, http))
         self._tcp = TcpAccess(service.handover.admission, monotonic=service.clock.monotonic)
         self._listeners: list[Listeners] = []
@@ -114,7 +116,7 @@ class MainLoop:
             self._listeners.append(
                 await start_listeners(
                     service.handover.sockets,
-                    source=lambda: service.custody.store.current,
+                    source=service.custody.present,
                     now=service.clock.now,
                     admits=self._admits,
                     count=self._count,
@@ -124,12 +126,11 @@ class MainLoop:
                 )
             )
         if service.handover.metrics:
-            self._listeners.append(await start_metrics_listener(service.handover.metrics, self._face, self._count))
+            answer = self._observability.answer
+            self._listeners.append(await start_metrics_listener(service.handover.metrics, answer, self._count))
 
     async def _close(self) -> None:
-        self._sockets.close()
-        for listeners in self._listeners:
-            await listeners.close()
+        await asyncio.gather(self._sockets.close(), *(listeners.close() for listeners in self._listeners))
 
     def _admits(self, uid: int) -> bool:
         """Ask the present admission: a reload replaces it under the listeners."""
@@ -140,7 +141,8 @@ class MainLoop:
 
     def _standing_errors(self) -> tuple[str, ...]:
         lost = (self._sockets.trouble,) if self._sockets.trouble else ()
-        return (*self._reload_error, *lost, *self.following.standing_errors())
+        unknown = () if all(one.tells_callers_apart for one in self._listeners) else ("callers-unknown",)
+        return (*self._reload_error, *lost, *unknown, *self.following.standing_errors())
 
     def _changed(self) -> None:
         """Tell subscribers and the service manager what is new, once."""
@@ -197,10 +199,23 @@ class MainLoop:
             await asyncio.sleep(interval)
 
 
+_failures_said = LogThrottle()
+OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
+
+
 def tell_of_a_defect(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Log what failed in a callback and where; not what asyncio says: it shows arguments, and exceptions have texts."""
+    """Log what failed in a callback and where; not what asyncio says: it shows arguments, and exceptions have texts.
+
+    Each is said once a minute: where no descriptor is left, asyncio reports every attempt to accept a connection.
+    """
     error = context.get("exception")
+    if isinstance(error, OSError) and error.errno in OUT_OF_DESCRIPTORS:
+        if _failures_said.is_news("descriptors"):
+            hint = "raise LimitNOFILE= of the unit, or see who opens so many connections (ss -xp, ss -tnp)"
+            log.error("out_of_descriptors", reason=error.strerror, hint=hint)
+        return
     where, trace = "", error.__traceback__ if isinstance(error, BaseException) else None
     while trace is not None:
         where, trace = f"{trace.tb_frame.f_globals.get('__name__', '')}:{trace.tb_lineno}", trace.tb_next
-    log.error("callback_failed", kind=type(error).__name__, where=where)
+    if _failures_said.is_news((type(error).__name__, where)):
+        log.error("callback_failed", kind=type(error).__name__, where=where)

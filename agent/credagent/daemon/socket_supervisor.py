@@ -44,10 +44,10 @@ class SocketSupervisor:
             if not bound.is_there():
                 await self._bind_again(place, bound.path)
 
-    def close(self) -> None:
-        """Stop accepting, end every connection, and remove the files."""
+    async def close(self) -> None:
+        """Stop accepting, answer what was asked, end every connection, and remove the files."""
         for server in self.servers:
-            server.close()
+            await server.finish()
         for bound in self._service.bound:
             bound.close()
 

@@ -1,0 +1,6 @@
+"""How workers get the credential set from the agent: over loopback HTTP and over the agent's own socket.
+
+- `connection_limits`: how many connections a server has open, and how many of them one user may have
+- `http/`: the loopback listeners: AWS container credentials, Google metadata, intercepted metadata requests, metrics
+- `unix/`: agent.sock: sets, status, renewals, deliveries
+"""

@@ -1,0 +1,24 @@
+"""HTTP on loopback: what SDKs ask for credentials, and what machines ask for metrics. Answers come from memory.
+
+A request takes this way: `connection` (bytes in) → `conversation` (requests) → `listener` (which answers, counts)
+→ `refusals` (may this be asked at all) → `respond` (which service) → `aws_endpoint`, `google_metadata_server`,
+`ec2_metadata_server` or `metrics_endpoint` (what is answered) → `connection` (bytes out).
+
+- `aws_endpoint`: AWS container credentials
+- `connection`: one TCP connection: deadlines, flow control, the end
+- `conversation`: bytes received become bytes to send, without I/O
+- `ec2_metadata_server`: EC2 instance metadata (IMDSv2) for intercepted connections
+- `endpoint_token`: the endpoint's bearer token and its file
+- `google_metadata_server`: Google's metadata server
+- `interception`: which connections were redirected here from a cloud's metadata address
+- `listener`: what all connections of one listener share: who may ask, what answers, what is counted
+- `listeners`: starts and ends the listeners of the agent
+- `metrics_endpoint`: /metrics, /healthz and /readyz
+- `port_binding`: takes the loopback ports
+- `refusals`: every reason for which a request or a connection is refused
+- `request`: the grammar and size limits of a request
+- `respond`: the pure function from a request and a credential set to a response
+- `response`: responses as bytes
+- `tcp_access`: which uid may ask over TCP
+- `tcp_peer_uid`: the uid that opened a TCP connection, by sock_diag
+"""

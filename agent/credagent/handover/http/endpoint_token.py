@@ -1,4 +1,4 @@
-"""The endpoint's bearer token: a private file, made once per boot, that workers can read. Comparing it is `endpoint`'s.
+"""The endpoint's bearer token: a private file, made once per boot, that workers can read. `refusals` compares it.
 
 `runtime_dir` is a tmpfs, so "once per boot" is: made where missing, kept where it is. The token keeps out a deceived
 program of an allowed user (a browser, a proxy); other users are kept out by their uid. See ADR-04-token-file.md.

@@ -1,17 +1,18 @@
 """A Google metadata server over loopback, as far as client libraries ask it for credentials and identity.
 
-Follows "View and query VM metadata" of Compute Engine. Answers from memory; who may connect is the server's business.
-Attributes, instance names and identity tokens are not here: a worker that needs those asks the machine's own.
+Follows "View and query VM metadata" of Compute Engine. Attributes, instance names and identity tokens are not here: a
+worker that needs those asks the machine's own.
 """
 
 import json
-from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import lru_cache
 from urllib.parse import parse_qs, unquote
 
 from msgspec import structs
 
-from credagent.credentials import CredentialSet, Empty, GoogleToken, Held, ends_at
+from credagent.credentials import Empty, GoogleToken, Held, SlotContent, ends_at
+from credagent.handover.http.refusals import GOOGLE_FLAVOR, refuse_without_flavor
 from credagent.handover.http.request import HttpRequest
 from credagent.handover.http.response import HttpResponse, document, refusal, text
 from credagent.worker_environment.vendor_documents import google_token
@@ -20,15 +21,14 @@ ROOT = "/computeMetadata/v1"
 ACCOUNTS = f"{ROOT}/instance/service-accounts"
 DEFAULT = "default"
 
-FLAVOR = {"Metadata-Flavor": "Google"}
-METHODS = refusal(405, "method", "only GET is answered", headers=FLAVOR | {"Allow": "GET"})
-NO_FLAVOR = refusal(403, "no-metadata-flavor", "the header Metadata-Flavor: Google is missing", headers=FLAVOR)
-UNKNOWN = refusal(404, "not-found", "this metadata server has credentials and identity only", headers=FLAVOR)
-WITHDRAWN = refusal(404, "withdrawn", "the Google credentials of this machine were withdrawn", headers=FLAVOR)
-NOTHING = refusal(404, "no-credentials", "this machine has no Google credentials", headers=FLAVOR)
-NOT_YET = refusal(503, "no-credentials", "the Google credentials are not to be had at the moment", headers=FLAVOR)
-EXPIRED = refusal(503, "expired", "the Google access token expired and could not be renewed", headers=FLAVOR)
-ALIVE = text("computeMetadata/\n", headers=FLAVOR, content_type="application/text")
+UNKNOWN = refusal(404, "not-found", "this metadata server has credentials and identity only", headers=GOOGLE_FLAVOR)
+WITHDRAWN = refusal(404, "withdrawn", "the Google credentials of this machine were withdrawn", headers=GOOGLE_FLAVOR)
+NOTHING = refusal(404, "no-credentials", "this machine has no Google credentials", headers=GOOGLE_FLAVOR)
+NOT_YET = refusal(
+    503, "no-credentials", "the Google credentials are not to be had at the moment", headers=GOOGLE_FLAVOR
+)
+EXPIRED = refusal(503, "expired", "the Google access token expired and could not be renewed", headers=GOOGLE_FLAVOR)
+ALIVE = text("computeMetadata/\n", headers=GOOGLE_FLAVOR, content_type="application/text")
 
 LISTINGS = {
     "/computeMetadata": "v1/\n",
@@ -41,93 +41,79 @@ ACCOUNT_ENTRIES = "aliases\nemail\nscopes\ntoken\n"
 CLOUD_PLATFORM = "https://www.googleapis.com/auth/cloud-platform"
 
 
-class GoogleMetadataServer:
-    """Answers Google's client libraries. Never a token that has expired, nor one that is incomplete."""
+def respond(request: HttpRequest, content: SlotContent, now: datetime, project: str = "") -> HttpResponse:
+    """Answer one request with what the google slot holds; never a token that has expired or is incomplete.
 
-    def __init__(self, source: Callable[[], CredentialSet], now: Callable[[], datetime], *, project: str = "") -> None:
-        """`source` gives the set in force, `now` the wall clock; `project` is the configured one, and wins."""
-        self._source, self._now, self._project = source, now, project
-        self._held: Held | None = None  # what `_token` was made of; compared by identity, since sets are whole
-        self._token: GoogleToken | None = None
-        self._ready = NOTHING  # the answer with `_token`, right while it has `_ready_for_s` to live
-        self._ready_for_s = -1
+    `project` is the configured one, and wins over the token's. Slashes at the end of a path change nothing (the real
+    server redirects, and clients follow).
+    """
+    path = unquote(request.path).rstrip("/")
+    if path == "" and request.method == b"GET":
+        return ALIVE  # how libraries find out that they are on Google, some of them without the header
+    refused = refuse_without_flavor(request, may_post=path.startswith(ACCOUNTS) and path.endswith("/token"))
+    if refused is not None:
+        return refused
+    if path in LISTINGS:
+        return _text(LISTINGS[path])
+    found = _valid(content, now)
+    if isinstance(found, HttpResponse):
+        return found
+    token, ends = found
+    if path.startswith(f"{ACCOUNTS}/") or path == ACCOUNTS:
+        left_s = int((ends - now).total_seconds())
+        return _account(token, path[len(ACCOUNTS) + 1 :], request, left_s=left_s)
+    match path.removeprefix(f"{ROOT}/"):
+        case "project/project-id":
+            return _text(project or token.project) if project or token.project else UNKNOWN
+        case "universe/universe-domain" | "universe/universe_domain":
+            return _text(token.universe_domain)
+        case _:
+            return UNKNOWN  # numeric-project-id among them: a forwarded token does not know it
 
-    def answer(self, request: HttpRequest) -> HttpResponse:
-        """Answer one request, whatever slashes it ends with (the real server redirects, and clients follow)."""
-        path = unquote(request.path).rstrip("/")
-        if path == "":
-            return ALIVE if request.method == b"GET" else METHODS  # how libraries find out that they are on Google
-        asks_token = path.startswith(ACCOUNTS) and path.endswith("/token")
-        if request.method != b"GET" and not asks_token:
-            return METHODS
-        if request.headers.get(b"metadata-flavor", b"").lower() != b"google":
-            return NO_FLAVOR
-        if path in LISTINGS:
-            return _text(LISTINGS[path])
-        token = self._valid()
-        if isinstance(token, HttpResponse):
-            return token
-        if path.startswith(f"{ACCOUNTS}/") or path == ACCOUNTS:
-            return self._account(token, path[len(ACCOUNTS) + 1 :], request)
-        return self._identity(token, path)
 
-    def _valid(self) -> GoogleToken | HttpResponse:
-        """Return the token in force, bounded by what bounds it, else the answer that says why there is none."""
-        content = self._source().google
-        if content is not self._held:
-            self._held, self._token, self._ready_for_s = None, None, -1
-            match content:
-                case Empty(withdrawn=True):
-                    return WITHDRAWN
-                case Empty(may_fall_back=True):
-                    return NOTHING
-                case Held(credentials=GoogleToken() as token) if token.access_token:
-                    end = ends_at(content) or token.expires_at
-                    self._held, self._token = content, structs.replace(token, expires_at=end)
-        if self._token is None:
+def _valid(content: SlotContent, now: datetime) -> tuple[GoogleToken, datetime] | HttpResponse:
+    """Return the token in the slot and when it, or the bundle's bound, ends; else the answer that says why not."""
+    match content:
+        case Held(credentials=GoogleToken() as token) if token.access_token:
+            ends = ends_at(content) or token.expires_at
+            return EXPIRED if now >= ends else (token, ends)
+        case Empty(withdrawn=True):
+            return WITHDRAWN
+        case Empty(may_fall_back=True):
+            return NOTHING
+        case _:
             return NOT_YET
-        return EXPIRED if self._now() >= self._token.expires_at else self._token
 
-    def _token_answer(self, token: GoogleToken) -> HttpResponse:
-        """Return the token with what it has to live in whole seconds, made once for each of them."""
-        now = self._now()
-        left_s = int((token.expires_at - now).total_seconds())
-        if left_s != self._ready_for_s:
-            self._ready = document(google_token(token, now), headers=FLAVOR)
-            self._ready_for_s = left_s
-        return self._ready
 
-    def _account(self, token: GoogleToken, path: str, request: HttpRequest) -> HttpResponse:
-        account, _, entry = path.partition("/")
-        recursive = parse_qs(request.query).get("recursive", [""])[-1].lower() == "true" if request.query else False
-        if account == "":
-            return _listing(token, recursive=recursive)
-        if account not in (DEFAULT, _email(token)):
+@lru_cache(maxsize=1)  # the same for all who ask within a second
+def _token_answer(token: GoogleToken, left_s: int) -> HttpResponse:
+    """Return the token with the whole seconds that it may be used for."""
+    asked_at = token.expires_at
+    bounded = structs.replace(token, expires_at=asked_at + timedelta(seconds=left_s))
+    return document(google_token(bounded, asked_at), headers=GOOGLE_FLAVOR)
+
+
+def _account(token: GoogleToken, path: str, request: HttpRequest, *, left_s: int) -> HttpResponse:
+    account, _, entry = path.partition("/")
+    recursive = parse_qs(request.query).get("recursive", [""])[-1].lower() == "true" if request.query else False
+    if account == "":
+        return _listing(token, recursive=recursive)
+    if account not in (DEFAULT, _email(token)):
+        return UNKNOWN
+    match entry:
+        case "token":
+            # `?scopes=` is not looked at: the token has the scopes it was made with, and no request fetches one.
+            return _token_answer(token, left_s)
+        case "":
+            return _json(_described(token)) if recursive else _text(ACCOUNT_ENTRIES)
+        case "email":
+            return _text(_email(token))
+        case "scopes":
+            return _text("".join(f"{scope}\n" for scope in _scopes(token)))
+        case "aliases":
+            return _text(f"{DEFAULT}\n")
+        case _:
             return UNKNOWN
-        match entry:
-            case "token":
-                # `?scopes=` is not looked at: the token has the scopes it was made with, and no request fetches one.
-                return self._token_answer(token)
-            case "":
-                return _json(_described(token)) if recursive else _text(ACCOUNT_ENTRIES)
-            case "email":
-                return _text(_email(token))
-            case "scopes":
-                return _text("".join(f"{scope}\n" for scope in _scopes(token)))
-            case "aliases":
-                return _text(f"{DEFAULT}\n")
-            case _:
-                return UNKNOWN
-
-    def _identity(self, token: GoogleToken, path: str) -> HttpResponse:
-        match path.removeprefix(f"{ROOT}/"):
-            case "project/project-id":
-                project = self._project or token.project
-                return _text(project) if project else UNKNOWN
-            case "universe/universe-domain" | "universe/universe_domain":
-                return _text(token.universe_domain)
-            case _:
-                return UNKNOWN  # numeric-project-id among them: a forwarded token does not know it
 
 
 def _email(token: GoogleToken) -> str:
@@ -151,8 +137,8 @@ def _described(token: GoogleToken) -> dict[str, object]:
 
 
 def _json(content: dict[str, object]) -> HttpResponse:
-    return document(json.dumps(content).encode(), headers=FLAVOR)
+    return document(json.dumps(content).encode(), headers=GOOGLE_FLAVOR)
 
 
 def _text(content: str) -> HttpResponse:
-    return text(content, headers=FLAVOR, content_type="application/text")
+    return text(content, headers=GOOGLE_FLAVOR, content_type="application/text")

@@ -1,4 +1,4 @@
-"""The face for machines that watch: GET /metrics, /healthz and /readyz. Nothing secret is behind it."""
+"""What machines that watch ask for: GET /metrics, /healthz and /readyz. Nothing secret is behind it."""
 
 from collections.abc import Callable
 

@@ -10,7 +10,6 @@ from msgspec import Struct
 
 HEAD_LIMIT_BYTES = 8 * 1024  # a bearer token and an SDK's boastful User-Agent need less than 2 KiB
 BODY_LIMIT_BYTES = 4 * 1024  # nobody has anything to say in a body; google-auth may POST an empty one
-KNOWN_REQUESTS, KNOWN_BYTES = 64, 1024  # a few paths times a few SDKs, each with a token and a User-Agent
 FORWARDED = frozenset({b"forwarded", b"via", b"x-real-ip"})
 FORWARDED_PREFIX = b"x-forwarded-"
 # Two different values of these, and two programs may read two different requests.
@@ -32,7 +31,7 @@ class HttpRequest(Struct, frozen=True):
 
     def __repr__(self) -> str:
         """Show what was asked, never a header: one of them is a token."""
-        return f"Request({self.method.decode('ascii', 'replace')} {self.path})"
+        return f"HttpRequest({self.method.decode('ascii', 'replace')} {self.path})"
 
 
 class MalformedRequest(Struct, frozen=True):
@@ -53,60 +52,38 @@ TWICE = MalformedRequest(400, "repeated-header", "a header that must be single c
 NOT_A_PATH = MalformedRequest(400, "not-a-path", "the target is not a path on this server")
 
 
-class KnownRequests:
-    """Requests by their bytes: an SDK that signs all day asks the same thing each time, and need not be parsed again.
-
-    What a request means depends on its bytes alone, and what it is answered on nothing in here.
-    """
-
-    def __init__(self) -> None:
-        """Know nothing yet."""
-        self._by_bytes: dict[bytes, HttpRequest] = {}
-
-    def find(self, data: bytes) -> HttpRequest | None:
-        """Return what exactly these bytes meant between two requests."""
-        return self._by_bytes.get(data)
-
-    def keep(self, data: bytes, request: HttpRequest) -> None:
-        """Remember one; strangers who ask ever new things cost a parse each, and no memory."""
-        if len(data) > KNOWN_BYTES or request.last:
-            return
-        if len(self._by_bytes) >= KNOWN_REQUESTS:
-            self._by_bytes.clear()
-        self._by_bytes[data] = request
-
-
 class RequestReader:
     """Reads the requests of one connection. After `malformed` is set nothing more may be fed."""
 
-    def __init__(self, known: KnownRequests) -> None:
-        """Start before the first request; `known` may be shared with other connections."""
-        self._known = known
+    def __init__(self) -> None:
+        """Start before the first request."""
         self.requests: list[HttpRequest] = []
         self.malformed: MalformedRequest | None = None
         self.unfinished = False
         self._parser = httptools.HttpRequestParser(self)
         self._unfinished_bytes = 0
         self._completed = 0
+        self._last_bytes = b""
+        self._last: HttpRequest
         self._begin()
 
     def feed(self, data: bytes | memoryview) -> None:
-        """Read `data`: whole requests are appended to `requests`, in order. Never raises."""
-        if self.unfinished:
-            self._parse(data)
-            return
-        whole = bytes(data)
-        known = self._known.find(whole)
-        if known is not None:
-            self.requests.append(known)
-            return
-        before = len(self.requests)
-        ended_whole = self._parse(whole)
-        if ended_whole and len(self.requests) == before + 1:
-            self._known.keep(whole, self.requests[-1])
+        """Read `data`: whole requests are appended to `requests`, in order. Never raises.
 
-    def _parse(self, data: bytes | memoryview) -> bool:
-        """Return whether `data` ended where a request did."""
+        An SDK that signs all day sends the same bytes each time. What they mean depends on them alone, so that the
+        last request is not parsed again where exactly its bytes arrive between two requests (ADR-01-http-server.md).
+        """
+        data = bytes(data)
+        if data == self._last_bytes and not self.unfinished:
+            self.requests.append(self._last)
+            return
+        before, began_whole = self._completed, not self.unfinished
+        self._parse(data)
+        self._last_bytes = b""
+        if self._completed == before + 1 and began_whole and not self.unfinished and self.malformed is None:
+            self._last_bytes, self._last = data, self.requests[-1]
+
+    def _parse(self, data: bytes) -> None:
         completed = self._completed
         try:
             self._parser.feed_data(data)
@@ -117,7 +94,6 @@ class RequestReader:
             self._unfinished_bytes = self._unfinished_bytes + len(data) if completed == self._completed else 0
             if self._unfinished_bytes > HEAD_LIMIT_BYTES + (BODY_LIMIT_BYTES if self._head_complete else 0):
                 self.malformed = TOO_LARGE_BODY if self._head_complete else TOO_LARGE_HEAD
-        return self.malformed is None and not self.unfinished
 
     def _begin(self) -> None:
         self._target = b""

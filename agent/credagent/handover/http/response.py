@@ -1,4 +1,4 @@
-"""Answers as bytes, and what their outcome is called in metrics. Which answer is due belongs to the faces."""
+"""Responses as bytes, and what their outcome is called in metrics. Which one is due is decided in the services."""
 
 import json
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ class HttpResponse(Struct, frozen=True):
 
     def __repr__(self) -> str:
         """Show how it ended, never what was answered."""
-        return f"Answer({self.status} {self.outcome})"
+        return f"HttpResponse({self.status} {self.outcome})"
 
 
 def text(
@@ -43,12 +43,12 @@ def text(
     content_type: str = "text/plain",
 ) -> HttpResponse:
     """Return a text; a 200 unless told otherwise."""
-    return _answer(status, outcome, body.encode(), content_type, headers or {})
+    return _response(status, outcome, body.encode(), content_type, headers or {})
 
 
 def document(body: bytes, *, headers: Mapping[str, str] | None = None) -> HttpResponse:
     """Return a 200 with a JSON document; `application/json` exactly, since google-auth compares it."""
-    return _answer(200, OK, body, "application/json", headers or {})
+    return _response(200, OK, body, "application/json", headers or {})
 
 
 def refusal(status: int, code: str, message: str, *, headers: Mapping[str, str] | None = None) -> HttpResponse:
@@ -58,10 +58,10 @@ def refusal(status: int, code: str, message: str, *, headers: Mapping[str, str] 
     (RFC 6749, section 5.2). No text here may hold a secret: clients log it.
     """
     body = json.dumps({"code": code, "message": message, "error": code, "error_description": message}).encode()
-    return _answer(status, code, body, "application/json", headers or {})
+    return _response(status, code, body, "application/json", headers or {})
 
 
-def _answer(status: int, outcome: str, body: bytes, content_type: str, headers: Mapping[str, str]) -> HttpResponse:
+def _response(status: int, outcome: str, body: bytes, content_type: str, headers: Mapping[str, str]) -> HttpResponse:
     head = {
         "Content-Type": content_type,
         "Content-Length": str(len(body)),

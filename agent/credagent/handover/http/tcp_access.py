@@ -1,4 +1,4 @@
-"""Which uid may ask over TCP. Whose a connection is, `connections` finds out; Unix sockets are `callers`' business.
+"""Which uid may ask over TCP. Whose a connection is, `tcp_peer_uid` finds out; the rules are `unix/caller_access`'s.
 
 On a Unix socket the kernel names the process that asks. Over TCP it names the one that opened the connection, and root
 opens connections for others (port forwarders, container proxies, inetd). So root may ask over TCP only where the
@@ -19,13 +19,13 @@ REMEMBERED_S = 60.0  # the user database may be a network away: a refused caller
 class TcpAccess:
     """Says which uid may ask. Remembers groups of users for a minute (never whose a connection is)."""
 
-    def __init__(self, admission: AccessRules, *, monotonic: Callable[[], float]) -> None:
+    def __init__(self, rules: AccessRules, *, monotonic: Callable[[], float]) -> None:
         """Take who may ask by name; `monotonic` in seconds."""
-        nobody_named = not admission.users and not admission.groups
-        workers_are_root = ROOT in admission.users or (admission.own_uid == ROOT and nobody_named)
-        users = admission.users | {admission.own_uid}
+        nobody_named = not rules.users and not rules.groups
+        workers_are_root = ROOT in rules.users or (rules.own_uid == ROOT and nobody_named)
+        users = rules.users | {rules.own_uid}
         self._users = users if workers_are_root else users - {ROOT}
-        self._groups = admission.groups
+        self._groups = rules.groups
         self._monotonic = monotonic
         self._remembered: dict[int, tuple[float, bool]] = {}
 

@@ -10,7 +10,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import NamedTuple
 
 from credagent.errors import PermissionRefused
-from credagent.handover.unix.caller_access import OVERFLOW_UID
+from credagent.handover.unix.peer_credentials import OVERFLOW_UID
 
 NETLINK_SOCK_DIAG = 4
 SOCK_DIAG_BY_FAMILY = 20

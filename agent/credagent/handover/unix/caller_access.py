@@ -1,45 +1,21 @@
-"""Who is calling on a Unix socket, as the kernel says, and whether they may. What they get is decided elsewhere."""
+"""Who may ask and deliver on the agent's socket, who is refused, with which code, and what is logged of it.
+
+The same rules decide over TCP, where only a uid is known (`handover/http/tcp_access`). What callers get is elsewhere.
+"""
 
 import grp
 import os
 import pwd
-import socket
-import struct
 from collections.abc import Callable, Iterable
 from typing import Self
 
 from msgspec import Struct
 
-_SO_PEERGROUPS = 59  # Linux 4.13 and later; the socket module has no name for it
-_MOST_GROUPS_BYTES = 1_024  # the most that Python's getsockopt reads: 256 supplementary groups
-_CREDENTIALS = struct.Struct("3i")
-
-OVERFLOW_UID = 65_534
-"""How a user of another user namespace looks. Nobody can tell who is meant, so nobody is."""
-
-
-class Caller(Struct, frozen=True, kw_only=True):
-    """The process at the other end when it connected (a socket it passed on still names the one that connected)."""
-
-    pid: int
-    uid: int
-    gid: int
-    groups: frozenset[int] = frozenset()
-
-
-def caller_of(connection: socket.socket) -> Caller:
-    """Ask the kernel who connected (SO_PEERCRED and SO_PEERGROUPS in unix(7) and socket(7)). Raises OSError."""
-    found = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    pid, uid, gid = _CREDENTIALS.unpack(found)
-    return Caller(pid=pid, uid=uid & 0xFFFF_FFFF, gid=gid & 0xFFFF_FFFF, groups=_groups_of(connection))
-
-
-def _groups_of(connection: socket.socket) -> frozenset[int]:
-    try:
-        raw = connection.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _MOST_GROUPS_BYTES)
-    except OSError:  # an old kernel, or more groups than can be read: the primary group alone counts
-        return frozenset()
-    return frozenset(gid for (gid,) in struct.iter_unpack("I", raw))
+from credagent import log
+from credagent.errors import PermissionRefused, Unavailable
+from credagent.handover.unix.peer_credentials import OVERFLOW_UID, Caller
+from credagent.handover.unix.protocol import Deliver, GetIdentity, Request
+from credagent.log_throttle import LogThrottle
 
 
 class AccessRules(Struct, frozen=True, kw_only=True):
@@ -96,6 +72,37 @@ class AccessRules(Struct, frozen=True, kw_only=True):
     def is_privileged(self, caller: Caller) -> bool:
         """Say whether `caller` is root or the agent's own user."""
         return caller.uid in (0, self.own_uid) and caller.uid != OVERFLOW_UID
+
+
+def refuse_connection(rules: AccessRules, caller: Caller, said: LogThrottle) -> PermissionRefused | None:
+    """Return why `caller` may not even connect, None for one that may. Each refused user is named now and then."""
+    if rules.may_connect(caller):
+        return None
+    if said.is_news(caller.uid):  # anybody may knock: who hammers at the door must not fill the log
+        log.warning("caller_refused", pid=caller.pid, uid=caller.uid, socket="agent")
+    why = f"user {caller.uid} is not allowed on the socket"
+    return PermissionRefused("not-allowed", why, hint="add the user to [workers] users, or to one of its groups")
+
+
+def require_right(rules: AccessRules, caller: Caller, request: Request) -> None:
+    """Raise PermissionRefused (`not-allowed`) where `caller` may not have what `request` asks for.
+
+    This machine's public key and audience are for everybody who may connect: deliverers seal to them.
+    """
+    match request:
+        case Deliver():
+            allowed, right, key = rules.may_deliver(caller), "deliver bundles", "bundle.deliver_users"
+        case GetIdentity():
+            return
+        case _:
+            allowed, right, key = rules.may_ask(caller), "ask for credentials", "workers.users, workers.groups"
+    if not allowed:
+        raise PermissionRefused("not-allowed", f"this user is not allowed to {right}", hint=f"see {key}")
+
+
+def busy(why: str) -> Unavailable:
+    """Return the refusal of a caller that may ask, and for whom there is no room at the moment."""
+    return Unavailable("busy", why, hint="try again in a moment")
 
 
 def _look_up(names: Iterable[str], number_of: Callable[[str], int]) -> tuple[frozenset[int], tuple[str, ...]]:

@@ -1,18 +1,21 @@
-"""One connection of agent.sock: reads and writes lines, in order, one request at a time.
+"""One connection of agent.sock as one task: it reads a request, answers it, and reads the next.
 
 It is bounded in bytes, in the time it may take to say what it wants, and in what is kept for it while it does not read.
+A caller whose first line begins with an upper-case letter speaks HTTP: for metrics and health.
 """
 
 import asyncio
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Protocol
 
 import msgspec
+from msgspec import Struct
 
 from credagent import log
-from credagent.errors import CredagentError, InternalError, Refused, Unavailable
-from credagent.handover.unix.caller_access import Caller, caller_of
+from credagent.errors import CredagentError, InternalError, Refused
+from credagent.handover.unix.caller_access import AccessRules, busy
+from credagent.handover.unix.peer_credentials import Caller
 from credagent.handover.unix.protocol import (
     REQUEST_BYTES,
     Applied,
@@ -22,245 +25,237 @@ from credagent.handover.unix.protocol import (
     encode,
     encode_refusal,
 )
-from credagent.handover.unix.request_dispatch import Document, Subscriber, answer, set_line, unwelcome
+from credagent.handover.unix.rate_limits import RateLimits
+from credagent.handover.unix.request_dispatch import AgentOperations, Document, Subscriber, answer
 
-if TYPE_CHECKING:
-    from credagent.handover.unix.server import SocketServer
-
-BURST = 16  # requests of one caller that are answered before others have their turn
-PATIENCE_S = 10.0  # for a request to arrive whole, and for answers to be read
-UNREAD_BYTES = 64 * 1024  # of answers that are kept for a caller before it is answered no more
-FREELY_KEPT_BYTES = 64 * 1024  # of requests; a bundle is hardly ever larger
-HttpFactory = Callable[[], asyncio.Protocol]
+BURST = 16  # requests of one caller that are answered before others, renewals and the watchdog have their turn
+HTTP_READ_BYTES = 16 * 1024
+HTTP_CONNECTIONS = 32  # one more ends the one that was idle longest: nobody can keep others from metrics and health
 
 
-class UnixConnection(asyncio.Protocol):
-    """One caller. Requests are answered in order, one at a time."""
+class SocketLimits(Struct, frozen=True, kw_only=True):
+    """What callers may take of the agent, in bytes and seconds."""
 
-    transport: asyncio.Transport
-    caller: Caller
+    patience_s: float = 10.0  # for a request to arrive whole, and for answers to be read
+    http_idle_s: float = 75.0  # longer than most pools keep a connection
+    unread_bytes: int = 64 * 1024  # of answers that are kept for a caller before it is answered no more
+    freely_kept_bytes: int = 64 * 1024  # of a request that is not whole; a bundle is hardly ever larger
+    kept_bytes: int = 32 * 1024 * 1024  # of all requests beyond that, where a thousand callers send a large one at once
 
-    def __init__(self, server: "SocketServer") -> None:
+
+class HttpConversation(Protocol):
+    """HTTP without I/O: bytes received become bytes to send."""
+
+    ended: bool  # the last answer was given
+
+    def receive(self, data: bytes) -> bytes:
+        """Return what is to be sent now that `data` was received."""
+        ...
+
+
+class SharedState:
+    """What the connections of one socket share. `rules` may be replaced at any time."""
+
+    def __init__(
+        self,
+        agent: AgentOperations,
+        rules: AccessRules,
+        *,
+        rate_limits: RateLimits,
+        limits: SocketLimits,
+        http: Callable[[], HttpConversation] | None,
+    ) -> None:
+        """Answer by `agent`; `http` makes a conversation for each caller that speaks HTTP."""
+        self.agent, self.rules, self.rate_limits, self.limits, self.http = agent, rules, rate_limits, limits, http
+        self.present_set = b""  # as a line, for all subscribers
+        self.kept_bytes = 0
+        self.speaking_http: dict[UnixConnection, None] = {}  # the one that was idle longest is the first
+
+
+class UnixConnection:
+    """One caller that may connect."""
+
+    def __init__(
+        self, shared: SharedState, caller: Caller, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         """Wait for the caller."""
-        self._server = server
-        self._received = bytearray()
-        self._writable = True
-        self._missed = False  # a set was published while the caller did not read
-        self._ended = False  # the caller has said all it will say
-        self._waits_its_turn = False  # more was asked than is answered at once
-        self._task: asyncio.Task[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._http: asyncio.Protocol | None = None
+        self.caller = caller
         self.subscriber: Subscriber | None = None
+        self._shared, self._limits = shared, shared.limits
+        self._reader, self._writer = reader, writer
+        self._kept_bytes = 0
+        self._idle = self._finishing = False
+        self._task: asyncio.Task[None] | None = None
+        self._news = asyncio.Event()
+        self._supplying: asyncio.Task[None] | None = None
+        writer.transport.set_write_buffer_limits(high=shared.limits.unread_bytes)
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Judge the caller before a byte is read. Who may do nothing holds no place."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101  what asyncio gives a stream protocol
-        self.transport = transport
-        transport.set_write_buffer_limits(high=UNREAD_BYTES)
+    def start(self, forget: Callable[["UnixConnection"], None]) -> None:
+        """Begin to answer; `forget` is called when the connection has ended."""
+        self._task = asyncio.create_task(self._run())
+        self._task.add_done_callback(lambda _: forget(self))
+
+    async def _run(self) -> None:
+        """Answer until the caller leaves, does not read or say what it wants in time, or is refused."""
         try:
-            self.caller = caller_of(transport.get_extra_info("socket"))
-        except OSError:  # gone already
-            transport.abort()
-            return
-        refusal = self._unwelcome()
-        if refusal is not None:
-            self._refuse(refusal)
-            return
-        self._server.connections.add(self)
-        self._be_patient()
+            await self._answer_all()
+        except CredagentError as refusal:
+            self._writer.write(encode_refusal(refusal))
+        except (TimeoutError, ConnectionError):
+            self._writer.transport.abort()
+        finally:
+            self._keep(0)
+            if self._supplying is not None:
+                self._supplying.cancel()
+            await self._close()
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the caller. What it asked for is done all the same: a delivered bundle is delivered."""
-        self._server.connections.discard(self)
-        self._stop_timer()
-        if self._http is not None:
-            self._http.connection_lost(exc)
+    def publish(self) -> None:
+        """Send the present set to this subscriber, or as soon as it has read the one before."""
+        self._news.set()
 
-    def data_received(self, data: bytes) -> None:
-        """Take bytes: of lines, or of HTTP if the very first is an upper-case letter."""
-        if self._http is not None:
-            self._http.data_received(data)
-        elif not self._received and self.subscriber is None and data[:1].isupper() and self._server.http_factory:
-            self._stop_timer()
-            self._http = self._server.http_factory()
-            self._http.connection_made(self.transport)
-            self._http.data_received(data)
-        else:
-            self._received += data
-            self._answer_next()
-            if len(self._received) > FREELY_KEPT_BYTES and not self._server.has_room_for_unanswered():
-                self._refuse(Unavailable("busy", "too many large requests at once", hint="try again in a moment"))
-
-    def eof_received(self) -> bool:
-        """Answer what was asked before the caller stopped sending, then close."""
-        if self._http is not None:
-            return bool(self._http.eof_received())
-        self._ended = True
-        return self._task is not None or self._waits_its_turn
-
-    def pause_writing(self) -> None:
-        """Answer nothing more until the caller reads; one that does not is left, and a worker comes back by itself."""
-        self._writable = False
-        if self._http is not None:
-            self._http.pause_writing()
-        else:
-            self.transport.pause_reading()
-            self._begin_timer()
-
-    def resume_writing(self) -> None:
-        """Send the newest set if one was missed, and go on."""
-        self._writable = True
-        if self._http is not None:
-            self._http.resume_writing()
-            return
-        if self._missed:
-            self._missed = False
-            self._send(set_line(self._server.agent))
-        self._go_on()
-
-    def supply(self, line: bytes) -> None:
-        """Send a set, or note that there is one to come."""
-        if self._writable:
-            self._send(line)
-        else:
-            self._missed = True
-
-    def is_welcome(self) -> bool:
-        """Tell whether the caller may still have what this connection gives."""
-        admission = self._server.admission
-        return admission.may_connect(self.caller) and (self.subscriber is None or admission.may_ask(self.caller))
-
-    @property
-    def unanswered_bytes(self) -> int:
-        """How much was received and is kept."""
-        return len(self._received)
+    def finish(self) -> None:
+        """End as soon as what was asked, or is about to be asked, is answered: the agent stops."""
+        self._finishing = True
+        if self._idle or self.subscriber is not None:
+            self.end()
 
     def end(self) -> None:
         """End the connection, without waiting for anybody."""
         if self._task is not None:
             self._task.cancel()
-        self.transport.abort()
+        self._writer.transport.abort()
 
-    def _unwelcome(self) -> CredagentError | None:
-        server = self._server
-        refusal = unwelcome(server.admission, self.caller)
-        if refusal is not None:
-            server.places.say_refused(self.caller)
-            return refusal
-        present = (connection.caller for connection in server.connections)
-        if not server.places.has_room_for(self.caller, server.admission, present):
-            return Unavailable("busy", "too many connections", hint="try again in a moment")
-        return None
-
-    def _answer_next(self) -> None:
+    async def _answer_all(self) -> None:
         answered = 0
-        while self._writable and self._task is None and not self.transport.is_closing():
-            if answered == BURST:
-                self._wait_for_a_turn()
+        while not (self._finishing and answered) and (line := await self._next_line(idle=answered > 0)) is not None:
+            if answered == 0 and line[:1].isupper() and self._shared.http is not None:
+                await self._speak_http(self._shared.http(), line)
                 return
-            answered += 1
-            length = self._received.find(b"\n")
-            if max(length, len(self._received) if length < 0 else 0) > REQUEST_BYTES:
-                self._refuse(Refused("too-large", f"a request has at most {REQUEST_BYTES} bytes"))
-                return
-            if length < 0:
-                return
-            line = bytes(self._received[:length])
-            del self._received[: length + 1]
             try:
-                self._answer(decode_request(line))
+                await self._answer(decode_request(line))
             except CredagentError as error:
-                self._send(encode_refusal(error))
-            self._be_patient()
-        if self._task is not None or not self._writable:
-            self.transport.pause_reading()
+                self._writer.write(encode_refusal(error))
+            await self._drained()
+            answered += 1
+            if answered % BURST == 0:
+                await asyncio.sleep(0)  # thousands of requests fit into what is read at once
 
-    def _wait_for_a_turn(self) -> None:
-        """Let others, renewals and the watchdog go first: thousands of requests fit into what is read at once."""
-        self.transport.pause_reading()
-        if not self._waits_its_turn:
-            self._waits_its_turn = True
-            asyncio.get_running_loop().call_soon(self._take_a_turn)
+    async def _next_line(self, *, idle: bool) -> bytes | None:
+        """Return the next request's bytes, None where there will be none. Raises TimeoutError, CredagentError."""
+        self._idle = idle
+        try:
+            # A subscriber has said what it wants, and may be silent for days.
+            async with asyncio.timeout(self._limits.patience_s if self.subscriber is None else None):
+                return await self._line()
+        except asyncio.IncompleteReadError:
+            return None
+        finally:
+            self._idle = False
 
-    def _take_a_turn(self) -> None:
-        self._waits_its_turn = False
-        self._go_on()
+    async def _line(self) -> bytes:
+        kept = bytearray()
+        while True:
+            try:
+                kept += await self._reader.readuntil(b"\n")
+            except asyncio.LimitOverrunError as more:  # beyond what is kept freely
+                kept += await self._reader.readexactly(more.consumed)
+                self._keep(len(kept))
+            else:
+                self._keep(0)
+                return bytes(kept)
 
-    def _answer(self, request: Request) -> None:
+    def _keep(self, nbytes: int) -> None:
+        """Count what is kept of a large request. Raises CredagentError where it, or all of them, are too large."""
+        shared = self._shared
+        shared.kept_bytes += nbytes - self._kept_bytes
+        self._kept_bytes = nbytes
+        if nbytes > REQUEST_BYTES:
+            raise Refused("too-large", f"a request has at most {REQUEST_BYTES} bytes")
+        if nbytes and shared.kept_bytes > self._limits.kept_bytes:
+            raise busy("too many large requests at once")
+
+    async def _answer(self, request: Request) -> None:
+        shared = self._shared
         if isinstance(request, Applied):
             self._note(request.generation)
             return
         if isinstance(request, Subscribe) and self.subscriber is not None:
             raise Refused("bad-request", "this connection is subscribed already")
-        self._server.costs.begin(request, self.caller, self._server.admission)
-        document = answer(self._server.agent, self._server.admission, self.caller, request)
+        shared.rate_limits.begin(request, self.caller, shared.rules)
+        document = answer(shared.agent, shared.rules, self.caller, request)
         if isinstance(document, Coroutine):
-            self._stop_timer()
-            self._task = asyncio.get_running_loop().create_task(self._finish(document, request))
-            return
-        self._send(encode({"ok": True, **document}))
+            document = await self._finished(document, request)
+        self._writer.write(encode({"ok": True, **document}))
         if isinstance(request, Subscribe):
             self.subscriber = Subscriber(
                 pid=self.caller.pid, uid=self.caller.uid, role=request.role, generation=None, since=datetime.now(UTC)
             )
+            self._supplying = asyncio.create_task(self._supply())
+
+    async def _finished(self, work: Coroutine[object, object, Document], request: Request) -> Document:
+        """Wait for an answer that takes time; it comes about even where the caller is gone by then."""
+        try:
+            return await work
+        except CredagentError:
+            self._shared.rate_limits.refused(request, self.caller)
+            raise
+        except Exception as error:  # a defect in answering one caller must not end the agent
+            log.error("request_failed", kind=type(error).__name__)
+            raise InternalError("internal", "the agent failed to answer", hint="see the agent's log") from error
 
     def _note(self, generation: int) -> None:
         if self.subscriber is None:
             raise Refused("bad-request", "only a subscriber reports what it has applied")
         self.subscriber = msgspec.structs.replace(self.subscriber, generation=generation)
 
-    async def _finish(self, work: Coroutine[Any, Any, Document], request: Request) -> None:
+    async def _supply(self) -> None:
+        """Send each new set; one that has not read the last is sent the newest when it has."""
         try:
-            line = encode({"ok": True, **await work})
-        except CredagentError as error:
-            self._server.costs.refused(request, self.caller)
-            line = encode_refusal(error)
-        except Exception as error:  # noqa: BLE001  a defect in answering one caller must not end the agent
-            log.error("request_failed", kind=type(error).__name__)
-            line = encode_refusal(InternalError("internal", "the agent failed to answer", hint="see the agent's log"))
-        self._task = None
-        self._send(line)
-        self._go_on()
+            while True:
+                await self._news.wait()
+                self._news.clear()
+                self._writer.write(self._shared.present_set)
+                await self._drained()
+        except (TimeoutError, ConnectionError):
+            self.end()
 
-    def _go_on(self) -> None:
-        self._be_patient()
-        self._answer_next()
-        if self._task is not None or self._waits_its_turn or self.transport.is_closing():
-            return
-        if self._ended:
-            self._close()
-        elif self._writable:
-            self.transport.resume_reading()
+    async def _speak_http(self, conversation: HttpConversation, received: bytes) -> None:
+        speaking = self._shared.speaking_http
+        if len(speaking) >= HTTP_CONNECTIONS:
+            next(iter(speaking)).end()
+        try:
+            while received:
+                speaking.pop(self, None)
+                speaking[self] = None  # the last to be ended for want of room
+                await self._answer_http(conversation, received)
+                await self._drained()
+                if conversation.ended or self._finishing:
+                    break
+                self._idle = True
+                async with asyncio.timeout(self._limits.http_idle_s):
+                    received = await self._reader.read(HTTP_READ_BYTES)
+                self._idle = False
+        finally:
+            speaking.pop(self, None)
 
-    def _send(self, line: bytes) -> None:
-        if not self.transport.is_closing():
-            self.transport.write(line)
+    async def _answer_http(self, conversation: HttpConversation, received: bytes) -> None:
+        """Answer the request that begins with `received`, as soon as it is whole."""
+        async with asyncio.timeout(self._limits.patience_s):
+            while received and not (payload := conversation.receive(received)):
+                received = await self._reader.read(HTTP_READ_BYTES)
+        if received:
+            self._writer.write(payload)
 
-    def _refuse(self, error: CredagentError) -> None:
-        self._send(encode_refusal(error))
-        self._close()
+    async def _drained(self) -> None:
+        """Wait until the caller has read nearly all that was written. Raises TimeoutError, ConnectionError."""
+        async with asyncio.timeout(self._limits.patience_s):
+            await self._writer.drain()
 
-    def _close(self) -> None:
+    async def _close(self) -> None:
         """Close when all is written, or when nobody reads it."""
-        self._received.clear()
-        self._begin_timer()
-        self.transport.close()
-
-    def _be_patient(self) -> None:
-        """Wait a while for the next request; a subscriber has said what it wants, and may be silent for days."""
-        if not self._writable:
-            return  # what it has not read decides
-        self._stop_timer()
-        if self.subscriber is None and self._task is None:
-            self._begin_timer()
-
-    def _begin_timer(self) -> None:
-        self._stop_timer()
-        if not self.transport.is_closing():
-            self._timer = asyncio.get_running_loop().call_later(PATIENCE_S, self.transport.abort)
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._writer.close()
+        try:
+            async with asyncio.timeout(self._limits.patience_s):
+                await self._writer.wait_closed()
+        except (TimeoutError, ConnectionError):
+            self._writer.transport.abort()

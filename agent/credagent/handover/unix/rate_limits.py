@@ -8,7 +8,8 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from credagent.errors import Unavailable
-from credagent.handover.unix.caller_access import AccessRules, Caller
+from credagent.handover.unix.caller_access import AccessRules
+from credagent.handover.unix.peer_credentials import Caller
 from credagent.handover.unix.protocol import Deliver, Renew, Request
 
 MOST_USERS = 64  # remembered; who comes back full has nothing to be remembered
@@ -27,18 +28,18 @@ REFUSED_DELIVERIES = RateLimit(what="bundles that are refused", burst=20, every_
 
 
 class TokenBucket:
-    """What each user has left of one allowance."""
+    """What each user has left of one limit."""
 
-    def __init__(self, allowance: RateLimit, monotonic: Callable[[], float]) -> None:
+    def __init__(self, limit: RateLimit, monotonic: Callable[[], float]) -> None:
         """Everybody begins with the whole burst."""
-        self._allowance, self._monotonic = allowance, monotonic
+        self._limit, self._monotonic = limit, monotonic
         self._left: dict[int, tuple[float, float]] = {}
 
     def require(self, uid: int) -> None:
         """Raise Unavailable (`busy`) where `uid` has nothing left."""
         if self._of(uid) >= 1:
             return
-        allowed = self._allowance
+        allowed = self._limit
         why = f"user {uid} asks for too many {allowed.what}"
         raise Unavailable("busy", why, what="the agent", hint=f"at most one each {allowed.every_s:g} s in the long run")
 
@@ -46,12 +47,12 @@ class TokenBucket:
         """Take one from what `uid` has left."""
         left = self._of(uid)
         if len(self._left) >= MOST_USERS:
-            self._left = {one: kept for one, kept in self._left.items() if self._of(one) < self._allowance.burst}
+            self._left = {one: kept for one, kept in self._left.items() if self._of(one) < self._limit.burst}
         self._left[uid] = (max(left - 1, 0.0), self._monotonic())
 
     def _of(self, uid: int) -> float:
-        left, at = self._left.get(uid, (float(self._allowance.burst), self._monotonic()))
-        return min(float(self._allowance.burst), left + (self._monotonic() - at) / self._allowance.every_s)
+        left, at = self._left.get(uid, (float(self._limit.burst), self._monotonic()))
+        return min(float(self._limit.burst), left + (self._monotonic() - at) / self._limit.every_s)
 
 
 class RateLimits:
@@ -61,9 +62,9 @@ class RateLimits:
         """Everybody may begin."""
         self._renewals, self._refusals = TokenBucket(RENEWALS, monotonic), TokenBucket(REFUSED_DELIVERIES, monotonic)
 
-    def begin(self, request: Request, caller: Caller, admission: AccessRules) -> None:
+    def begin(self, request: Request, caller: Caller, rules: AccessRules) -> None:
         """Raise Unavailable (`busy`) where `caller` has asked too often for what `request` asks."""
-        if admission.is_privileged(caller):
+        if rules.is_privileged(caller):
             return
         if isinstance(request, Renew):
             self._renewals.require(caller.uid)

@@ -1,4 +1,4 @@
-"""What agent.sock answers to a request, and to whom. Answers come from an `Agent`, from memory; no connection here."""
+"""Which operation of the agent answers which request of agent.sock. Answers come from memory; no connection here."""
 
 from collections.abc import Coroutine, Mapping
 from datetime import datetime
@@ -7,8 +7,9 @@ from typing import Any, Protocol, assert_never
 from msgspec import Struct
 
 from credagent.credentials import Slot
-from credagent.errors import PermissionRefused, Unavailable
-from credagent.handover.unix.caller_access import AccessRules, Caller
+from credagent.errors import Unavailable
+from credagent.handover.unix.caller_access import AccessRules, require_right
+from credagent.handover.unix.peer_credentials import Caller
 from credagent.handover.unix.protocol import (
     Applied,
     Deliver,
@@ -30,7 +31,7 @@ class AgentOperations(Protocol):
     """What is asked of the agent. Documents lack nothing but `ok`; the two that take time may raise CredagentError."""
 
     def worker_document(self) -> Document:
-        """Return what workers see now (`socket_protocol.set_document`)."""
+        """Return what workers see now (`protocol.set_document`)."""
         ...
 
     def status(self) -> Document:
@@ -70,21 +71,18 @@ def set_line(agent: AgentOperations) -> bytes:
 
 
 def answer(
-    agent: AgentOperations, admission: AccessRules, caller: Caller, request: Request
+    agent: AgentOperations, rules: AccessRules, caller: Caller, request: Request
 ) -> Document | Coroutine[Any, Any, Document]:
     """Return the answer, or what will give it. Raises CredagentError where there is none for this caller.
 
-    `Subscribe` is answered with the set of the moment; keeping the subscriber supplied is the server's part.
+    `Subscribe` is answered with the set of the moment; keeping the subscriber supplied is the connection's part.
     """
+    require_right(rules, caller, request)
     match request:
         case Deliver():
-            _require(allowed=admission.may_deliver(caller), to="deliver bundles", see="bundle.deliver_users")
             return agent.deliver(request.bundle, caller)
         case GetIdentity():
             return agent.identity()
-        case _:
-            _require(allowed=admission.may_ask(caller), to="ask for credentials", see="workers.users, workers.groups")
-    match request:
         case Subscribe() | GetSet() | Applied():
             return agent.worker_document()
         case GetStatus():
@@ -97,21 +95,8 @@ def answer(
             assert_never(request)
 
 
-def unwelcome(admission: AccessRules, caller: Caller) -> PermissionRefused | None:
-    """Return why `caller` may not even connect, None for one that may."""
-    if admission.may_connect(caller):
-        return None
-    why = f"user {caller.uid} is not allowed on the socket"
-    return PermissionRefused("not-allowed", why, hint="add the user to [workers] users, or to one of its groups")
-
-
 def _credential_process(agent: AgentOperations) -> Document:
     document = agent.credential_process()
     if document is None:
         raise Unavailable("no-credentials", "the aws slot is empty", hint="credagent status says why")
     return {"document": document}
-
-
-def _require(*, allowed: bool, to: str, see: str) -> None:
-    if not allowed:
-        raise PermissionRefused("not-allowed", f"this user is not allowed to {to}", hint=f"see {see}")

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from credagent.credentials import CredentialSet, Empty, SlotContent
-from credagent.handover.http.aws_endpoint import PATH, AwsEndpoint
+from credagent.handover.http.aws_endpoint import PATH, respond
 from credagent.handover.http.response import HttpResponse
 from credagent.secret import Secret
 from tests.unit.handover.http.endpoint_sets import HOUR, NOW, aws, decoded, google, holding, request
@@ -14,7 +14,7 @@ TOKEN = "the-token-of-this-boot"
 
 
 def ask(current: CredentialSet, *, now: datetime = NOW, token: str = TOKEN, method: str = "GET") -> HttpResponse:
-    return AwsEndpoint(lambda: current, Secret(TOKEN), lambda: now).answer(request(PATH, method, authorization=token))
+    return respond(request(PATH, method, authorization=token), current.aws, now, Secret(TOKEN))
 
 
 def test_an_answer_has_the_four_fields_that_every_sdk_reads() -> None:
@@ -63,22 +63,15 @@ def test_what_is_not_complete_and_valid_is_an_error(content: SlotContent, status
 
 
 def test_expiry_is_judged_at_every_answer_and_not_when_it_was_prepared() -> None:
-    times = [NOW, NOW + HOUR - timedelta(seconds=1), NOW + HOUR]
     current = holding(aws=aws())
-    endpoint = AwsEndpoint(lambda: current, Secret(TOKEN), lambda: times.pop(0))
-    answers = [endpoint.answer(request(PATH, authorization=TOKEN)).status for _ in range(3)]
-    assert answers == [200, 200, 503]
+    times = (NOW, NOW + HOUR - timedelta(seconds=1), NOW + HOUR)
+    assert [ask(current, now=now).status for now in times] == [200, 200, 503]
 
 
 def test_a_new_set_is_answered_at_once() -> None:
-    sets = [holding(1, aws=aws()), holding(2, aws=aws(access_key_id="ASIANEW")), holding(3, aws=Empty(withdrawn=True))]
-    endpoint = AwsEndpoint(lambda: sets[0], Secret(TOKEN), lambda: NOW)
-    asked = request(PATH, authorization=TOKEN)
-    assert decoded(endpoint.answer(asked))["AccessKeyId"] == "ASIAEXAMPLE"
-    sets.pop(0)
-    assert decoded(endpoint.answer(asked))["AccessKeyId"] == "ASIANEW"
-    sets.pop(0)
-    assert endpoint.answer(asked).status == 404
+    assert decoded(ask(holding(1, aws=aws())))["AccessKeyId"] == "ASIAEXAMPLE"
+    assert decoded(ask(holding(2, aws=aws(access_key_id="ASIANEW"))))["AccessKeyId"] == "ASIANEW"
+    assert ask(holding(3, aws=Empty(withdrawn=True))).status == 404
 
 
 def test_no_answer_shows_what_it_carries() -> None:

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from credagent.credentials import CredentialSet, Empty, SlotContent
-from credagent.handover.http.google_metadata_server import GoogleMetadataServer
+from credagent.handover.http.google_metadata_server import respond
 from credagent.handover.http.response import HttpResponse
 from credagent.secret import Secret
 from tests.unit.handover.http.endpoint_sets import HOUR, NOW, aws, body, decoded, google, holding, request
@@ -27,9 +27,7 @@ def ask(
     project: str = "",
 ) -> HttpResponse:
     headers = {"metadata_flavor": flavor} if flavor else {}
-    return GoogleMetadataServer(lambda: current, lambda: now, project=project).answer(
-        request(target, method, **headers)
-    )
+    return respond(request(target, method, **headers), current.google, now, project)
 
 
 @pytest.mark.parametrize("account", ["default", EMAIL, EMAIL.replace("@", "%40")])
@@ -135,29 +133,20 @@ def test_expiry_is_judged_at_every_answer() -> None:
     assert ask(f"{ACCOUNTS}/default/token", now=NOW + HOUR).status == 503
 
 
-def test_one_server_answers_each_moment_and_each_set_anew() -> None:
-    sets, times = [FULL], [NOW]
-    server = GoogleMetadataServer(lambda: sets[-1], lambda: times[-1])
-    asked = request(f"{ACCOUNTS}/default/token", metadata_flavor="Google")
-
-    def answered() -> object:
-        answer = server.answer(asked)
+def test_each_moment_and_each_set_is_answered_anew() -> None:
+    def answered(current: CredentialSet, now: datetime) -> object:
+        answer = ask(f"{ACCOUNTS}/default/token", current, now=now)
         return (
             (decoded(answer)["access_token"], decoded(answer)["expires_in"]) if answer.status == 200 else answer.status
         )
 
-    assert answered() == ("ya29.token", 3600)
-    times.append(NOW + timedelta(minutes=1))
-    assert answered() == ("ya29.token", 3540)
-    sets.append(holding(2, google=google(access_token=Secret("ya29.next"))))
-    assert answered() == ("ya29.next", 3540)
-    times.append(NOW + HOUR)
-    assert answered() == 503
-    sets.append(holding(3, google=Empty(withdrawn=True)))
-    assert answered() == 404
-    sets.append(FULL)
-    times.append(NOW)
-    assert answered() == ("ya29.token", 3600)
+    later, renewed = NOW + timedelta(minutes=1), holding(2, google=google(access_token=Secret("ya29.next")))
+    assert answered(FULL, NOW) == ("ya29.token", 3600)
+    assert answered(FULL, later) == ("ya29.token", 3540)
+    assert answered(renewed, later) == ("ya29.next", 3540)
+    assert answered(renewed, NOW + HOUR) == 503
+    assert answered(holding(3, google=Empty(withdrawn=True)), later) == 404
+    assert answered(FULL, NOW) == ("ya29.token", 3600)
 
 
 def test_the_configured_project_wins_and_an_unknown_one_is_not_invented() -> None:

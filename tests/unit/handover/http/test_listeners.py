@@ -26,18 +26,4 @@ def test_http_on_the_agents_socket_is_answered_beside_lines(tmp_path: Path) -> N
         await until(lambda: len(server.connections) == 1)
         assert (await other.ask(op="status"))["ok"]
 
-    tell(story, tmp_path, http_factory=unix_http(Face(), lambda _face, _outcome: None))
-
-
-def test_http_connections_are_bounded_beside_those_of_lines(tmp_path: Path) -> None:
-    async def story(_: SocketServer, client: Client) -> None:
-        kept = [await client.another() for _ in range(32)]
-        for one in kept:
-            one.writer.write(b"GET /healthz HTTP/1.1\r\n\r\n")
-            assert (await one.reader.readline()).startswith(b"HTTP/1.1 200")
-        one_too_many = await client.another()
-        one_too_many.writer.write(b"GET /healthz HTTP/1.1\r\n\r\n")
-        assert (await one_too_many.reader.readline()).startswith(b"HTTP/1.1 503")
-        assert (await client.ask(op="status"))["ok"]
-
-    tell(story, tmp_path, http_factory=unix_http(Face(), lambda _face, _outcome: None))
+    tell(story, tmp_path, http=unix_http(Face().answer, lambda _face, _outcome: None))

@@ -5,8 +5,6 @@ import pytest
 from credagent.handover.http.request import (
     BODY_LIMIT_BYTES,
     HEAD_LIMIT_BYTES,
-    KNOWN_REQUESTS,
-    KnownRequests,
     RequestReader,
 )
 
@@ -14,7 +12,7 @@ PLAIN = b"GET /aws/v1/credentials?x=1 HTTP/1.1\r\nHost: 127.0.0.1:9817\r\nAuthor
 
 
 def read(data: bytes, piece: int = 10_000) -> RequestReader:
-    reader = RequestReader(KnownRequests())
+    reader = RequestReader()
     for start in range(0, len(data), piece):
         reader.feed(data[start : start + piece])
     return reader
@@ -49,17 +47,15 @@ def test_the_last_request_of_a_connection_is_known(head: bytes) -> None:
     assert read(head).requests[0].last
 
 
-def test_bytes_that_were_one_whole_request_mean_the_same_on_every_connection() -> None:
-    known = KnownRequests()
-    first, second = RequestReader(known), RequestReader(known)
-    for reader in (first, second, first):
+def test_the_same_bytes_again_are_the_same_request() -> None:
+    reader = RequestReader()
+    for _ in range(3):
         reader.feed(PLAIN)
-    assert first.requests == second.requests * 2
+    assert reader.requests == read(PLAIN).requests * 3
 
 
 def test_the_same_bytes_within_a_request_are_its_body() -> None:
-    known = KnownRequests()
-    reader = RequestReader(known)
+    reader = RequestReader()
     reader.feed(PLAIN)
     reader.feed(b"POST /token HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(PLAIN))
     reader.feed(PLAIN)
@@ -67,15 +63,12 @@ def test_the_same_bytes_within_a_request_are_its_body() -> None:
     assert [request.path for request in reader.requests] == ["/aws/v1/credentials", "/token", "/aws/v1/credentials"]
 
 
-def test_last_large_many_and_broken_requests_are_not_remembered() -> None:
-    known = KnownRequests()
-    last, large = PLAIN.replace(b"Host", b"Connection: close\r\nHost"), PLAIN.replace(b"x=1", b"x" * 2_000)
-    for data in (last, large, PLAIN * 2, PLAIN + b"GET", b"nonsense\r\n\r\n"):
-        RequestReader(known).feed(data)
-        assert known.find(data) is None
-    for number in range(KNOWN_REQUESTS + 1):
-        RequestReader(known).feed(PLAIN.replace(b"x=1", b"x=%d" % number))
-    assert known.find(PLAIN.replace(b"x=1", b"x=0")) is None
+@pytest.mark.parametrize(("data", "requests"), [(PLAIN * 2, 4), (PLAIN + b"GE", 1), (PLAIN[:9], 0)])
+def test_bytes_that_were_more_or_less_than_one_request_are_parsed_each_time(data: bytes, requests: int) -> None:
+    reader = RequestReader()
+    for _ in range(2):
+        reader.feed(data)
+    assert len(reader.requests) == requests
 
 
 def test_a_request_shows_no_header() -> None:

@@ -8,7 +8,8 @@ from typing import NoReturn
 
 import pytest
 
-from credagent.handover.unix.caller_access import OVERFLOW_UID, AccessRules, Caller, caller_of
+from credagent.handover.unix.caller_access import AccessRules
+from credagent.handover.unix.peer_credentials import OVERFLOW_UID, Caller, caller_of
 
 WORKER, STRANGER, DELIVERER, OWN = 1000, 1001, 1002, 990
 DASK_GROUP = 2000

@@ -4,7 +4,8 @@ import os
 from pathlib import Path
 
 from credagent.handover.unix import socket_file
-from credagent.handover.unix.caller_access import OVERFLOW_UID, AccessRules, Caller
+from credagent.handover.unix.caller_access import AccessRules
+from credagent.handover.unix.peer_credentials import OVERFLOW_UID, Caller
 from credagent.handover.unix.rate_limits import REFUSED_DELIVERIES, RENEWALS
 from credagent.handover.unix.server import SocketServer
 from tests.unit.handover.unix.test_server import ME, Client, tell

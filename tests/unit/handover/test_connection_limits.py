@@ -5,20 +5,29 @@ from pathlib import Path
 import pytest
 
 from credagent import log
-from credagent.handover.unix import connection, connection_limits
-from credagent.handover.unix.caller_access import AccessRules, Caller
+from credagent.handover.connection_limits import ConnectionLimits
+from credagent.handover.unix import server
+from credagent.handover.unix.caller_access import AccessRules
+from credagent.handover.unix.peer_credentials import Caller
 from credagent.handover.unix.server import SocketServer
 from tests.standin import StandIn
 from tests.unit.handover.unix.test_server import Client, tell
 
 
+def test_places_are_counted_for_each_user_and_given_back() -> None:
+    places = ConnectionLimits(8, kept_for_privileged=2)
+    assert [places.take(1) for _ in range(6)] == [True] * 5 + [False]
+    assert [places.take(2) for _ in range(2)] == [True, False]
+    assert [places.take(0, privileged=True) for _ in range(3)] == [True, True, False]
+    places.give_back(1)
+    assert (places.take(2), places.take(0, privileged=True)) == (False, True)
+
+
 def test_one_user_leaves_places_for_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection_limits, "MOST_CONNECTIONS", 8)
-    monkeypatch.setattr(connection_limits, "KEPT_FOR_PRIVILEGED", 0)
     monkeypatch.setattr(AccessRules, "is_privileged", lambda *_: False)
     monkeypatch.setattr(AccessRules, "may_ask", lambda *_: True)
     uid = 1000
-    monkeypatch.setattr(connection, "caller_of", lambda _: Caller(pid=1, uid=uid, gid=uid))
+    monkeypatch.setattr(server, "caller_of", lambda _: Caller(pid=1, uid=uid, gid=uid))
 
     async def story(_: SocketServer, client: Client) -> None:
         nonlocal uid
@@ -29,25 +38,25 @@ def test_one_user_leaves_places_for_the_others(tmp_path: Path, monkeypatch: pyte
         uid = 1001
         assert (await (await client.another()).ask(op="status"))["ok"]
 
-    tell(story, tmp_path)
+    tell(story, tmp_path, places=ConnectionLimits(8))
 
 
 def test_a_user_who_was_taken_out_of_the_configuration_is_not_supplied_any_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     agent = StandIn(A="1")
-    monkeypatch.setattr(connection, "caller_of", lambda _: Caller(pid=1, uid=4242, gid=4242))
+    monkeypatch.setattr(server, "caller_of", lambda _: Caller(pid=1, uid=4242, gid=4242))
     monkeypatch.setattr(AccessRules, "is_privileged", lambda *_: False)
 
-    async def story(server: SocketServer, client: Client) -> None:
+    async def story(serving: SocketServer, client: Client) -> None:
         assert (await client.answer())["code"] == "not-allowed"
-        server.admission = AccessRules(own_uid=1, users=frozenset({4242}))
+        serving.admission = AccessRules(own_uid=1, users=frozenset({4242}))
         worker, deliverer = await client.another(), await client.another()
         assert (await worker.ask(op="subscribe", role="worker"))["ok"]
         assert (await deliverer.ask(op="identity"))["ok"]
-        server.admission = AccessRules(own_uid=1, deliver_users=frozenset({4242}))
+        serving.admission = AccessRules(own_uid=1, deliver_users=frozenset({4242}))
         agent.set({"A": "2"})
-        server.publish()
+        serving.publish()
         assert await worker.answer() is None
         assert (await deliverer.ask(op="identity"))["ok"]
 
@@ -57,7 +66,7 @@ def test_a_user_who_was_taken_out_of_the_configuration_is_not_supplied_any_more(
 def test_who_hammers_at_the_socket_does_not_fill_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     monkeypatch.setattr(log, "warning", lambda event, **_: said.append(event))
-    monkeypatch.setattr(connection, "caller_of", lambda _: Caller(pid=1, uid=4242, gid=4242))
+    monkeypatch.setattr(server, "caller_of", lambda _: Caller(pid=1, uid=4242, gid=4242))
 
     async def story(_: SocketServer, client: Client) -> None:
         for _attempt in range(20):
