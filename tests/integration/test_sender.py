@@ -16,7 +16,7 @@ from credagent.bundle.opening import open_envelope
 from credagent.cli.main import main
 from credagent.credentials import Slot, Statement
 from credagent.errors import Exit, Unavailable
-from credagent.forwarder.identity_renewal import IdentityRenewal
+from credagent.forwarder.identity_renewal import IdentityRenewal, Renewal
 from credagent.sender.grant_options import GrantOptions
 from tests.integration.clouds import WITHOUT_MACHINE, Cloud, cloud
 
@@ -148,32 +148,34 @@ def test_a_supply_keeps_what_it_has_until_it_ends_and_takes_what_comes_back(lapt
     text = f"[default]\naws_access_key_id={key['access_key_id']}\naws_secret_access_key={key['secret_access_key']}\n"
     files.write_text(text)
     wall = Wall()
-    supply = IdentityRenewal(GrantOptions(audience="lab", duration_s=3600, allow_missing=True), environ, wall)
+    renewal = IdentityRenewal(GrantOptions(audience="lab", duration_s=3600, allow_missing=True), environ, wall)
 
     async def story() -> None:
-        await supply.first()
-        first = supply.local(wall.now()).aws
+        first = (await renewal.first()).identity
         assert first is not None
-        assert 60 < supply.due_in_s(wall.now()) < 3600
-        assert await supply.look() == []  # not due yet: nobody is asked
+        assert first.aws is not None
+        assert 60 < renewal.due_in_s(wall.now()) < 3600
+        assert await renewal.renew() == Renewal()  # not due yet: nobody is asked
         files.unlink()
         wall.ahead = timedelta(minutes=45)
-        (told,) = await supply.look()
-        assert "keeps what it has until" in told
-        assert supply.local(wall.now()).aws == first
-        assert 0 < supply.due_in_s(wall.now()) <= 66
+        failed = await renewal.renew()
+        assert failed.identity is None  # the cluster has what there is
+        assert "keeps what it has until" in failed.notices[0]
+        assert 0 < renewal.due_in_s(wall.now()) <= 66
         wall.ahead += timedelta(minutes=2)
-        assert await supply.look() == []  # said once
+        assert await renewal.renew() == Renewal()  # said once
         wall.ahead = timedelta(minutes=61)
-        ended = supply.local(wall.now())
+        ended = (await renewal.renew()).identity
+        assert ended is not None
         assert ended.aws is None
         assert ended.lost == {Slot.AWS}
         files.write_text(text)
-        supply.hurry()
-        assert await supply.look() == ["aws: your local credentials are back; forwarding goes on"]
-        again = supply.local(datetime.now(UTC))
-        assert again.aws not in (None, first)
-        assert again.lost == frozenset()
+        renewal.hurry()
+        again = await renewal.renew()
+        assert again.notices == ("aws: your local credentials are back; forwarding goes on",)
+        assert again.identity is not None
+        assert again.identity.aws not in (None, first.aws)
+        assert again.identity.lost == frozenset()
 
     asyncio.run(story())
 
@@ -182,9 +184,10 @@ def test_a_supply_that_never_had_any_declines_and_one_that_is_broken_does_not_be
     environ = {**laptop.environ, **WITHOUT_MACHINE}
     wall = Wall()
     absent = IdentityRenewal(GrantOptions(audience="lab", allow_missing=True), environ, wall)
-    (notice,) = asyncio.run(absent.first())
-    assert "declined" in notice
-    assert absent.local(wall.now()).lost == frozenset()
+    found = asyncio.run(absent.first())
+    assert "declined" in found.notices[0]
+    assert found.identity is not None
+    assert found.identity.lost == frozenset()
     broken = IdentityRenewal(GrantOptions(audience="lab", aws="profile:nobody", allow_missing=True), environ, wall)
     with pytest.raises(Unavailable):
         asyncio.run(broken.first())

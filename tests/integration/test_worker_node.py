@@ -96,7 +96,7 @@ def test_another_user_is_refused_clearly_and_does_not_wait(folder: Path) -> None
     with Running(str(folder / "agent.sock"), StandIn(DB="1"), admission) as agent:
         began = time.monotonic()
         found = said(stranger := worker(agent.path, user=STRANGER))
-        assert time.monotonic() - began < credagent_worker._configured_wait_s() / 2
+        assert time.monotonic() - began < credagent_worker.configured_wait_s() / 2
         assert found["value"] is None
         assert f"user {STRANGER} is not allowed on the socket" in found["standing"]
         assert said(admitted := worker(agent.path, user=WORKER))["value"] == "1"

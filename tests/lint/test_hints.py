@@ -7,8 +7,6 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parents[2] / "agent" / "credagent"
 FAMILIES = ("UsageError", "Refused", "Unavailable", "OutputError", "PermissionRefused", "ConfigurationError")
 WITHOUT = {
-    "forwarder": "passing states of a connection that is made again by itself",
-    "dask_cluster": "passing states of a connection that is made again by itself",
     "handover/unix/connection.py": "answers to programs that broke the protocol",
     "channels/stdin.py": "what the operating system said of a pipe that is gone",
     "admission/recipient_keyring.py": "what the operating system said of the agent's own folder",

@@ -14,16 +14,20 @@ from credagent.errors import ConfigurationError
 SCHEDULER = "scheduler"
 TEXT_CHARACTERS = 512  # of any text but the key; it is shown to people
 KEY_CHARACTERS = 4_096
-_TEXTS = ("audience", "fault", "hint", "sender", "bundle_id", "nonce", "outcome", "role", "boot")
+_TEXTS = (
+    *("audience", "fault", "hint", "sender", "bundle_id"),
+    *("nonce", "outcome", "boot", "forwarder", "forwarder_sender", "forwarder_ended"),
+)
 
 
 class AgentReport(Struct, frozen=True, kw_only=True):
-    """One process's word about the agent on its machine.
+    """What one process says of the agent on its machine.
 
     `fault` is a code where there is no agent to speak with (`no-agent`, `not-allowed`, …); else `key` is the public
     key that this machine opens bundles with, None where a KMS holds it. `sender` and `bundle_id` describe the bundle
     in force. `nonce` names the mailbox in which a process waits for its first bundle; `outcome` is what became of one
-    that was handed over.
+    that was handed over. `forwarder` is the name, and `forwarder_sender` the key id, of the forwarder that installed
+    the plugin last; `forwarder_ended` is empty while that one is at work, else it says how it ended.
     """
 
     address: str
@@ -36,10 +40,10 @@ class AgentReport(Struct, frozen=True, kw_only=True):
     bundle_id: str = ""
     nonce: str = ""
     outcome: str = ""
-    role: str = ""
     boot: str = ""
-    pid: int = 0
-    parents: tuple[int, ...] = ()
+    forwarder: str = ""
+    forwarder_sender: str = ""
+    forwarder_ended: str = ""
 
     @property
     def recipient(self) -> str:
@@ -71,8 +75,6 @@ def parse(value: object, address: str = "") -> AgentReport | None:
         address=address,
         host=_text(value, "host") or address,
         key=key,
-        pid=_number(value.get("pid")),
-        parents=_numbers(value.get("parents")),
         **{name: _text(value, name) for name in _TEXTS},
     )
 
@@ -88,11 +90,3 @@ def _text(value: Mapping[object, object], name: str) -> str:
     if not isinstance(found, str):
         return ""
     return "".join(character for character in found[:TEXT_CHARACTERS] if character.isprintable())
-
-
-def _number(found: object) -> int:
-    return found if isinstance(found, int) and 0 <= found < 1 << 31 else 0
-
-
-def _numbers(found: object) -> tuple[int, ...]:
-    return tuple(_number(item) for item in found[:64]) if isinstance(found, list | tuple) else ()

@@ -1,10 +1,10 @@
-"""What lives in each worker and in the scheduler while somebody forwards: speaks with the agent there, applies the set.
+"""What runs in each worker and in the scheduler while somebody forwards: it speaks with the agent on that machine.
 
-This file travels as source (see `luggage`) and is executed where nothing of credagent is installed: standard library
-and distributed only, Python 3.9 and later. It carries no secret; what it passes on is sealed.
+This file travels as source (see `plugin_pickle`) and is executed where nothing of credagent is installed: standard
+library and distributed only, Python 3.9 and later. It carries no secret; what it passes on is sealed.
 """
 
-# ruff: noqa: ANN401  Dask's servers, and a module that travels as text, have no types here
+# ruff: noqa: ANN401  Dask's servers have no types here
 
 from __future__ import annotations
 
@@ -17,122 +17,191 @@ import sys
 import threading
 import time
 import types
-from typing import Any, Mapping  # noqa: UP035  evaluated by the oldest Python that Dask supports
+from typing import Any, Mapping, Protocol  # noqa: UP035  evaluated by the oldest Python that Dask supports
 
 logger = logging.getLogger("distributed.credagent")
 
 TOPIC = "credagent"
-MAILBOX = "credagent-mail/"  # followed by the nonce of whoever waits
+MAILBOX = "credagent-mail/"  # followed by the nonce of the worker that waits
 MAIL_PAUSE_S, LONGEST_MAIL_PAUSE_S = 0.05, 0.5
+ASK_AGAIN_S = 2.0  # between two requests of a worker that waits: an event may be lost, or a forwarder just coming up
 SPREAD_S = 1.0  # a worker whose task holds the GIL takes longer; nobody waits for it
 DELIVERY_S = 30.0  # the agent asks a KMS before it answers, where one holds its key
+TAKEN = ("admitted", "unchanged")
+
+
+class Session(Protocol):
+    """What is used of `credagent_worker.Session`."""
+
+    def wait(self, wait_s: float | None = None) -> bool:
+        """Wait for a complete set and put it into place."""
+        ...
+
+
+class WorkerSide(Protocol):
+    """What is used of the module `credagent_worker`, which travels along and is executed beside this one.
+
+    Methods stand for the module's functions. A type checker compares this with the module (see `plugin_pickle`), so
+    that nothing can be asked of it that it does not have.
+    """
+
+    UNAVAILABLE: int
+
+    @property
+    def AgentAbsent(self) -> type[Exception]:  # noqa: N802  the name of a class
+        """Return the error for no agent."""
+        ...
+
+    @property
+    def AgentRefused(self) -> type[Exception]:  # noqa: N802  the name of a class
+        """Return the error for an agent that says no; it has `code` and `hint`."""
+        ...
+
+    def ask(self, request: Mapping[str, object], path: str | None = None, timeout: float = 10.0) -> dict[str, Any]:
+        """Return the agent's answer."""
+        ...
+
+    def start(self, role: str) -> Session | None:
+        """Begin to supply this process."""
+        ...
+
+    def role_of(self, server: object) -> str | None:
+        """Return the role of a Dask server, None where its process is not ours to change."""
+        ...
+
+    def configured_wait_s(self) -> float:
+        """Return how long a worker waits at its start."""
+        ...
+
+    def known_generation(self, session: Session) -> int:
+        """Return the generation of the newest set that the agent has sent to this process."""
+        ...
 
 
 class ForwardingPlugin:
     """One worker's or scheduler's link between the forwarder and the agent on its machine."""
 
-    def __init__(self, side: Any, server: Any, role: str) -> None:
-        """Keep `side`, the worker's side as a module. `settings` is replaced whenever a forwarder comes anew."""
+    def __init__(self, side: WorkerSide, server: Any, role: str) -> None:
+        """Keep the worker's side as a module. `settings` is replaced whenever a forwarder comes anew."""
         self._side, self._server, self._role = side, server, role
         self.settings: Mapping[str, Any] = {}
-        self._session: Any = None
+        self._session: Session | None = None
         self._address = ""
         self._tasks: set[Any] = set()
 
-    def open_doors(self) -> None:
-        """Let the forwarder ask and deliver through the scheduler."""
-        self._server.handlers["credagent-report"] = self.report
-        self._server.handlers["credagent-deliver"] = self.deliver
-        self._server.handlers["credagent-settings"] = self.take
+    async def begin(self, settings: Mapping[str, Any]) -> None:
+        """Begin, or go on under another forwarder. A worker that starts waits here, before its first task.
 
-    async def take(self, settings: Mapping[str, Any]) -> bool:
-        """Go on under another forwarder."""
+        One who delivers a single bundle (`guest`) changes nothing that a forwarder has set. Raises SystemExit where
+        CREDAGENT_WORKER_MISSING says `exit` and a required slot stayed empty.
+        """
+        if not settings.get("guest"):
+            self.settings = settings
+        self._register_handlers()
+        starting = self._role == "worker" and not _heartbeats(self._server)
+        if self._session is None and self._side.role_of(self._server) is not None:
+            self._session = self._side.start(self._role)
+        if self._session is None:
+            return  # this process is itself the sender, or shares the sender's environment
+        if starting:
+            await self._before_first_task(self._session)
+        else:
+            await self._announce()
+            self._later(_wait(self._session, None))
+
+    async def take_settings(self, settings: Mapping[str, Any]) -> bool:
+        """Go on under another forwarder, or know that none is at work any more."""
         self.settings = settings
-        await self._announce({})
+        await self._announce()
         return True
 
     async def report(self) -> dict[str, Any]:
-        """Return what this machine's agent says of itself."""
-        return {**self._where(), **await _in_thread(self._agent)}
+        """Return what this machine's agent says of itself, and which forwarder this process knows of."""
+        forwarder = {
+            "forwarder": self.settings.get("forwarder", ""),
+            "forwarder_sender": self.settings.get("sender", ""),
+            "forwarder_ended": self.settings.get("ended", ""),
+        }
+        return {**self._place(), **forwarder, **await _in_thread(self._agent)}
 
     async def deliver(self, bundle: str) -> dict[str, Any]:
         """Hand a sealed bundle to the agent; return what became of it."""
         outcome = await _in_thread(self._hand_over, bundle)
         if outcome.get("outcome") == "admitted":
             await self._spread()
-        return {**self._where(), **await _in_thread(self._agent), **outcome}
+            self._later(self._announce())  # who else forwards to this machine finds out
+        return {**await self.report(), **outcome}
 
-    async def move_in(self, settings: Mapping[str, Any]) -> None:
-        """Begin, or begin anew under another forwarder. A worker that starts waits here, before its first task.
+    def _answers_mail(self) -> bool:
+        return bool(self.settings.get("forwarder")) and not self.settings.get("ended")
 
-        One who delivers a single bundle (`guest`) changes nothing that a forwarder has set.
-        """
-        if not settings.get("guest"):
-            self.settings = settings
-        self.open_doors()
-        starting = self._role == "worker" and not _heartbeats(self._server)
-        if self._session is None and self._side._role(self._server) is not None:  # noqa: SLF001  the two travel together
-            self._session = self._side.start(self._role)
-        if self._session is None:
-            return  # this process is itself the sender, or shares the sender's environment
-        if starting:
-            await self._before_first_task(mailbox=bool(settings.get("mailbox")))
-        else:
-            await self._announce({})
-            self._later(self._wait(None))
+    def _register_handlers(self) -> None:
+        """Let the forwarder ask and deliver through the scheduler."""
+        self._server.handlers["credagent-report"] = self.report
+        self._server.handlers["credagent-deliver"] = self.deliver
+        self._server.handlers["credagent-settings"] = self.take_settings
 
-    async def _before_first_task(self, *, mailbox: bool) -> None:
+    async def _before_first_task(self, session: Session) -> None:
         """Hold credentials before the first task runs, or have waited and said so."""
-        deadline = time.monotonic() + self._side._configured_wait_s()  # noqa: SLF001  the two travel together
-        nonce = os.urandom(16).hex()
+        deadline = time.monotonic() + self._side.configured_wait_s()
         seen = await self._agent_within(deadline)
-        if mailbox:
-            self._tell({**seen, "nonce": nonce})
-        wanted: Any = ()
+        slots: Any = ()
         if seen.get("fault"):
             logger.warning(
                 "The agent of %s is of no help here (%s): %s", socket.gethostname(), seen["fault"], seen.get("hint")
             )
-        elif mailbox and seen.get("sender") != self.settings.get("sender"):
-            wanted = await self._first_letter(nonce, deadline)
-        await self._received(wanted, deadline)
-        complete = await self._wait(max(0.0, deadline - time.monotonic()))
+        elif self._answers_mail() and seen.get("sender") != self.settings.get("sender"):
+            slots = await self._first_bundle(seen, deadline)
+        await self._received(session, slots, deadline)
+        complete = await _wait(session, max(0.0, deadline - time.monotonic()))
         if not complete and os.environ.get("CREDAGENT_WORKER_MISSING") == "exit":
+            logger.warning("This worker has not got what it should, and ends: CREDAGENT_WORKER_MISSING=exit")
             raise SystemExit(self._side.UNAVAILABLE)
 
-    async def _first_letter(self, nonce: str, deadline: float) -> Any:
-        mail = await self._mail(nonce, deadline)
-        if mail is None:
-            logger.warning("No bundle came from the forwarder in time: tasks start with what the agent has")
-            return ()
-        if "bundle" not in mail:
-            logger.warning("The forwarder sends nothing here: %s", mail.get("why"))
-            return ()
-        outcome = await self.deliver(str(mail["bundle"]))
-        self._tell({**outcome, "nonce": nonce})
-        return mail.get("slots", ()) if outcome.get("outcome") in ("admitted", "unchanged") else ()
+    async def _first_bundle(self, seen: Mapping[str, Any], deadline: float) -> Any:
+        """Fetch a bundle and hand it to the agent; return the slots that it fills.
 
-    async def _mail(self, nonce: str, deadline: float) -> Any:
-        """Return what the forwarder put into the mailbox. It is fetched: nothing reaches a worker that starts."""
-        pause = MAIL_PAUSE_S
+        Nothing reaches a worker that starts, so it announces a mailbox and looks into it. Several forwarders may
+        answer, of whom the agent trusts some: each answer is tried. A bundle that the agent calls too old is asked for
+        afresh.
+        """
+        nonce = os.urandom(16).hex()
+        request = {**seen, "nonce": nonce, "outcome": ""}
+        why, read, pause, asked = "No bundle came from the forwarder in time", 0, MAIL_PAUSE_S, float("-inf")
         while time.monotonic() < deadline:
-            events = await self._server.scheduler.events(topic=MAILBOX + nonce)
-            if events:
-                return events[-1][1]
+            if time.monotonic() - asked > ASK_AGAIN_S:
+                self._tell(request)
+                asked = time.monotonic()
+            mails = await self._server.scheduler.events(topic=MAILBOX + nonce)
+            for _, mail in mails[read:]:
+                read += 1
+                if "bundle" not in mail:
+                    why, deadline = f"The forwarder sends nothing here ({mail.get('why')})", 0.0
+                    continue
+                result = await self.deliver(str(mail["bundle"]))
+                outcome = str(result.get("outcome"))
+                if outcome in TAKEN:
+                    self._later(self._announce())
+                    return mail.get("slots", ())
+                why = f"The agent refuses what the forwarder sent ({outcome})"
+                if outcome == "too-old" != request["outcome"]:
+                    request["outcome"], asked = outcome, float("-inf")
+                else:  # whose forwarder the agent trusts may still answer
+                    deadline = min(deadline, time.monotonic() + (ASK_AGAIN_S if outcome == "untrusted-sender" else 0))
             await asyncio.sleep(pause * (1 + random.random() / 4))  # noqa: S311  spreads load, hides nothing
             pause = min(pause * 1.5, LONGEST_MAIL_PAUSE_S)
-        return None
+        logger.warning("%s: tasks start with what the agent has", why)
+        return ()
 
-    async def _received(self, slots: Any, deadline: float) -> None:
+    async def _received(self, session: Session, slots: Any, deadline: float) -> None:
         """Wait until the agent has filled the named slots, and its subscription here has brought that set."""
         while slots and time.monotonic() < deadline:
             try:
                 document = await _in_thread(self._side.ask, {"op": "set"})
             except (self._side.AgentAbsent, self._side.AgentRefused):
                 return
-            here = self._session._document or {}  # noqa: SLF001  the two travel together
             filled = all(document["slots"].get(slot, {}).get("filled") for slot in slots)
-            if filled and here.get("generation", 0) >= document["generation"]:
+            if filled and self._side.known_generation(session) >= document["generation"]:
                 return
             await asyncio.sleep(0.02)
 
@@ -149,33 +218,30 @@ class ForwardingPlugin:
             await asyncio.sleep(0.02)
 
     async def _agent_within(self, deadline: float) -> dict[str, Any]:
-        """Return the agent's word, giving one that is just starting the time that is left."""
+        """Return what the agent says, giving one that is just starting the time that is left."""
         while True:
             seen: dict[str, Any] = await _in_thread(self._agent)
             if seen.get("fault") != "no-agent" or time.monotonic() >= deadline:
                 return seen
             await asyncio.sleep(0.2)
 
-    async def _announce(self, more: Mapping[str, Any]) -> None:
-        self._tell({**await self.report(), **more})
+    async def _announce(self) -> None:
+        self._tell(await self.report())
 
     def _tell(self, message: Mapping[str, Any]) -> None:
         # A worker's own stream: a call to the scheduler would open a connection for each of a thousand workers.
-        self._server.log_event(TOPIC, {**self._where(), **message})
+        self._server.log_event(TOPIC, {**self._place(), **message})
 
-    def _where(self) -> dict[str, Any]:
+    def _place(self) -> dict[str, Any]:
         self._address = self._address or ("scheduler" if self._role == "scheduler" else _address(self._server))
-        place = {"host": socket.gethostname(), "boot": _boot(), "pid": os.getpid(), "parents": _parents()}
-        return {"credagent": 1, "address": self._address, "role": self._role, **place}
+        return {"credagent": 1, "address": self._address, "host": socket.gethostname(), "boot": _boot()}
 
     def _agent(self) -> dict[str, Any]:
         try:
             identity = self._side.ask({"op": "identity"})
             status = self._side.ask({"op": "status"})
-        except self._side.AgentAbsent as error:
-            return {"fault": "no-agent", "hint": str(error)}
-        except self._side.AgentRefused as error:
-            return {"fault": error.code, "hint": error.hint}
+        except (self._side.AgentAbsent, self._side.AgentRefused) as error:
+            return {"fault": getattr(error, "code", "no-agent"), "hint": getattr(error, "hint", str(error))}
         bundle = status.get("status", status).get("bundle") or {}
         return {
             "public_key": identity.get("public_key"),
@@ -187,25 +253,9 @@ class ForwardingPlugin:
     def _hand_over(self, bundle: str) -> dict[str, Any]:
         try:
             answer = self._side.ask({"op": "deliver", "bundle": bundle}, timeout=DELIVERY_S)
-        except self._side.AgentAbsent as error:
-            return {"outcome": "no-agent", "hint": str(error)}
-        except self._side.AgentRefused as error:
-            return {"outcome": error.code, "hint": error.hint}
+        except (self._side.AgentAbsent, self._side.AgentRefused) as error:
+            return {"outcome": getattr(error, "code", "no-agent"), "hint": getattr(error, "hint", str(error))}
         return {"outcome": answer.get("outcome", "admitted")}
-
-    async def _wait(self, seconds: float | None) -> bool:
-        """Wait for the first application; in a thread that does not keep this process from ending."""
-        loop, done = asyncio.get_running_loop(), asyncio.Event()
-        complete: list[bool] = []
-
-        def wait() -> None:
-            complete.append(self._session.wait(seconds))
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(done.set)
-
-        threading.Thread(target=wait, name="credagent-wait", daemon=True).start()
-        await done.wait()
-        return complete[0]
 
     def _later(self, work: Any) -> None:
         task = asyncio.ensure_future(work)
@@ -213,9 +263,9 @@ class ForwardingPlugin:
         task.add_done_callback(self._tasks.discard)
 
 
-def resident(side: Any, server: Any, role: str) -> ForwardingPlugin:
-    """Return the resident of `server`, the same one however often a forwarder comes."""
-    shared = sys.modules.setdefault("_credagent_residents", types.ModuleType("_credagent_residents"))
+def plugin_of(side: WorkerSide, server: Any, role: str) -> ForwardingPlugin:
+    """Return the plugin of `server`, the same one however often a forwarder comes."""
+    shared = sys.modules.setdefault("_credagent_plugins", types.ModuleType("_credagent_residents"))
     known = shared.__dict__.setdefault("by_server", {})
     found = known.get(id(server))
     if found is None or found[0] is not server:
@@ -230,7 +280,7 @@ def unpack(side_source: str, make: Any, settings: Mapping[str, Any]) -> Any:
     return make(side, settings)
 
 
-def worker_plugin(side: Any, settings: Mapping[str, Any]) -> Any:
+def worker_plugin(side: WorkerSide, settings: Mapping[str, Any]) -> Any:
     """Return the plugin for workers, late ones and restarted ones included."""
     from distributed.diagnostics.plugin import WorkerPlugin  # noqa: PLC0415  there, not here
 
@@ -238,12 +288,12 @@ def worker_plugin(side: Any, settings: Mapping[str, Any]) -> Any:
         name = "credagent-forwarding"
 
         async def setup(self, worker: Any) -> None:
-            await resident(side, worker, "worker").move_in(settings)
+            await plugin_of(side, worker, "worker").begin(settings)
 
     return CredagentForwarding()
 
 
-def scheduler_plugin(side: Any, settings: Mapping[str, Any]) -> Any:
+def scheduler_plugin(side: WorkerSide, settings: Mapping[str, Any]) -> Any:
     """Return the plugin for the scheduler."""
     from distributed.diagnostics.plugin import SchedulerPlugin  # noqa: PLC0415  there, not here
 
@@ -251,9 +301,24 @@ def scheduler_plugin(side: Any, settings: Mapping[str, Any]) -> Any:
         name = "credagent-forwarding-scheduler"
 
         async def start(self, scheduler: Any) -> None:
-            await resident(side, scheduler, "scheduler").move_in(settings)
+            await plugin_of(side, scheduler, "scheduler").begin(settings)
 
     return CredagentForwarding()
+
+
+async def _wait(session: Session, seconds: float | None) -> bool:
+    """Wait for the first application; in a thread that does not keep this process from ending."""
+    loop, done = asyncio.get_running_loop(), asyncio.Event()
+    complete: list[bool] = []
+
+    def wait() -> None:
+        complete.append(session.wait(seconds))
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(done.set)
+
+    threading.Thread(target=wait, name="credagent-wait", daemon=True).start()
+    await done.wait()
+    return complete[0]
 
 
 def _in_thread(work: Any, *arguments: Any) -> Any:
@@ -268,7 +333,7 @@ def _heartbeats(worker: Any) -> bool:
 
 def _address(worker: Any) -> str:
     """Return the worker's address as the scheduler lists it: with names resolved."""
-    from distributed.comm.addressing import resolve_address  # noqa: PLC0415  as above
+    from distributed.comm.addressing import resolve_address  # noqa: PLC0415  there, not here
 
     given: str = worker.contact_address or worker.address
     try:
@@ -283,17 +348,3 @@ def _boot() -> str:
             return file.read(64).strip()
     except OSError:
         return ""
-
-
-def _parents() -> list[int]:
-    """Return the pids of this process's parents, so that a sender recognises its own LocalCluster."""
-    found: list[int] = []
-    pid = os.getppid()
-    while pid > 1 and len(found) < 8:  # noqa: PLR2004
-        found.append(pid)
-        try:
-            with open(f"/proc/{pid}/stat") as file:
-                pid = int(file.read(1024).rpartition(")")[2].split()[1])
-        except (OSError, ValueError, IndexError):
-            break
-    return found

@@ -1,23 +1,27 @@
-"""Dask's messages, read and written without Dask: framing and plain msgpack over one TCP or TLS connection.
+"""Dask's framing over one TCP or TLS connection, read and written without Dask.
 
 distributed's own reader unpickles and imports what a message names, even with ``deserialize=False`` (`__Pickled__`,
 `__Enum__`). Here is the signing key, so what a cluster says is read as numbers, text, bytes, lists and mappings only;
 whatever it wraps stays an inert mapping. Nothing that could turn received bytes into objects may be added here.
+
+A message is its length, the number of its frames, the length of each, and the frames; large frames may follow behind
+that length. The first frame holds the plain values (msgpack, decoded in `answer_kinds`), the others hold pickles and
+arrays, which nobody here wants.
 """
 
 import asyncio
 import ssl
 import struct
 import sys
-from typing import Any
 
 import msgspec
 
+from credagent.dask_cluster.answer_kinds import NoAnswer
 from credagent.errors import Unavailable
 
 CONNECT_S = 10.0
-MESSAGE_BYTES = 64 * 1024 * 1024  # a scheduler's identity with 10,000 workers and their metrics stays below
-FRAMES = 4_096
+HANDSHAKE_BYTES = 64 * 1024
+_CHUNK_BYTES = 64 * 1024
 _LENGTH = struct.Struct("<Q")
 
 
@@ -29,40 +33,67 @@ class DaskConnection:
         self._reader = reader
         self._writer = writer
 
-    @property
-    def closed(self) -> bool:
-        """Tell whether this side has closed it."""
-        return self._writer.is_closing()
-
     async def send(self, message: object) -> None:
-        """Write one message of plain values."""
-        self._writer.write(pack(message))
-        await self._writer.drain()
+        """Write one message of plain values. Raises Unavailable when the connection ends."""
+        try:
+            self._writer.write(pack(message))
+            await self._writer.drain()
+        except OSError as error:
+            raise lost() from error
 
-    async def receive(self) -> Any:  # noqa: ANN401  whatever msgpack can say; every caller narrows it
-        """Read one message. Raises Unavailable when the connection ends or what comes is no message."""
+    async def receive(self, limit_bytes: int) -> bytes:
+        """Return the first frame of the next message. What is larger than `limit_bytes` is read past and not kept.
+
+        Raises NoAnswer for a frame that is too large, after which the next message can be read. Raises Unavailable
+        when the connection ends, or what comes is not framed as Dask does it.
+        """
         try:
             (total,) = _LENGTH.unpack(await self._reader.readexactly(_LENGTH.size))
-            if total > MESSAGE_BYTES:
-                raise _broken(f"a message of {total} bytes")
-            body = await self._reader.readexactly(total)
-            lengths = _frame_lengths(body)
-            start = _LENGTH.size * (1 + len(lengths))
-            await self._skip(start + sum(lengths) - total)
-        except (EOFError, OSError, ssl.SSLError) as error:
+            first, all_frames = await self._frame_lengths(total)
+            inside = total - all_frames.prelude
+            rest = max(inside, all_frames.length) - first
+            if first > inside:
+                raise _broken("a message that is cut short")
+            if first > limit_bytes:
+                await self._skip(first + rest)
+                raise NoAnswer("bad-answer", f"the scheduler sent {first} bytes where {limit_bytes} are possible")
+            frame = await self._reader.readexactly(first)
+            await self._skip(rest)
+        except (EOFError, OSError) as error:
             raise lost() from error
-        return unpack(body[start : start + lengths[0]])
+        return frame
+
+    async def _frame_lengths(self, total: int) -> "tuple[int, _Frames]":
+        """Return the length of the first frame, and of all; there may be thousands, which are only added up."""
+        if total < 2 * _LENGTH.size:
+            raise _broken("a message that is cut short")
+        (count,) = _LENGTH.unpack(await self._reader.readexactly(_LENGTH.size))
+        prelude = _LENGTH.size * (1 + count)
+        if not count > 0 or prelude > total:
+            raise _broken(f"a message of {count} frames")
+        first, length, left = 0, 0, _LENGTH.size * count
+        while left:
+            chunk = await self._reader.readexactly(min(left, _CHUNK_BYTES))
+            numbers = struct.unpack(f"<{len(chunk) // _LENGTH.size}Q", chunk)
+            first = numbers[0] if left == _LENGTH.size * count else first
+            length += sum(numbers)
+            left -= len(chunk)
+        return first, _Frames(prelude=prelude, length=length)
 
     async def _skip(self, missing: int) -> None:
-        """Read past large frames that follow the prelude: they hold pickles and arrays, which nobody here wants."""
-        if missing > MESSAGE_BYTES:
-            raise _broken(f"frames of {missing} bytes")
         while missing > 0:
-            missing -= len(await self._reader.readexactly(min(missing, 1 << 20)))
+            missing -= len(await self._reader.readexactly(min(missing, _CHUNK_BYTES)))
 
     def close(self) -> None:
         """Drop the connection at once: there is nothing to say goodbye for."""
         self._writer.transport.abort()
+
+
+class _Frames(msgspec.Struct, frozen=True, kw_only=True):
+    """How long the list of lengths is (`prelude`), and how long all frames are together."""
+
+    prelude: int
+    length: int
 
 
 async def connect(host: str, port: int, context: ssl.SSLContext | None) -> DaskConnection:
@@ -72,22 +103,22 @@ async def connect(host: str, port: int, context: ssl.SSLContext | None) -> DaskC
             reader, writer = await asyncio.open_connection(
                 host, port, ssl=context, server_hostname="" if context else None
             )
-            wire = DaskConnection(reader, writer)
+            connection = DaskConnection(reader, writer)
             try:
-                await wire.send(_handshake())
-                answer = await wire.receive()
+                await connection.send(_handshake())
+                answer = await connection.receive(HANDSHAKE_BYTES)
             except Unavailable as error:
-                wire.close()
+                connection.close()
                 raise _no_handshake(f"{host}:{port}", error, encrypted=context is not None) from error
             except BaseException:
-                wire.close()
+                connection.close()
                 raise
-    except (OSError, ssl.SSLError, TimeoutError) as error:
+    except (OSError, TimeoutError) as error:
         raise _unreachable(host, port, error) from error
-    if not isinstance(answer, dict):
-        wire.close()
+    if not _is_mapping(answer):
+        connection.close()
         raise _broken("no handshake")
-    return wire
+    return connection
 
 
 def pack(message: object) -> bytes:
@@ -97,30 +128,18 @@ def pack(message: object) -> bytes:
     return _LENGTH.pack(len(header) + len(frame)) + header + frame
 
 
-def unpack(frame: bytes) -> Any:  # noqa: ANN401  as `receive`
-    """Return the plain values in `frame`. Raises Unavailable for what is not msgpack."""
-    try:
-        return msgspec.msgpack.decode(frame)
-    except (msgspec.MsgspecError, UnicodeDecodeError, TypeError, RecursionError) as error:
-        raise _broken("not msgpack") from error
-
-
 def lost() -> Unavailable:
     """Return the error of a connection that ended."""
-    return Unavailable("connection-lost", "the connection to the scheduler ended", what="dask")
+    hint = "the forwarder connects again; if it does not last, see the scheduler's log"
+    return Unavailable("connection-lost", "the connection to the scheduler ended", what="dask", hint=hint)
 
 
-def _frame_lengths(body: bytes) -> tuple[int, ...]:
+def _is_mapping(frame: bytes) -> bool:
     try:
-        (count,) = _LENGTH.unpack_from(body)
-        if not 0 < count <= FRAMES:
-            raise _broken(f"{count} frames")
-        lengths: tuple[int, ...] = struct.unpack_from(f"<{count}Q", body, _LENGTH.size)
-    except struct.error as error:
-        raise _broken("cut short") from error
-    if _LENGTH.size * (1 + count) + lengths[0] > len(body):
-        raise _broken("cut short")
-    return lengths
+        msgspec.msgpack.decode(frame, type=dict[str, msgspec.Raw])
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return False
+    return True
 
 
 def _handshake() -> dict[str, object]:
@@ -135,7 +154,7 @@ def _broken(what: str) -> Unavailable:
 
 def _no_handshake(place: str, error: Unavailable, *, encrypted: bool) -> Unavailable:
     if encrypted:
-        hint = error.hint or "does it accept your certificate? --tls-cert, --tls-key"
+        hint = error.hint if error.code == "not-dask" else "does it accept your certificate? --tls-cert, --tls-key"
         return Unavailable(error.code, error.why, what=place, hint=hint)
     hint = "is this a Dask scheduler? if it demands TLS, give its address as tls://, and its certificates"
     return Unavailable(error.code, error.why, what=place, hint=hint)

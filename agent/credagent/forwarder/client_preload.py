@@ -60,7 +60,8 @@ def _begin(client: Any, options: Mapping[str, Any]) -> "Forwarding":  # noqa: AN
     from credagent.forwarder.forward_credentials import forward_credentials  # noqa: PLC0415  as above
 
     wanted = {name: value for name, value in options.items() if name != "scheduler"}
-    return forward_credentials(Asynchronous(client), say=_say, **wanted)
+    # Each script of a person begins one: that of a longer-lived process is not replaced by that of a shorter-lived one.
+    return forward_credentials(Asynchronous(client), say=_say, stand_by=True, **wanted)
 
 
 def _is_meant(client: Any, scheduler: str | None) -> bool:  # noqa: ANN401  as above

@@ -44,6 +44,7 @@ def forward_credentials(  # noqa: PLR0917  the order in which people know these 
     allow_long_term: bool = False,
     allow_refresh_token: bool = False,
     valid_for: Duration | None = None,
+    stand_by: bool = False,
     timeout: float = START_S,
     say: Callable[[str], None] | None = None,
 ) -> Forwarding:
@@ -55,7 +56,8 @@ def forward_credentials(  # noqa: PLR0917  the order in which people know these 
     `aws`: ``"local"`` (what boto3 would use), ``"profile:NAME"``, or None: the cluster's instance profile applies.
     `google`: ``"local"`` or None. `environ`: a mapping, or names to take from this environment. `audience`: None, the
     one that each machine announces. `recipients`: public keys, files of such, ``aws-kms:ARN``, ``gcp-kms:NAME``.
-    `trust`: ``"first-use"`` or ``"any"``. Durations: seconds, ``"12h"`` or timedeltas. `say` gets notices for people.
+    `trust`: ``"first-use"`` or ``"any"``. Durations: seconds, ``"12h"`` or timedeltas. `stand_by`: leave another
+    forwarder of yours at work, and forward when it has ended. `say` gets notices for people.
     Raises credagent.errors.UsageError and Unavailable.
     """
     options = GrantOptions(
@@ -72,32 +74,20 @@ def forward_credentials(  # noqa: PLR0917  the order in which people know these 
         valid_for_s=_seconds(valid_for) or VALID_FOR_S,
     )
     pins = (recipients,) if isinstance(recipients, str) else tuple(recipients or ())
-    return _forward(client_or_cluster, options, pins, sender_key=sender_key, trust=trust, say=say, timeout_s=timeout)
-
-
-def _forward(
-    target: object,
-    options: GrantOptions,
-    recipients: tuple[str, ...],
-    *,
-    sender_key: str | os.PathLike[str] | None,
-    trust: str | None,
-    say: Callable[[str], None] | None,
-    timeout_s: float,
-) -> Forwarding:
-    voice = say or _to_stderr
-    if dask_objects.is_own(target):
-        voice(OWN)
+    tell = say or _to_stderr
+    if dask_objects.is_own(client_or_cluster):
+        tell(OWN)
         return Forwarding(None, "", waits=False)
     return begin(
         options,
-        where=dask_objects.whereabouts(target),
+        where=dask_objects.whereabouts(client_or_cluster),
         sender_key=sender_key,
-        recipients=recipients,
+        recipients=pins,
         trust=trust,
-        say=voice,
-        waits=not dask_objects.is_asynchronous(target),
-        timeout_s=timeout_s,
+        say=tell,
+        waits=not dask_objects.is_asynchronous(client_or_cluster),
+        stands_by=stand_by,
+        timeout_s=timeout,
     )
 
 
@@ -110,6 +100,7 @@ def begin(
     trust: str | None,
     say: Callable[[str], None],
     waits: bool,
+    stands_by: bool = False,
     timeout_s: float = START_S,
 ) -> Forwarding:
     """Begin to forward. Raises UsageError before anything is asked of a cloud or a cluster."""
@@ -121,10 +112,16 @@ def begin(
         say(f"made a signing key for you in {path}; agents must trust its public half:\n{key.public_key.line}")
     credagent_worker.mark_sender()
     plan = ForwardingPlan(
-        options=options, key=key, pinned=pinned, trust=trust, whereabouts=where, environ=dict(os.environ)
+        options=options,
+        key=key,
+        pinned=pinned,
+        trust=trust,
+        whereabouts=where,
+        environ=dict(os.environ),
+        stands_by=stands_by,
     )
-    engine = ForwarderLoop(plan, UserNotices(say), SystemClock())
-    return Forwarding(engine, key.public_key.line, waits=waits, timeout_s=timeout_s)
+    forwarder = ForwarderLoop(plan, UserNotices(say), SystemClock())
+    return Forwarding(forwarder, key.public_key.line, waits=waits, timeout_s=timeout_s)
 
 
 def _variables(environ: Mapping[str, str] | Iterable[str] | None) -> dict[str, Secret]:

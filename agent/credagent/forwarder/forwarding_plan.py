@@ -11,7 +11,10 @@ from credagent.sender.recipients import Recipient
 
 
 class ForwardingPlan(Struct, frozen=True, kw_only=True):
-    """`options.audience` empty: what each machine announces. `whereabouts` is asked at each connection anew."""
+    """`options.audience` empty: what each machine names. `whereabouts` is asked at each connection anew.
+
+    `stands_by`: another forwarder with the same key is left at work, and followed when it has ended.
+    """
 
     options: GrantOptions
     key: SenderPrivateKey
@@ -19,3 +22,4 @@ class ForwardingPlan(Struct, frozen=True, kw_only=True):
     trust: str | None
     whereabouts: Callable[[], SchedulerAddress]
     environ: Mapping[str, str]
+    stands_by: bool = False

@@ -1,4 +1,4 @@
-"""The object a person holds while forwarding: starts the engine in a thread of its own, and ends it.
+"""The object a person holds while forwarding: runs the forwarder's loop in a thread of its own, and ends it.
 
 A thread, so that renewal goes on while the caller computes, and so that one object serves synchronous and asynchronous
 clients. No rule is here.
@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from credagent.bundle.timestamps import text_of
 from credagent.errors import Unavailable
-from credagent.forwarder.known_machines import ADMITTED, KnownMachine
+from credagent.forwarder.known_machines import KnownMachines, Machine, MachineState
 from credagent.forwarder.loop import ForwarderLoop
 
 START_S = 60.0
@@ -40,7 +40,7 @@ class MachineStatus(Struct, frozen=True, kw_only=True):
 class ForwardingStatus(Struct, frozen=True, kw_only=True):
     """How forwarding is at one moment.
 
-    `state`: starting, forwarding, reconnecting, stopped, withdrawn, replaced, failed, own.
+    `state`: starting, forwarding, reconnecting, standing-by, stopped, withdrawn, replaced, failed, own.
     """
 
     state: str
@@ -62,26 +62,26 @@ class Forwarding:
     """Forwarding to one cluster. Leaving the block, or `stop`, ends renewal and leaves what was delivered."""
 
     def __init__(
-        self, engine: ForwarderLoop | None, sender_key: str, *, waits: bool, timeout_s: float = START_S
+        self, forwarder: ForwarderLoop | None, sender_key: str, *, waits: bool, timeout_s: float = START_S
     ) -> None:
-        """Begin. `engine` None: there is nothing to do. `waits`: return when the machines that are there answered."""
-        self._engine, self._sender_key, self._timeout_s = engine, sender_key, timeout_s
+        """Begin. `forwarder` None: nothing is to do. `waits`: return when the machines that are there answered."""
+        self._forwarder, self._sender_key, self._timeout_s = forwarder, sender_key, timeout_s
         self._loop = asyncio.new_event_loop()
         self._outcome: Future[None] = Future()
-        if engine is None:
+        if forwarder is None:
             self._outcome.set_result(None)
             return
         atexit.register(self._at_exit)
-        threading.Thread(target=self._run, args=(engine,), name="credagent-forwarding", daemon=True).start()
+        threading.Thread(target=self._run, args=(forwarder,), name="credagent-forwarding", daemon=True).start()
         if waits:
             self.wait()
 
     def wait(self) -> None:
         """Wait until the machines that are there have answered. Raises what kept forwarding from beginning."""
-        if self._engine is None:
+        if self._forwarder is None:
             return
         try:
-            self._call(self._engine.settled.wait(), self._timeout_s)
+            self._call(self._forwarder.settled.wait(), self._timeout_s)
         except TimeoutError:
             self.stop()
             why = f"the cluster did not answer within {self._timeout_s:.0f} s"
@@ -99,23 +99,23 @@ class Forwarding:
 
     def stop(self) -> None:
         """End renewal. What was delivered stays, until it expires. Does nothing the second time."""
-        self._end(lambda engine: engine.end(), END_S)
+        self._end(lambda forwarder: forwarder.end(), END_S)
 
     def withdraw(self) -> ForwardingStatus:
         """Take it back wherever an agent answers, and end; the status says where that was confirmed."""
-        self._end(lambda engine: engine.withdraw(), END_S)
+        self._end(lambda forwarder: forwarder.withdraw(), END_S)
         return self.status()
 
     def status(self) -> ForwardingStatus:
         """Return how it is now."""
-        if self._engine is None:
+        if self._forwarder is None:
             return ForwardingStatus(state="own", sender_key=self._sender_key)
-        roster, now = self._engine.rounds.roster, self._engine.supply.found
+        known, now = self._forwarder.reconciler.machines, self._forwarder.renewal.found
         ends = [end for found in now.values() if (end := getattr(found.grant, "expires_at", None)) is not None]
-        machines = tuple(map(_shown, roster.shown()))
-        faults = tuple((fault.host, fault.fault) for fault in list(roster.faults.values()))
+        machines = tuple(_shown(hosts, known) for hosts in known.shown())
+        faults = tuple((fault.host, fault.fault) for fault in list(known.faults.values()))
         return ForwardingStatus(
-            state=self._engine.state,
+            state=self._forwarder.state,
             sender_key=self._sender_key,
             expires_at=min(ends, default=None),
             machines=machines,
@@ -154,16 +154,16 @@ class Forwarding:
         await asyncio.to_thread(self.wait)
         return self
 
-    def _run(self, engine: ForwarderLoop) -> None:
+    def _run(self, forwarder: ForwarderLoop) -> None:
         try:
-            self._loop.run_until_complete(engine.run())
+            self._loop.run_until_complete(forwarder.run())
         except BaseException as error:  # noqa: BLE001  raised again in the caller's thread, by `wait`
             self._outcome.set_exception(error)
         else:
             self._outcome.set_result(None)
 
     def _call(self, work: Any, timeout_s: float) -> None:  # noqa: ANN401  a coroutine
-        """Run `work` in the engine's loop, and give up when the engine has ended."""
+        """Run `work` in the forwarder's loop, and give up when the forwarder has ended."""
         waiting = asyncio.run_coroutine_threadsafe(work, self._loop)
         self._outcome.add_done_callback(lambda _outcome: waiting.cancel())
         try:
@@ -176,13 +176,13 @@ class Forwarding:
 
     def _at_exit(self) -> None:
         """Tell the cluster that nobody answers any more, so that workers which start later do not wait for it."""
-        self._end(lambda engine: engine.end(), EXIT_S)
+        self._end(lambda forwarder: forwarder.end(), EXIT_S)
 
     def _end(self, how: Callable[[ForwarderLoop], None], timeout_s: float) -> None:
         atexit.unregister(self._at_exit)
-        if self._engine is None or self._outcome.done():
+        if self._forwarder is None or self._outcome.done():
             return
-        self._loop.call_soon_threadsafe(how, self._engine)
+        self._loop.call_soon_threadsafe(how, self._forwarder)
         try:
             self._outcome.result(timeout_s)
         except TimeoutError:
@@ -191,15 +191,16 @@ class Forwarding:
             return  # it never began, and that was said
 
 
-def _shown(hosts: list[KnownMachine]) -> MachineStatus:
-    """Return one machine's status, of all the hosts that announce its key: what is wrong first."""
-    worst = next((found for found in hosts if found.state != ADMITTED), hosts[0])
+def _shown(hosts: list[Machine], known: KnownMachines) -> MachineStatus:
+    """Return one machine's status, of all the hosts that report its key: what is wrong first."""
+    worst = next((machine for machine in hosts if machine.state is not MachineState.ADMITTED), hosts[0])
+    key = worst.report.key
     return MachineStatus(
         host=worst.host,
-        key_id=worst.key.key_id if worst.key is not None else "",
-        state=worst.state,
+        key_id=key.key_id if key is not None else "",
+        state=worst.state.value,
         code=worst.code,
         hint=worst.hint,
-        processes=sum(len(found.addresses) for found in hosts),
-        confirmed_at=max((found.confirmed_at for found in hosts if found.confirmed_at is not None), default=None),
+        processes=sum(len(known.addresses(machine)) for machine in hosts),
+        confirmed_at=max((one.confirmed_at for one in hosts if one.confirmed_at is not None), default=None),
     )

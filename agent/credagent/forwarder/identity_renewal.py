@@ -1,4 +1,4 @@
-"""What the sender has to give, over time: looks at the local identity before it is due, and keeps what it has.
+"""The sender's identity over time: looks at the local identity before it is due, and keeps what it has.
 
 A look that fails changes nothing while what is held is valid; when that has ended too, the slot is *unavailable*, which
 takes nothing away from the cluster. Reading the identity blocks, so it happens in a thread.
@@ -9,6 +9,7 @@ import random
 from collections.abc import Mapping
 from datetime import datetime
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from credagent.bundle.contents import AwsSessionGrant, GoogleAccessTokenGrant, GoogleAuthorizedUserGrant
@@ -27,6 +28,13 @@ LONGEST_LOOK_S = 86_400.0
 Held = AwsSessionGrant | GoogleAccessTokenGrant | GoogleAuthorizedUserGrant
 
 
+class Renewal(Struct, frozen=True, kw_only=True):
+    """What a look has brought. `identity` is what the cluster is to have from now on; None: what it has already."""
+
+    identity: LocalIdentity | None = None
+    notices: tuple[str, ...] = ()
+
+
 class IdentityRenewal:
     """The identity as it was last seen, slot by slot."""
 
@@ -36,17 +44,32 @@ class IdentityRenewal:
         self.found: dict[Slot, local_identity.FoundIdentity] = {}
         self._failures: dict[Slot, int] = {}
         self._due: dict[Slot, datetime] = {}
+        self._lost: frozenset[Slot] = frozenset()
 
-    async def first(self) -> tuple[str, ...]:
+    async def first(self) -> Renewal:
         """Look for the first time; missing credentials are declined, broken ones raise Unavailable."""
         seen = await asyncio.to_thread(local_identity.look, self._options, self._environ)
         for found in seen.found:
             if found.grant is not None:
                 self._keep(found)
-        return seen.notices
+        return Renewal(identity=self._identity(), notices=seen.notices)
 
-    def local(self, now: datetime) -> LocalIdentity:
-        """Return what can be granted at `now`."""
+    async def renew(self) -> Renewal:
+        """Look at what is due. What was granted and cannot be had is kept while it is valid, and then *unavailable*."""
+        notices: list[str] = []
+        renewed = False
+        for slot in [slot for slot, due in self._due.items() if due <= self._clock.now()]:
+            before = self.found[slot].grant
+            notices += await self._look_again(slot)
+            renewed = renewed or self.found[slot].grant != before
+        identity = self._identity()
+        changed = renewed or identity.lost != self._lost
+        self._lost = identity.lost
+        return Renewal(identity=identity if changed else None, notices=tuple(notices))
+
+    def _identity(self) -> LocalIdentity:
+        """Return what can be granted now."""
+        now = self._clock.now()
         held = {slot: found.grant for slot, found in self.found.items() if not _ended(found.grant, now)}
         aws, google = held.get(Slot.AWS), held.get(Slot.GOOGLE)
         return LocalIdentity(
@@ -65,13 +88,6 @@ class IdentityRenewal:
         now = self._clock.now()
         for slot in self._failures:
             self._due[slot] = now
-
-    async def look(self) -> list[str]:
-        """Look at what is due; return what a person is told. What was granted is kept, or becomes unavailable."""
-        told: list[str] = []
-        for slot in [slot for slot, due in self._due.items() if due <= self._clock.now()]:
-            told += await self._look_again(slot)
-        return told
 
     async def _look_again(self, slot: Slot) -> list[str]:
         options = replace(self._options, allow_missing=False)
@@ -97,7 +113,7 @@ class IdentityRenewal:
 
     def _failed(self, slot: Slot, error: Unavailable) -> list[str]:
         self._failures[slot] = failures = self._failures.get(slot, 0) + 1
-        jitter = random.uniform(-1, 1)  # noqa: S311  as above
+        jitter = random.uniform(-1, 1)  # noqa: S311  spreads load, hides nothing
         wait_s = min(retry_wait_s(failures, jitter, permanent=False), LONGEST_RETRY_S)
         self._due[slot] = _after(self._clock.now(), wait_s)
         if failures > 1:

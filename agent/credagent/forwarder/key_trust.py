@@ -1,22 +1,28 @@
-"""Whose key is it? The rules by which a recipient key that a cluster announced may be sealed to. Pure.
+"""The one judge of what may be sealed to: rules for the keys and audiences that machines of a cluster name. No I/O.
 
 A key is used only if the caller supplied it, or it was learnt over verified TLS, or the caller said `trust`. Anybody
-who can register a worker on a plain TCP scheduler can announce a key of his own.
+who can register a worker on a plain TCP scheduler can name a key of his own. So nothing is sealed without a verdict:
+`bundle_revision` takes a TrustedRecipient for each text that it seals or gives away, and only `KeyJudge` makes one.
 """
 
 import ssl
+from collections.abc import Iterable
 from enum import Enum
 
 from msgspec import Struct
 
+from credagent.bundle.envelope import audience_fault
 from credagent.bundle.key_pairs import RecipientPublicKey
 from credagent.dask_cluster.agent_report import AgentReport
 from credagent.errors import UsageError
 from credagent.sender.grant_options import GrantOptions
+from credagent.sender.recipients import Recipient
+
+UNNAMED_AUDIENCE = "dask"  # for agents that have no audience: they accept any, from a sender they trust
 
 
 class TrustBasis(str, Enum):
-    """Why announced keys are believed."""
+    """Why the keys that machines name are believed."""
 
     PINNED = "pinned"
     TLS = "tls"
@@ -32,18 +38,97 @@ trust="first-use"  (--trust first-use)    trusts the machines that are there now
 trust="any"        (--trust any)          trusts whatever machine joins: for a cluster in a network of your own"""
 
 
-class KeyVerdict(Struct, frozen=True, kw_only=True):
-    """Whether an announced key is used; else a code, and why."""
+class TrustedRecipient(Struct, frozen=True):
+    """A key and an audience that may be sealed to. `key` None: the recipients that the caller named open it."""
 
-    trusted: bool
-    code: str = ""
-    why: str = ""
-
-
-TRUSTED = KeyVerdict(trusted=True)
+    key: RecipientPublicKey | None
+    audience: str
 
 
-def ground(*, pinned: bool, trust: str | None, scheme: str, context: ssl.SSLContext | None) -> TrustBasis:
+class Distrusted(Struct, frozen=True):
+    """Why a machine gets nothing: a code, and a sentence for people."""
+
+    code: str
+    why: str
+
+
+Verdict = TrustedRecipient | Distrusted
+
+
+class KeyJudge:
+    """Judges every report of every machine, whatever it was the answer to.
+
+    Remembers two things: under first use, the keys of the machines that were there before `end_first_use`; and for
+    recipients that several clusters may share, the first audience that was named.
+    """
+
+    def __init__(self, basis: TrustBasis, recipients: Iterable[Recipient], audience: str) -> None:
+        """Judge by `basis`. `recipients` are those that the caller named, `audience` likewise or empty."""
+        self._basis, self._recipients, self._audience = basis, frozenset(recipients), audience
+        self._first_hosts: dict[str, str] = {}
+        self._first_use_ended = False
+        self._shared_audience = ""
+
+    def end_first_use(self) -> None:
+        """From now on, under first use, only keys that were there before are believed."""
+        self._first_use_ended = True
+
+    def judge(self, report: AgentReport, *, asked: bool = True) -> Verdict:
+        """Return to whom this machine's bundles are sealed, or why it gets none.
+
+        `asked` False: the report came without a question, so that its key does not count as one of first use.
+        """
+        if fault := audience_fault(report.audience) if report.audience else "":
+            return Distrusted("bad-audience", fault)
+        if self._audience and report.audience not in ("", self._audience):
+            return Distrusted("other-audience", f"its audience is {report.audience!r}, not {self._audience!r}")
+        audience = self._audience or report.audience or UNNAMED_AUDIENCE
+        if self._basis is TrustBasis.PINNED:
+            if report.key in self._recipients:
+                return TrustedRecipient(report.key, audience)
+            return self._shared(report.audience) or TrustedRecipient(None, audience)
+        if report.key is None:
+            return Distrusted("no-key", "it opens bundles with a key that a KMS holds: name that key in recipients=")
+        if self._basis is TrustBasis.FIRST_USE and (
+            distrusted := self._first_use(report.host, report.key, open_to_all=asked and not self._first_use_ended)
+        ):
+            return distrusted
+        return TrustedRecipient(report.key, audience)
+
+    def _first_use(self, host: str, key: RecipientPublicKey, *, open_to_all: bool) -> Distrusted | None:
+        if key.line in self._first_hosts:
+            return None
+        if open_to_all:
+            self._first_hosts[key.line] = host
+            return None
+        if host in self._first_hosts.values():
+            why = "its key changed since forwarding began; if you replaced the machine, forward again"
+            return Distrusted("key-changed", why)
+        why = 'it joined after forwarding began, and trust="first-use" means the machines of that moment'
+        return Distrusted("joined-later", why)
+
+    def _shared(self, audience: str) -> Distrusted | None:
+        """Hold machines that open with a key they share to one audience, where the caller named none: the first.
+
+        What a key of its own opens, a machine of another audience refuses. What a shared key opens could be carried on
+        to another cluster with that key, if a worker's word were enough to seal for that cluster's audience.
+        """
+        if self._audience:
+            return None
+        if not audience:
+            why = "its agent has no audience, which a shared key needs: set agent.audience there"
+            return Distrusted("no-audience", why)
+        self._shared_audience = self._shared_audience or audience
+        if audience == self._shared_audience:
+            return None
+        why = (
+            f"its audience is {audience!r}, that of others {self._shared_audience!r}, and both may share the key you "
+            "named: name the one that is meant, audience= (--audience)"
+        )
+        return Distrusted("other-audience", why)
+
+
+def trust_basis(*, pinned: bool, trust: str | None, scheme: str, context: ssl.SSLContext | None) -> TrustBasis:
     """Return why keys will be believed, or raise UsageError with the choices."""
     if trust not in (None, "first-use", "any"):
         why = f"{trust!r} is not first-use or any"
@@ -61,7 +146,7 @@ def ground(*, pinned: bool, trust: str | None, scheme: str, context: ssl.SSLCont
     raise UsageError("no-trust", why, what="forward", hint=f"choose one:\n{_CHOICES}")
 
 
-def demand_pinned(options: GrantOptions, found: TrustBasis) -> None:
+def demand_pinned(options: GrantOptions, basis: TrustBasis) -> None:
     """Raise UsageError for what outlives a mistake unless the caller named the recipients."""
     lasting = [
         (bool(options.assume_role), "--assume-role"),
@@ -70,61 +155,17 @@ def demand_pinned(options: GrantOptions, found: TrustBasis) -> None:
         (options.allow_long_term, "--allow-long-term"),
     ]
     named = [name for wanted, name in lasting if wanted]
-    if named and found is not TrustBasis.PINNED:
+    if named and basis is not TrustBasis.PINNED:
         why = "outlives this session, so it is sealed only to keys that you name"
         hint = "add recipients=[...] (--recipient): the machines' public keys, a cluster key or a KMS name"
         raise UsageError("pin-needed", why, what=named[0], hint=hint)
 
 
-def demand_still(found: TrustBasis, scheme: str) -> None:
+def demand_still(basis: TrustBasis, scheme: str) -> None:
     """Raise UsageError where keys are believed for TLS's sake and the scheduler is to be reached without it.
 
     A cluster object is asked anew at each connection, and may then name another address.
     """
-    if found is TrustBasis.TLS and scheme != "tls":
+    if basis is TrustBasis.TLS and scheme != "tls":
         why = f"the scheduler is at a {scheme}:// address now, where nothing vouches for announced keys"
         raise UsageError("no-trust", why, what="forward", hint=f"choose one:\n{_CHOICES}")
-
-
-class FirstUse(Struct, kw_only=True):
-    """The machines that were there when forwarding began: key line to host. Grows until `close` is called."""
-
-    known: dict[str, str]
-    closed: bool = False
-
-    def judge(self, report: AgentReport, key: RecipientPublicKey) -> KeyVerdict:
-        """Believe what comes before `close`; afterwards only what was there."""
-        if key.line in self.known:
-            return TRUSTED
-        if not self.closed:
-            self.known[key.line] = report.host
-            return TRUSTED
-        if report.host in self.known.values():
-            why = "its key changed since forwarding began; if you replaced the machine, forward again"
-            return KeyVerdict(trusted=False, code="key-changed", why=why)
-        why = 'it joined after forwarding began, and trust="first-use" means the machines of that moment'
-        return KeyVerdict(trusted=False, code="joined-later", why=why)
-
-
-class SharedAudience(Struct, kw_only=True):
-    """The one audience of machines that open with a key they share, where the caller named none: the first announced.
-
-    What a key of its own opens, a machine of another audience refuses; what a shared key opens could be carried on to
-    another cluster with that key, if a worker's word were enough to seal for that cluster's audience.
-    """
-
-    named: str = ""
-
-    def judge(self, audience: str) -> KeyVerdict:
-        """Believe the first audience; afterwards only that one."""
-        if not audience:
-            why = "its agent has no audience, which a shared key needs: set agent.audience there"
-            return KeyVerdict(trusted=False, code="no-audience", why=why)
-        self.named = self.named or audience
-        if audience == self.named:
-            return TRUSTED
-        why = (
-            f"its audience is {audience!r}, that of others {self.named!r}, and both may share the key you named: "
-            "name the one that is meant, audience= (--audience)"
-        )
-        return KeyVerdict(trusted=False, code="other-audience", why=why)

@@ -1,121 +1,170 @@
-"""Which machines there are, through which processes each is reached, and what became of the last bundle. No I/O.
+"""What is known of a cluster's machines: one frozen record each, and the one function that replaces it. No I/O.
 
-A machine is its public key at one host: eight workers there that announce one key are one. Another host that announces
-the key is kept apart, so that it cannot answer for the first; people are shown one machine. Processes without an agent
-are kept by address, so that they can be named.
+A machine is its public key at one host: eight workers there that report one key are one. Another host that reports the
+key is kept apart, so that it cannot answer for the first; people are shown one machine. Processes without an agent are
+kept by address, so that they can be named.
+
+    verdict and report                                          state       confirmed
+    ----------------------------------------------------------  ----------  ---------
+    distrusted                                                  distrusted  none
+    answers a delivery: taken                                   admitted    that revision
+    answers a delivery: refused, with a code                    refused     unchanged
+    has a bundle of this revision in force                      admitted    this revision
+    has confirmed before, and another sender's is in force now  waiting     none
+    anything else                                               unchanged   unchanged
 """
 
 from datetime import datetime
+from enum import Enum
 
-from msgspec import Struct, field
+from msgspec import Struct
+from msgspec.structs import replace
 
-from credagent.bundle.key_pairs import RecipientPublicKey
 from credagent.dask_cluster.agent_report import AgentReport
+from credagent.dask_cluster.dask_plugins import TAKEN
+from credagent.forwarder.bundle_revision import BundleRevision
+from credagent.forwarder.key_trust import Distrusted, TrustedRecipient, Verdict
 
-WAITING, SENT, ADMITTED, REFUSED, SILENT, DISTRUSTED = "waiting", "sent", "admitted", "refused", "silent", "distrusted"
+
+class MachineState(str, Enum):
+    """How far a machine is, as `status()` shows it."""
+
+    WAITING = "waiting"
+    ADMITTED = "admitted"
+    REFUSED = "refused"
+    SILENT = "silent"
+    DISTRUSTED = "distrusted"
 
 
-class KnownMachine(Struct, kw_only=True):
-    """One recipient. `edition` is the number of the last one that its agent confirmed, `tried` of the last one sent.
+class Machine(Struct, frozen=True, kw_only=True):
+    """One machine. `report` is what it said last, `verdict` the judgement of exactly that.
 
-    `sender` and `bundle_id` are of the bundle that its agent has in force.
+    `confirmed` is the number of the newest revision that its agent has, `tried` of the newest that was sent to it.
+    `replaced_by` is the key id of a sender whose bundle has replaced a confirmed one.
     """
 
-    id: str
-    recipient: str
-    key: RecipientPublicKey | None
-    host: str
-    audience: str = ""
-    addresses: set[str] = field(default_factory=set)
-    state: str = WAITING
+    report: AgentReport
+    verdict: Verdict
+    state: MachineState = MachineState.WAITING
     code: str = ""
     hint: str = ""
-    edition: int = 0
+    confirmed: int = 0
     tried: int = 0
-    sender: str = ""
-    bundle_id: str = ""
     confirmed_at: datetime | None = None
+    replaced_by: str = ""
+
+    @property
+    def id(self) -> str:
+        """Return what tells this machine from others."""
+        return self.report.machine
+
+    @property
+    def host(self) -> str:
+        """Return its name for people."""
+        return self.report.host
+
+    @property
+    def trusted(self) -> TrustedRecipient | None:
+        """Return to whom its bundles are sealed, None where it gets none."""
+        return self.verdict if isinstance(self.verdict, TrustedRecipient) else None
+
+    def sent(self, revision: BundleRevision) -> "Machine":
+        """Return it after a revision was sent to it."""
+        return replace(self, tried=revision.number)
+
+    def silent(self) -> "Machine":
+        """Return it after nobody answered for it."""
+        return replace(self, state=MachineState.SILENT)
+
+
+def after(
+    machine: Machine | None, report: AgentReport, verdict: Verdict, revision: BundleRevision, now: datetime
+) -> Machine:
+    """Return what is known of a machine after a report of it. `report.outcome` is of a delivery of `revision`.
+
+    The table is in the module's docstring. `machine` None: nothing was known before.
+    """
+    known = replace(machine or Machine(report=report, verdict=verdict), report=report, verdict=verdict)
+    if isinstance(verdict, Distrusted):
+        return Machine(
+            report=report, verdict=verdict, state=MachineState.DISTRUSTED, code=verdict.code, hint=verdict.why
+        )
+    if known.state is MachineState.DISTRUSTED:
+        known = replace(known, state=MachineState.WAITING, code="", hint="")
+    if report.outcome in TAKEN or (report.sender == revision.sender and revision.holds(report.bundle_id)):
+        return Machine(
+            report=report,
+            verdict=verdict,
+            state=MachineState.ADMITTED,
+            confirmed=revision.number,
+            tried=revision.number,
+            confirmed_at=now,
+        )
+    if report.outcome:
+        return replace(known, state=MachineState.REFUSED, code=report.outcome, hint=report.hint)
+    if known.confirmed and report.sender != revision.sender:
+        return replace(
+            known, state=MachineState.WAITING, code="", hint="", confirmed=0, tried=0, replaced_by=report.sender
+        )
+    return known
 
 
 class KnownMachines:
-    """What is known of the cluster."""
+    """All machines, the processes that speak for each, and the processes that have no agent to speak for."""
 
     def __init__(self) -> None:
         """Begin with nobody."""
-        self.machines: dict[str, KnownMachine] = {}
+        self.machines: dict[str, Machine] = {}
         self.faults: dict[str, AgentReport] = {}
-        self._whose: dict[str, str] = {}
+        self._machine_of: dict[str, str] = {}
+        self._addresses: dict[str, set[str]] = {}
 
-    def note(self, report: AgentReport) -> KnownMachine | None:
-        """Take in a report; return the machine it speaks for, None where it has no agent."""
+    def take(self, report: AgentReport, verdict: Verdict, revision: BundleRevision, now: datetime) -> Machine | None:
+        """Take in what a process said when it was asked; return its machine, None where it has no agent."""
         self.forget(report.address)
         if report.fault:
             self.faults[report.address] = report
             return None
-        new = KnownMachine(id=report.machine, recipient=report.recipient, key=report.key, host=report.host)
-        machine = self.machines.setdefault(report.machine, new)
-        machine.addresses.add(report.address)
-        machine.audience, machine.sender, machine.bundle_id = report.audience, report.sender, report.bundle_id
-        self._whose[report.address] = machine.id
+        self._machine_of[report.address] = report.machine
+        self._addresses.setdefault(report.machine, set()).add(report.address)
+        return self.put(after(self.machines.get(report.machine), report, verdict, revision, now))
+
+    def put(self, machine: Machine) -> Machine:
+        """Replace the record of a machine."""
+        self.machines[machine.id] = machine
         return machine
 
     def forget(self, address: str) -> None:
         """Forget what a process said. Its machine stays: another process may speak for it at any moment."""
         self.faults.pop(address, None)
-        before = self.machines.get(self._whose.pop(address, ""))
-        if before is not None:
-            before.addresses.discard(address)
+        self._addresses.get(self._machine_of.pop(address, ""), set()).discard(address)
 
-    def keep_only(self, addresses: set[str]) -> None:
+    def keep_only(self, addresses: frozenset[str]) -> None:
         """Forget processes that are gone, and machines that nobody speaks for any more."""
-        for address in (set(self._whose) | set(self.faults)) - addresses:
+        for address in (set(self._machine_of) | set(self.faults)) - addresses:
             self.forget(address)
-        self.machines = {name: machine for name, machine in self.machines.items() if machine.addresses}
+        self._addresses = {machine: found for machine, found in self._addresses.items() if found}
+        self.machines = {name: machine for name, machine in self.machines.items() if name in self._addresses}
 
-    def knows(self, address: str) -> bool:
-        """Tell whether a process has reported."""
-        return address in self._whose or address in self.faults
+    def addresses(self, machine: Machine) -> frozenset[str]:
+        """Return through which processes a machine is reached."""
+        return frozenset(self._addresses.get(machine.id, ()))
 
-    def repeats(self, report: AgentReport) -> bool:
-        """Tell whether a report says what is known of its process."""
-        machine = self.machines.get(self._whose.get(report.address, ""))
-        if machine is None:
-            return bool(report.fault) and self._fault_of(report.address) == report.fault
-        same = (machine.sender, machine.bundle_id) == (report.sender, report.bundle_id)
-        return same and not self.contradicts(report)
+    def unknown(self, addresses: frozenset[str]) -> frozenset[str]:
+        """Return which of `addresses` have not reported."""
+        return addresses - set(self._machine_of) - set(self.faults)
 
-    def contradicts(self, report: AgentReport) -> bool:
-        """Tell whether a report says another thing of its process's machine than what is known of it."""
-        if not self.knows(report.address):
-            return False
-        machine = self.machines.get(self._whose.get(report.address, ""))
-        if machine is None or report.fault:
-            return self._fault_of(report.address) != report.fault
-        return (machine.id, machine.audience) != (report.machine, report.audience)
-
-    def _fault_of(self, address: str) -> str:
-        return self.faults[address].fault if address in self.faults else ""
-
-    def shown(self) -> list[list[KnownMachine]]:
-        """Return what people know as machines: each with all the hosts that announce its key."""
-        found: dict[str, list[KnownMachine]] = {}
+    def shown(self) -> list[list[Machine]]:
+        """Return what people know as machines: each with all the hosts that report its key."""
+        found: dict[str, list[Machine]] = {}
         for machine in list(self.machines.values()):
-            found.setdefault(machine.recipient, []).append(machine)
+            found.setdefault(machine.report.recipient, []).append(machine)
         return list(found.values())
 
-    def follows(self, sender: str) -> bool:
-        """Tell whether most machines that have a bundle in force have one of this sender."""
-        found = [machine.sender == sender for machine in self.machines.values() if machine.addresses and machine.sender]
-        return 2 * sum(found) > len(found)
-
-    def unknown(self, addresses: set[str]) -> set[str]:
-        """Return which of `addresses` have not reported."""
-        return addresses - set(self._whose) - set(self.faults)
-
-    def behind(self, edition: int, *, again: bool = True) -> list[KnownMachine]:
-        """Return the machines that are trusted and whose agent has not confirmed `edition`.
+    def behind(self, revision: int, *, again: bool) -> list[Machine]:
+        """Return the trusted machines whose agent has not confirmed `revision`.
 
         `again` False leaves out those that had it already and did not take it.
         """
-        found = [machine for machine in self.machines.values() if machine.addresses and machine.edition < edition]
-        return [machine for machine in found if machine.state != DISTRUSTED and (again or machine.tried < edition)]
+        found = [machine for machine in self.machines.values() if machine.trusted and self._addresses.get(machine.id)]
+        return [one for one in found if one.confirmed < revision and (again or one.tried < revision)]

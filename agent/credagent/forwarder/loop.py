@@ -1,60 +1,70 @@
-"""The life of forwarding: connect, install, go round, renew; when cut off, begin again, for ever.
+"""The life of forwarding: connect, ask, deliver, wait; when the connection is lost begin again, for ever.
 
-Runs in one asyncio loop. What is known is in `rounds`, what can be given in `supply`; here is only when.
+Two loops over one value: `_keep_renewed` makes the next revision of the identity, `_keep_connected` brings every
+machine to the revision in force. Events of the cluster only wake the second one. Runs in one asyncio event loop.
 """
 
 import asyncio
-import getpass
+import contextlib
 import os
 import random
 import socket
-
-from msgspec.structs import replace
+from collections.abc import AsyncIterator
 
 from credagent.clock import Clock
 from credagent.credentials import Slot
-from credagent.dask_cluster import agent_report
-from credagent.dask_cluster.scheduler_client import FORWARDERS, SchedulerClient
+from credagent.dask_cluster.answer_kinds import NoAnswer
+from credagent.dask_cluster.scheduler_client import SchedulerClient
 from credagent.errors import CredagentError, Unavailable
 from credagent.forwarder import key_trust, takeover, user_notices
 from credagent.forwarder.bundle_revision import BundleRevision
-from credagent.forwarder.event_listener import EventListener
 from credagent.forwarder.forwarding_plan import ForwardingPlan
 from credagent.forwarder.identity_renewal import IdentityRenewal
-from credagent.forwarder.machine_reconciler import MachineReconciler, failed, own_process
+from credagent.forwarder.key_trust import KeyJudge
+from credagent.forwarder.machine_reconciler import MachineReconciler
+from credagent.forwarder.takeover import Forwarder
 from credagent.forwarder.user_notices import UserNotices
+from credagent.forwarder.waiting_workers import WaitingWorkers
+from credagent.sender.compose_bundle import LocalIdentity
+from credagent.task_groups import run_until_first_ends
 
 RECONCILE_S = 30.0
+WOKEN_S = 2.0  # between two rounds of questions, however many events there are
 LOOK_S = 5.0  # between two looks at the wall clock: a laptop that slept notices within this
-ANNOUNCED_S = 0.05  # what all workers announce while this is installed arrives by another connection than "done"
+STAND_BY_S = 5.0  # between two looks whether the forwarder at work is still connected
 RECONNECT_S, LONGEST_RECONNECT_S = 0.5, 15.0
-EDITION_LIFE_S = 12 * 3600.0  # what has no expiry of its own is sent anew this often
-DOUBT_S = 3.0  # between two rounds for the sake of what events claim
-CONTEST_PACE_S, CONTESTED_S = 5.0, 60.0
+REVISION_LIFE_S = 12 * 3600.0  # what has no expiry of its own is sent anew this often
 
 
 class ForwarderLoop:
     """Forwards until it is cancelled, replaced or told to end."""
 
-    def __init__(self, plan: ForwardingPlan, voice: UserNotices, clock: Clock) -> None:
-        """Find out on what ground keys are believed; raises UsageError before anything is sent."""
+    def __init__(self, plan: ForwardingPlan, notices: UserNotices, clock: Clock) -> None:
+        """Find out on what basis keys are believed; raises UsageError before anything is sent."""
         place = plan.whereabouts()
-        ground = key_trust.ground(
+        basis = key_trust.trust_basis(
             pinned=bool(plan.pinned), trust=plan.trust, scheme=place.scheme, context=place.context
         )
-        key_trust.demand_pinned(plan.options, ground)
-        self._plan, self._voice, self._clock = plan, voice, clock
-        self.supply = IdentityRenewal(plan.options, plan.environ, clock)
-        self._ground = ground
-        self.rounds = MachineReconciler(plan, ground, voice, clock, own_process())
-        self.name = f"credagent-forward-{socket.gethostname()}-{os.getpid()}-{os.urandom(6).hex()}"
+        key_trust.demand_pinned(plan.options, basis)
+        self._plan, self._notices, self._clock, self._basis = plan, notices, clock, basis
+        self._judge = KeyJudge(basis, plan.pinned, plan.options.audience)
+        self.renewal = IdentityRenewal(plan.options, plan.environ, clock)
+        revision = BundleRevision(0, LocalIdentity(), plan, clock.now())
+        self.reconciler = MachineReconciler(revision, self._judge, notices, clock)
+        name = f"credagent-forward-{socket.gethostname()}-{os.getpid()}-{os.urandom(6).hex()}"
+        self.own = Forwarder(name=name, sender=plan.key.key_id)
         self.state = "starting"
         self.settled = asyncio.Event()
         self.ended = asyncio.Event()
         self._wake = asyncio.Event()
+        self._stirred = False  # something was announced, and nobody was asked since
+        self._installed = False
         self._withdrawn: frozenset[Slot] = frozenset()
-        self._rival: takeover.Announcement | None = None
-        self._rival_at = 0.0
+
+    @property
+    def revision(self) -> BundleRevision:
+        """Return the revision in force."""
+        return self.reconciler.revision
 
     async def run(self) -> None:
         """Forward. Raises what keeps it from beginning, and later what no second attempt can mend."""
@@ -63,21 +73,11 @@ class ForwarderLoop:
         except BaseException as error:
             if self.settled.is_set():  # nobody waits for this any more: it has to be said
                 why = error if isinstance(error, CredagentError) else type(error).__name__
-                self._voice.say("end", f"forwarding ended: {why}")
+                self._notices.say("end", f"forwarding ended: {why}")
             self.state = "failed"
             raise
         finally:
             self.settled.set()
-
-    async def _forward(self) -> None:
-        for notice in await self.supply.first():
-            self._voice.say(f"notice {notice}", notice)
-        self._publish()
-        renewing = asyncio.create_task(self._renew())
-        try:
-            await self._keep_connected()
-        finally:
-            renewing.cancel()
 
     def end(self) -> None:
         """Let `run` return; what was delivered stays."""
@@ -86,9 +86,32 @@ class ForwarderLoop:
 
     def withdraw(self) -> None:
         """Take back every slot that was granted; `run` returns when the machines that answer have confirmed."""
-        self._withdrawn = frozenset(map(Slot, self.rounds.edition.granted)) | frozenset(self.supply.found)
-        self._publish()
+        self._withdrawn = frozenset(map(Slot, self.revision.granted)) | frozenset(self.renewal.found)
+        self._revise(self.revision.identity)
         self.end()
+
+    async def _forward(self) -> None:
+        first = await self.renewal.first()
+        for notice in first.notices:
+            self._notices.say(f"notice {notice}", notice)
+        self._revise(first.identity or LocalIdentity())
+        await run_until_first_ends(self._keep_connected(), self._keep_renewed())
+
+    async def _keep_renewed(self) -> None:
+        while True:
+            await asyncio.sleep(min(LOOK_S, max(0.2, self.renewal.due_in_s(self._clock.now()))))
+            renewed = await self.renewal.renew()
+            for notice in renewed.notices:
+                self._notices.say("identity", notice)
+            aged = (self._clock.now() - self.revision.made_at).total_seconds() > REVISION_LIFE_S
+            if not self._withdrawn and (renewed.identity is not None or aged):
+                self._revise(renewed.identity or self.revision.identity)
+
+    def _revise(self, identity: LocalIdentity) -> None:
+        """Put the next revision in force: from now on every machine is behind."""
+        number = self.revision.number + 1
+        self.reconciler.revision = BundleRevision(number, identity, self._plan, self._clock.now(), self._withdrawn)
+        self._wake.set()
 
     async def _keep_connected(self) -> None:
         pause = RECONNECT_S
@@ -100,7 +123,8 @@ class ForwarderLoop:
                 if not self.settled.is_set():
                     raise  # never been there: a wrong address is not waited for
                 if self.state != "reconnecting":  # once, not at every attempt
-                    self._voice.say("connection", f"interrupted ({error}); trying again for as long as it takes")
+                    text = f"interrupted ({error}); trying again for as long as it takes"
+                    self._notices.say("connection", text)
                 self.state = "reconnecting"
             if self.ended.is_set():
                 return
@@ -111,166 +135,163 @@ class ForwarderLoop:
 
     async def _connected(self) -> None:
         place = self._plan.whereabouts()
-        key_trust.demand_still(self._ground, place.scheme)
-        courier = SchedulerClient(place, self.name)
+        key_trust.demand_still(self._basis, place.scheme)
+        scheduler = SchedulerClient(place, self.own.name)
+        waiting = WaitingWorkers(self.reconciler, self._judge)
         try:
-            async with courier.events() as events:
-                await self._greet(courier)
-                async with asyncio.TaskGroup() as group:
-                    hearing = EventListener(self.rounds, self._clock, wake=self._wake, meet=self._met)
-                    beside = [
-                        group.create_task(hearing.listen(events)),
-                        group.create_task(hearing.answer_mail(courier)),
-                    ]
-                    await self._work(courier, hearing)
-                    for task in beside:
-                        task.cancel()
-        except BaseExceptionGroup as error:
-            raise failed(error) from error
+            async with scheduler.events() as events:
+                await run_until_first_ends(
+                    self._work(scheduler), self._listen(events, waiting), waiting.answer_all(scheduler)
+                )
         finally:
-            courier.close()
+            scheduler.close()
 
-    async def _work(self, courier: SchedulerClient, hearing: EventListener) -> None:
-        if self.ended.is_set() and self.state == "replaced":
-            return
-        await self.rounds.look_who_is_there(
-            courier
-        )  # what all workers announce while this is installed is heard of those it has
-        await self._install(courier, mailbox=True)
-        await asyncio.sleep(ANNOUNCED_S)
-        if self.state == "reconnecting":
-            self.supply.hurry()
-            self._voice.say(
-                "connection", "connected again; what you had on the cluster in futures is lost to Dask itself"
-            )
-        self.state = "forwarding"
-        reconciled = asked = 0.0
+    async def _listen(self, events: AsyncIterator[list[bytes]], waiting: WaitingWorkers) -> None:
+        async for announcements in events:
+            for announcement in announcements:
+                waiting.take(announcement)
+            if not self._stirred:
+                self._stirred = True
+                self._wake.set()
+
+    async def _work(self, scheduler: SchedulerClient) -> None:
+        """Forward over one connection, until told to end or another forwarder has taken over."""
+        # Where nobody has installed plugins yet, each question would be a warning in the log of a worker.
+        if await scheduler.noted_forwarder() is not None:
+            await self.reconciler.ask(scheduler, everybody=True)
+            if not await self._begins(scheduler):
+                return
+        await self._install(scheduler)
+        await scheduler.note_forwarder()
+        self._say_connected()
+        asked = reconciled = float("-inf")
         while True:
             self._wake.clear()
             now = self._clock.monotonic()
-            due = now - reconciled >= self._pace_s() or not reconciled
-            if due or (hearing.doubts and now - asked >= DOUBT_S):
-                doubted = hearing.take_doubts()
-                if await self.rounds.reconcile(courier, known=due and reconciled > 0, doubted=doubted):
-                    await self._install(courier, mailbox=True)
+            due = now - reconciled >= RECONCILE_S
+            if due or (self._stirred and now - asked >= WOKEN_S):
+                due = await self._ask(scheduler, everybody=due)
                 asked = self._clock.monotonic()
                 reconciled = asked if due else reconciled
-                if self._rival is not None and self.rounds.roster.follows(self._rival.key.key_id):
-                    self._yield_to(self._rival)
-                    break
-            await self.rounds.deliver(courier, again=due)
-            self.rounds.tell()
+                if self._gives_way():
+                    return
+            await self.reconciler.deliver(scheduler, again=due)
+            self.reconciler.tell()
             self._settle()
             if self.ended.is_set():
                 break
-            await self._clock.wait(self._wake, DOUBT_S if hearing.doubts else self._pace_s())
-        if self.state != "replaced":
-            self.state = "withdrawn" if self._withdrawn else "stopped"
-            await self._install(courier, mailbox=False)
+            next_s = asked + WOKEN_S if self._stirred else reconciled + RECONCILE_S
+            await self._clock.wait(self._wake, max(0.0, next_s - self._clock.monotonic()))
+        self.state = takeover.WITHDRAWN if self._withdrawn else "stopped"
+        await self._install(scheduler, how_ended=takeover.WITHDRAWN if self._withdrawn else takeover.ENDED)
 
-    async def _install(self, courier: SchedulerClient, *, mailbox: bool) -> None:
-        settings: dict[str, object] = {"sender": self._plan.key.key_id, "mailbox": mailbox}
+    async def _ask(self, scheduler: SchedulerClient, *, everybody: bool) -> bool:
+        """Ask around, and everybody where a few have said something new; say whether everybody was asked."""
+        self._stirred = False
         try:
-            await courier.install_in_scheduler(settings)
-        except Unavailable as error:
-            if error.code != "scheduler-failed":
-                raise
-            self.rounds.roster.faults[agent_report.SCHEDULER] = agent_report.AgentReport(
-                address=agent_report.SCHEDULER,
-                host="the scheduler",
-                fault="no-plugins",
-                hint="it takes no plugins: not served",
+            found = await self.reconciler.ask(scheduler, everybody=everybody)
+            if found.lacking:
+                await self._install(scheduler)
+            if found.lacking or (found.changed and not everybody):
+                await self.reconciler.ask(scheduler, everybody=True)
+                everybody = True
+        except NoAnswer:
+            self._stirred = True  # the scheduler is there, and is asked again soon
+        return everybody
+
+    async def _begins(self, scheduler: SchedulerClient) -> bool:
+        """Say whether to forward over this connection: somebody else may be at work there."""
+        other = takeover.installed(self.reconciler.machines.machines.values())
+        if self._installed and self._gives_way():
+            return False
+        if other is None or other.name == self.own.name or other.how_ended:
+            return True
+        if self._plan.stands_by and other.sender == self.own.sender:
+            return await self._stand_by(scheduler, other)
+        own = "which will stop" if other.sender == self.own.sender else "which stops where the machines trust you"
+        if await _is_connected(scheduler, other):
+            self._notices.say("forwarder", f"takes over from the forwarder of sender {other.sender}, {own}")
+        return True
+
+    async def _stand_by(self, scheduler: SchedulerClient, other: Forwarder | None) -> bool:
+        """Wait while another forwarder of the same key is at work; say whether to forward after it."""
+        while other is not None and not other.how_ended and await _is_connected(scheduler, other):
+            self.state = "standing-by"
+            self._notices.say("forwarder", "another forwarder of yours is at work; this one stands by for it")
+            self.settled.set()
+            self._wake.clear()
+            await self._clock.wait(self._wake, STAND_BY_S)
+            if self.ended.is_set():
+                self.state = "stopped"
+                return False
+            self._stirred = False
+            with contextlib.suppress(NoAnswer):
+                await self.reconciler.ask(scheduler, everybody=True)
+            other = takeover.installed(self.reconciler.machines.machines.values())
+            if other is not None and other.sender != self.own.sender:
+                break
+        if other is not None and other.how_ended == takeover.WITHDRAWN:
+            self._yield()
+            return False
+        self._revise(self.revision.identity)  # what the other has delivered since has later numbers
+        return True
+
+    def _gives_way(self) -> bool:
+        """Say whether most machines follow another forwarder, so that this one ends, or connects anew to stand by."""
+        other = takeover.successor(self.reconciler.machines.machines.values(), self.own)
+        if other is None:
+            return False
+        if self._plan.stands_by and other.sender == self.own.sender:
+            self._installed = False
+            return True
+        self._yield(other)
+        return True
+
+    def _yield(self, other: Forwarder | None = None) -> None:
+        self.state = "replaced"
+        who = f"sender {other.sender}" if other is not None and other.sender != self.own.sender else "another process"
+        self._notices.say("forwarder", f"{who} forwards to this cluster now: this forwarder stops")
+        self.end()
+
+    async def _install(self, scheduler: SchedulerClient, *, how_ended: str = "") -> None:
+        settings: dict[str, object] = {"sender": self.own.sender, "forwarder": self.own.name, "ended": how_ended}
+        try:
+            await scheduler.install_in_scheduler(settings)
+        except NoAnswer:
+            self.reconciler.scheduler_has_no_plugin()
+        # One worker that hangs keeps the scheduler from answering; all others have it nevertheless.
+        with contextlib.suppress(NoAnswer):
+            await scheduler.install(settings)
+        self._installed = True
+
+    def _say_connected(self) -> None:
+        if self.state == "reconnecting":
+            self.renewal.hurry()
+            self._notices.say(
+                "connection", "connected again; what you had on the cluster in futures is lost to Dask itself"
             )
-        try:
-            await courier.install(settings)
-        except Unavailable as error:
-            if error.code not in ("silent", "scheduler-failed"):
-                raise  # one worker that hangs keeps the scheduler from answering; all others have it nevertheless
-
-    async def _renew(self) -> None:
-        while True:
-            await asyncio.sleep(min(LOOK_S, max(0.2, self.supply.due_in_s(self._clock.now()))))
-            if self.supply.due_in_s(self._clock.now()) == 0:
-                for told in await self.supply.look():
-                    self._voice.say("identity", told)
-            now = self._clock.now()
-            edition = self.rounds.edition
-            aged = (now - edition.made_at).total_seconds() > EDITION_LIFE_S
-            if not self._withdrawn and (aged or self.supply.local(now) != edition.local):
-                self._publish()
-                self._wake.set()
-
-    def _publish(self) -> None:
-        plan, now = self._plan, self._clock.now()
-        options = replace(plan.options, withdrawn=self._withdrawn)
-        local = self.supply.local(now)
-        self.rounds.publish(
-            BundleRevision(options, local, key=plan.key, pinned=plan.pinned, environ=plan.environ, now=now)
-        )
+        self.state = "forwarding"
 
     def _settle(self) -> None:
         if self.settled.is_set():
             return
-        self.rounds.settle()
-        for notice in self.rounds.edition.notices:
-            self._voice.say(f"notice {notice}", notice)
-        self._voice.say("served", user_notices.served(self.rounds.roster.machines.values(), self._what()))
+        self._judge.end_first_use()
+        for notice in self.revision.notices:
+            self._notices.say(f"notice {notice}", notice)
+        self._notices.say("served", user_notices.served(self.reconciler.machines, self._what()))
         self.settled.set()
 
     def _what(self) -> list[str]:
         parts = []
-        for slot, found in self.supply.found.items():
+        for slot, found in self.renewal.found.items():
             parts.append(f"{slot.value} {found.principal or 'identity'}")
         if self._plan.options.variables:
             parts.append(f"variables {', '.join(sorted(self._plan.options.variables))}")
         return parts or ["nothing: every slot is declined"]
 
-    async def _greet(self, courier: SchedulerClient) -> None:
-        """See whether somebody else forwards to this cluster, and say that it is us now."""
-        history = await courier.history(FORWARDERS)
-        key = self._plan.key
-        others = takeover.to_replace(history, key.public_key)
-        if any(said.client == self.name for said in others):
-            for message in history[-takeover.HISTORY :]:
-                self._met(message)
-            return
-        for said in others[: takeover.REPLACED_AT_MOST]:
-            if await self._is_there(courier, said.client):
-                own = "which will stop" if said.key == key.public_key else "which stops where the machines trust you"
-                self._voice.say("forwarder", f"takes over from the forwarder of {said.author}, {own}")
-                break
-        who = f"{getpass.getuser()}@{socket.gethostname()}"
-        await courier.announce(FORWARDERS, takeover.announce(key, self.name, who, [said.client for said in others]))
 
-    async def _is_there(self, courier: SchedulerClient, client: str) -> bool:
-        actions = [entry.get("action") for entry in await courier.history(client) if isinstance(entry, dict)]
-        return "add-client" in actions and "remove-client" not in actions[actions.index("add-client") :]
-
-    def _met(self, message: object) -> None:
-        """Take in what somebody says who forwards to this cluster, or pretends to (see ADR-01)."""
-        if self.ended.is_set():
-            return
-        word, said = takeover.judge(message, self.name, self._plan.key.public_key)
-        if said is None:
-            why = "that nobody has signed: ignored, forwarding goes on"
-            self._voice.say("forged", f"another forwarder was announced to this cluster by a message {why}")
-        elif word == "yield":
-            self._yield_to(said)
-        elif word == "rival" and said != self._rival:
-            self._rival, self._rival_at = said, self._clock.monotonic()
-            self._voice.say(
-                "rival",
-                f"{said.author} announced to forward to this cluster too: "
-                "this forwarder goes on unless the machines follow that key",
-            )
-            self._wake.set()
-
-    def _yield_to(self, said: takeover.Announcement) -> None:
-        self.state = "replaced"
-        self._voice.say("forwarder", f"{said.author} forwards to this cluster now: this forwarder stops")
-        self.end()
-
-    def _pace_s(self) -> float:
-        """Return how often to ask around: more often while somebody else may be about to take the cluster over."""
-        contested = self._rival is not None and self._clock.monotonic() - self._rival_at < CONTESTED_S
-        return min(RECONCILE_S, CONTEST_PACE_S) if contested else RECONCILE_S
+async def _is_connected(scheduler: SchedulerClient, other: Forwarder) -> bool:
+    try:
+        return await scheduler.is_connected(other.name)
+    except NoAnswer:
+        return True  # not known: nobody is replaced by a lost answer

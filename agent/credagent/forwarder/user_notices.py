@@ -1,10 +1,9 @@
-"""What a person reads while somebody forwards: each thing once, again when it changes. Names and numbers, no values."""
+"""What a person reads while somebody forwards: each thing once, and again when it changes. Names and numbers only."""
 
 from collections.abc import Callable, Iterable
 
-from credagent.bundle.key_pairs import SenderPublicKey
 from credagent.dask_cluster.agent_report import AgentReport
-from credagent.forwarder.known_machines import ADMITTED, DISTRUSTED, REFUSED, SILENT, KnownMachine
+from credagent.forwarder.known_machines import KnownMachines, Machine, MachineState
 
 SHOWN = 5  # names in one line; the rest are counted
 
@@ -52,32 +51,33 @@ def troubled(faults: Iterable[AgentReport]) -> str:
     return "; ".join(sorted(set(parts))[:SHOWN])
 
 
-def untrusting(machines: Iterable[KnownMachine], key: SenderPublicKey) -> str:
+def untrusting(machines: Iterable[Machine], sender_line: str) -> str:
     """Say which agents do not know this sender, and what to add, ready to paste."""
-    found = [machine for machine in machines if machine.state == REFUSED and machine.code == "untrusted-sender"]
+    refusing = [machine for machine in machines if machine.state is MachineState.REFUSED]
+    found = [machine for machine in refusing if machine.code == "untrusted-sender"]
     if not found:
         return ""
-    number = len({machine.recipient for machine in found})
+    number = len({machine.report.recipient for machine in found})
     verb = "does not" if number == 1 else "do not"
     who = hosts(machine.host for machine in found)
     return (
         f"{count(number, 'agent')} {verb} trust you ({who}); add to their configuration:\n"
-        f'[bundle]\ntrusted_senders = ["{key.line}"]'
+        f'[bundle]\ntrusted_senders = ["{sender_line}"]'
     )
 
 
-def refused(machines: Iterable[KnownMachine]) -> str:
+def refused(machines: Iterable[Machine]) -> str:
     """Say which agents refused for another reason, by reason."""
     reasons: dict[tuple[str, str], list[str]] = {}
     for machine in machines:
-        if machine.state == REFUSED and machine.code != "untrusted-sender":
+        if machine.state is MachineState.REFUSED and machine.code != "untrusted-sender":
             reasons.setdefault((machine.code, machine.hint), []).append(machine.host)
     return "; ".join(f"{hosts(names)} refused: {code}. {hint}".strip() for (code, hint), names in reasons.items())
 
 
-def distrusted(machines: Iterable[KnownMachine]) -> str:
+def distrusted(machines: Iterable[Machine]) -> str:
     """Say whose announced key is not used."""
-    found = [machine for machine in machines if machine.state == DISTRUSTED]
+    found = [machine for machine in machines if machine.state is MachineState.DISTRUSTED]
     reasons = {machine.code: machine.hint for machine in found}
     return "; ".join(
         f"NOT sent to {hosts(machine.host for machine in found if machine.code == code)} ({code}): {why}"
@@ -85,23 +85,32 @@ def distrusted(machines: Iterable[KnownMachine]) -> str:
     )
 
 
-def silent(machines: Iterable[KnownMachine]) -> str:
+def silent(machines: Iterable[Machine]) -> str:
     """Say who does not answer."""
-    found = [machine.host for machine in machines if machine.state == SILENT]
+    found = [machine.host for machine in machines if machine.state is MachineState.SILENT]
     return f"no answer from {hosts(found)}; trying again" if found else ""
 
 
-def without_resident(addresses: Iterable[str]) -> str:
+def replaced(machines: Iterable[Machine], own_sender: str) -> str:
+    """Say whose bundle is, or was, in force where this one goes."""
+    found = list(machines)
+    if others := sorted({machine.replaced_by for machine in found} - {"", own_sender}):
+        return f"what sender {others[0]} forwards has replaced yours on some machines"
+    others = sorted({machine.report.sender for machine in found} - {"", own_sender})
+    return f"what sender {others[0]} had forwarded is replaced" if others else ""
+
+
+def without_plugin(addresses: Iterable[str]) -> str:
     """Say where forwarding could not be installed."""
     found = sorted(addresses)
     return f"{hosts(found)}: forwarding could not be installed there; see the log of that process" if found else ""
 
 
-def served(machines: Iterable[KnownMachine], what: Iterable[str]) -> str:
+def served(known: KnownMachines, what: Iterable[str]) -> str:
     """Say what reached how many."""
-    found = [machine for machine in machines if machine.state == ADMITTED]
-    processes = sum(len(machine.addresses) for machine in found)
-    number = len({machine.recipient for machine in found})
+    found = [machine for machine in known.machines.values() if machine.state is MachineState.ADMITTED]
+    processes = sum(len(known.addresses(machine)) for machine in found)
+    number = len({machine.report.recipient for machine in found})
     where = f"{count(number, 'machine')} ({count(processes, 'process').replace('processs', 'processes')})"
     return f"forwarded to {where}: {'; '.join(what)}"
 

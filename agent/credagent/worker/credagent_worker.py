@@ -30,6 +30,7 @@ EXPIRATION = "AWS_CREDENTIAL_EXPIRATION"
 KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 NEAR_S = 14 * 60  # botocore reads again where less than 15 minutes remain
 TURNS, TURN_S = 10, 0.005
+UNAVAILABLE = 69  # EX_UNAVAILABLE of sysexits.h
 
 
 class AgentAbsent(Exception):
@@ -153,7 +154,7 @@ class Session:
         Complete: every slot was tried once and, in a worker, the required ones are filled (a scheduler has to run
         first, for Dask itself may deliver). An agent that refuses this user is not waited for.
         """
-        self._decided.wait(_configured_wait_s() if wait_s is None else wait_s)
+        self._decided.wait(configured_wait_s() if wait_s is None else wait_s)
         with self._lock:
             if not self._begun and self._document and self._connection:
                 self._apply(self._document, first=True)
@@ -261,7 +262,13 @@ def _set(values: Mapping[str, str]) -> None:
             logger.warning("%s cannot be an environment variable here and is left out", name)
 
 
-def _configured_wait_s() -> float:
+def known_generation(session: Any) -> int:  # noqa: ANN401  perhaps of another version of this module
+    """Return the generation of the newest set that the agent has sent to this process, 0 for none."""
+    return int((session._document or {}).get("generation", 0))  # noqa: SLF001  see above
+
+
+def configured_wait_s() -> float:
+    """Return how long a worker waits at its start."""
     text = os.environ.get("CREDAGENT_WORKER_WAIT", "30s")
     unit_s = {"s": 1, "m": 60, "h": 3600, "d": 86400}.get(text[-1:])
     if unit_s and text[:-1].isdecimal():
@@ -270,7 +277,7 @@ def _configured_wait_s() -> float:
     return 30.0
 
 
-def _role(server: object) -> str | None:
+def role_of(server: object) -> str | None:
     """Return the role of a Dask server, None for one whose process is not ours to change."""
     names = {kind.__name__ for kind in type(server).__mro__}
     if str(getattr(server, "address", "")).startswith("inproc:"):
@@ -280,7 +287,7 @@ def _role(server: object) -> str | None:
 
 async def dask_setup(server: object) -> None:
     """Supply this process before its first task. Raises SystemExit where CREDAGENT_WORKER_MISSING says `exit`."""
-    role = _role(server)
+    role = role_of(server)
     session = start(role) if role else None
     if session is None:
         return
@@ -290,11 +297,11 @@ async def dask_setup(server: object) -> None:
         return
     logger.warning("this process has not got what it should from the agent: %s", session.standing)
     if os.environ.get("CREDAGENT_WORKER_MISSING") == "exit":
-        raise SystemExit(69)  # EX_UNAVAILABLE of sysexits.h
+        raise SystemExit(UNAVAILABLE)
 
 
 def dask_teardown(server: object) -> None:
     """End what `dask_setup` began for this server."""
     session = _process().session
-    if session is not None and _role(server):
+    if session is not None and role_of(server):
         session.stop()

@@ -8,9 +8,7 @@ from typing import Any
 import pytest
 
 from credagent.bundle.key_pairs import SenderPrivateKey
-from credagent.forwarder import loop
 from credagent.forwarder.forward_credentials import forward_credentials
-from credagent.forwarder.machine_reconciler import Own
 from tests.integration.forwarder.play import SECRET, Said, write_key
 from tests.integration.forwarder.stage import Stage, staged
 
@@ -24,12 +22,6 @@ def key(tmp_path: Path) -> SenderPrivateKey:
 def stage(tmp_path: Path) -> Iterator[Stage]:
     with staged(tmp_path, dict(os.environ)) as found:
         yield found
-
-
-@pytest.fixture(autouse=True)
-def machines_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The cluster is started by this very process, which would take workers without an agent for its own."""
-    monkeypatch.setattr(loop, "own_process", lambda: Own(boot="", pid=0))
 
 
 @pytest.fixture

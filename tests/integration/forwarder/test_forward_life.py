@@ -9,6 +9,7 @@ from credagent.bundle.sealing import seal
 from tests.integration.forwarder.play import READ, SECRET, Said, address_of, client_of, small, token_on, write_key
 from tests.integration.forwarder.stage import BIN, Stage, end, free_port, run, within
 from tests.integration.letters import letter
+from tests.patience import scaled
 
 FORGET = "[worker.handlers.pop('credagent-report') and None for worker in __import__('distributed').Worker._instances]"
 
@@ -39,6 +40,20 @@ def test_the_command_serves_until_it_is_killed_and_then_a_late_worker_waits_as_t
         assert "No bundle came from the forwarder in time" in stage.logs()
         stage.start_forwarder(*options, "--trust", "any", DB_TOKEN=SECRET)
         assert token_on(client, "late") == SECRET
+
+
+def test_a_worker_that_may_not_start_without_credentials_leaves_with_69(
+    stage: Stage, key: SenderPrivateKey, forward: Callable[..., Any]
+) -> None:
+    """It has its side from forwarding alone; what a plugin raises, Dask logs and goes on without."""
+    small(stage, key, "a")
+    bare = stage.machine("bare", agent=False)
+    with client_of(stage, 1) as client, forward(trust="any"):
+        named = {"CREDAGENT_WORKER_MISSING": "exit", "CREDAGENT_WORKER_WAIT": "1s"}
+        worker = stage.start_worker(bare, "bare", "--no-nanny", **named)
+        assert worker.wait(scaled(60)) == 69
+        assert token_on(client, "a") == SECRET
+    assert "CREDAGENT_WORKER_MISSING=exit" in stage.logs()
 
 
 def test_once_says_of_each_machine_what_became_of_it(stage: Stage, key: SenderPrivateKey) -> None:

@@ -18,13 +18,9 @@ def test_a_report_is_read() -> None:
         "public_key": KEY.line,
         "audience": "lab",
         "sender": "ab",
-        "pid": 7,
-        "parents": [3, 2],
     }
     found = parse(said, "tcp://10.0.0.1:1")
-    assert found == AgentReport(
-        address="tcp://10.0.0.1:1", host="node-1", key=KEY, audience="lab", sender="ab", pid=7, parents=(3, 2)
-    )
+    assert found == AgentReport(address="tcp://10.0.0.1:1", host="node-1", key=KEY, audience="lab", sender="ab")
     assert found is not None
     assert found.recipient == KEY.line
 
@@ -49,12 +45,19 @@ def test_rubbish_is_nobody(rubbish: Any) -> None:
 
 
 def test_odd_fields_are_left_out_and_texts_are_bounded_and_printable() -> None:
-    said = {"credagent": 1, "address": "x", "host": "\x1b[2Jevil" + "y" * 9000, "pid": -1, "parents": "no", "nonce": 5}
+    said = {
+        "credagent": 1,
+        "address": "x",
+        "host": "\x1b[2Jevil" + "y" * 9000,
+        "forwarder": -1,
+        "audience": ["no"],
+        "nonce": 5,
+    }
     found = parse(said)
     assert found is not None
     assert found.host.startswith("[2Jevily")
     assert len(found.host) <= 512
-    assert (found.pid, found.parents, found.nonce) == (0, (), "")
+    assert (found.forwarder, found.audience, found.nonce) == ("", "", "")
 
 
 def test_a_machine_without_a_key_of_its_own_is_told_by_its_boot() -> None:

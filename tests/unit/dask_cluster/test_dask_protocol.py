@@ -10,8 +10,10 @@ import msgspec
 import pytest
 
 from credagent.dask_cluster import dask_protocol
+from credagent.dask_cluster.answer_kinds import NoAnswer
 from credagent.errors import Unavailable
 
+LIMIT_BYTES = 4_096
 HANDSHAKE = dask_protocol.pack({"compression": None, "python": [3, 11, 7], "pickle-protocol": 5})
 
 
@@ -21,7 +23,7 @@ class Bomb:
     armed = False
 
     def __reduce__(self) -> tuple[Callable[[str], object], tuple[str]]:
-        return exec, ("from tests.unit.sender.forwarding import test_wire; test_wire.Bomb.armed = True",)
+        return exec, ("from tests.unit.dask_cluster import test_dask_protocol; test_dask_protocol.Bomb.armed = True",)
 
 
 def framed(*frames: bytes, total: int | None = None) -> bytes:
@@ -51,7 +53,7 @@ async def received(says: bytes) -> object:
     async with scheduler(HANDSHAKE + says) as port:
         connection = await dask_protocol.connect("127.0.0.1", port, None)
         try:
-            return await connection.receive()
+            return msgspec.msgpack.decode(await connection.receive(LIMIT_BYTES))
         finally:
             connection.close()
 
@@ -86,18 +88,48 @@ def test_a_named_enumeration_is_not_imported() -> None:
 @pytest.mark.parametrize(
     "says",
     [
-        struct.pack("<Q", dask_protocol.MESSAGE_BYTES + 1),
-        framed(b"\xc1"),
-        framed(b"\xa2\xff\xfe"),
-        struct.pack("<QQ", 8, dask_protocol.FRAMES + 1),
+        struct.pack("<QQ", 8, 1 << 40),
+        struct.pack("<QQ", 16, 1 << 40),
         struct.pack("<QQQ", 16, 1, 1 << 40),
         struct.pack("<QQQ", 16, 1, 9),
         struct.pack("<Q", 3) + b"abc",
         b"GET / HTTP/1.1\r\n\r\n" + b"x" * 64,
     ],
 )
-def test_what_is_no_message_is_refused(says: bytes) -> None:
+def test_what_is_not_framed_as_dask_does_it_ends_the_connection(says: bytes) -> None:
     assert refuses(lambda: hears(says)) in ("not-dask", "connection-lost")
+
+
+@pytest.mark.parametrize(
+    "large",
+    [
+        framed(bytes(LIMIT_BYTES + 1)),
+        framed(bytes(LIMIT_BYTES + 1), bytes(100_000)),
+        struct.pack("<QQQ", 16 + 2 * LIMIT_BYTES, 1, 2 * LIMIT_BYTES) + bytes(2 * LIMIT_BYTES),
+    ],
+)
+def test_what_is_too_large_is_read_past_and_the_next_message_is_heard(large: bytes) -> None:
+    async def both() -> tuple[str, object]:
+        async with scheduler(HANDSHAKE + large + dask_protocol.pack("next")) as port:
+            connection = await dask_protocol.connect("127.0.0.1", port, None)
+            try:
+                with pytest.raises(NoAnswer) as error:
+                    await connection.receive(LIMIT_BYTES)
+                return error.value.code, msgspec.msgpack.decode(await connection.receive(LIMIT_BYTES))
+            finally:
+                connection.close()
+
+    assert asyncio.run(both()) == ("bad-answer", "next")
+
+
+def test_thousands_of_frames_that_hold_pickles_are_only_counted() -> None:
+    assert hears(framed(msgspec.msgpack.encode("hello"), *[b"x"] * 20_000)) == "hello"
+
+
+def test_large_frames_may_follow_behind_the_length_of_a_message() -> None:
+    first, large = msgspec.msgpack.encode("hello"), bytes(70_000)
+    inside = struct.pack("<QQQ", 2, len(first), len(large)) + first
+    assert hears(struct.pack("<Q", len(inside)) + inside + large) == "hello"
 
 
 @pytest.mark.parametrize("says", [b"", framed(b"\x81", total=100), HANDSHAKE[:5]])

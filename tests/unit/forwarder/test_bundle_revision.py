@@ -1,7 +1,7 @@
-"""An edition seals once for each machine, and never two texts under one number."""
+"""A revision seals once for each recipient, and never two texts under one number."""
 
 import os
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -9,88 +9,104 @@ import pytest
 from credagent.bundle import envelope
 from credagent.bundle.key_pairs import RecipientPrivateKey, SenderPrivateKey
 from credagent.bundle.opening import open_envelope
-from credagent.credentials import Slot
+from credagent.credentials import Slot, Statement
+from credagent.dask_cluster import scheduler_address
 from credagent.errors import Refused
-from credagent.forwarder.bundle_revision import UNNAMED_AUDIENCE, BundleRevision
-from credagent.forwarder.known_machines import KnownMachine
+from credagent.forwarder.bundle_revision import FRESH, BundleRevision
+from credagent.forwarder.forwarding_plan import ForwardingPlan
+from credagent.forwarder.key_trust import TrustedRecipient
 from credagent.secret import Secret
 from credagent.sender.compose_bundle import LocalIdentity
 from credagent.sender.grant_options import GrantOptions
 from credagent.sender.recipients import Recipient
 
 KEYS = [RecipientPrivateKey.generate() for _ in range(3)]
-SENDER = SenderPrivateKey.generate()
+ONE, TWO, THREE = (TrustedRecipient(key.public_key, "lab") for key in KEYS)
+SHARED = TrustedRecipient(None, "lab")
+NOW = datetime.now(UTC)
 
 
-@pytest.fixture
-def state(tmp_path: Path) -> dict[str, str]:
-    return {"XDG_STATE_HOME": str(tmp_path)}
+def revision(folder: Path, *pinned: Recipient, withdrawn: frozenset[Slot] = frozenset()) -> BundleRevision:
+    place = scheduler_address.parse("tcp://127.0.0.1:1")
+    plan = ForwardingPlan(
+        options=GrantOptions(audience="", aws="none", variables={"X": Secret("1")}),
+        key=SenderPrivateKey.generate(),
+        pinned=pinned,
+        trust=None,
+        whereabouts=lambda: place,
+        environ={"XDG_STATE_HOME": str(folder)},
+    )
+    return BundleRevision(1, LocalIdentity(), plan, NOW, withdrawn)
 
 
-def edition(environ: dict[str, str], *pinned: Recipient, audience: str = "") -> BundleRevision:
-    options = GrantOptions(audience=audience, aws="none", variables={"X": Secret("1")})
-    return BundleRevision(options, LocalIdentity(), key=SENDER, pinned=pinned, environ=environ, now=datetime.now(UTC))
-
-
-def machine(number: int, audience: str = "lab") -> KnownMachine:
-    key = KEYS[number].public_key
-    return KnownMachine(id=key.line, recipient=key.line, key=key, host=f"h{number}", audience=audience)
-
-
-def test_each_machine_opens_its_own_and_no_other(state: dict[str, str]) -> None:
-    made = edition(state)
-    machines = [machine(number) for number in range(3)]
-    made.seal_for(machines)
-    for number, found in enumerate(machines):
-        text = made.text_for(found)
+def test_each_machine_opens_its_own_and_no_other(tmp_path: Path) -> None:
+    made = revision(tmp_path)
+    made.seal_for([ONE, TWO, THREE])
+    for number, recipient in enumerate((ONE, TWO, THREE)):
+        text = made.text_for(recipient)
         bundle = open_envelope(envelope.parse(text), [KEYS[number]])
         assert bundle.audience == "lab"
-        assert bundle.bundle_id in made.bundle_ids
+        assert made.holds(bundle.bundle_id)
         with pytest.raises(Refused):
             open_envelope(envelope.parse(text), [KEYS[number - 1]])
     assert made.granted == [Slot.ENVIRONMENT.value]
-    assert made.sealed == 3
+    assert made.sealed_texts == 3
 
 
-def test_a_text_is_kept_so_that_one_number_has_one_digest(state: dict[str, str]) -> None:
-    made = edition(state)
-    made.seal_for([machine(0)])
-    text = made.text_for(machine(0))
-    made.seal_for([machine(0), machine(1)])
-    assert made.text_for(machine(0)) == text
-    again = made.again(datetime.now(UTC))
-    again.seal_for([machine(0)])
-    sequences = [envelope.parse(found).header.sequence for found in (text, again.text_for(machine(0)))]
+def test_there_is_no_text_for_another_audience_than_the_one_that_was_judged(tmp_path: Path) -> None:
+    made = revision(tmp_path)
+    made.seal_for([ONE])
+    for other in (TrustedRecipient(ONE.key, "elsewhere"), TrustedRecipient(TWO.key, "lab"), SHARED):
+        with pytest.raises(KeyError):
+            made.text_for(other)
+
+
+def test_a_text_is_kept_so_that_one_number_has_one_digest(tmp_path: Path) -> None:
+    made = revision(tmp_path)
+    made.seal_for([ONE])
+    text = made.text_for(ONE)
+    made.seal_for([ONE, TWO])
+    assert made.text_for(ONE) == text
+
+
+def test_what_is_sealed_afresh_has_a_number_of_its_own_and_leaves_the_others_as_they_are(tmp_path: Path) -> None:
+    made = revision(tmp_path)
+    made.seal_for([ONE, TWO])
+    before = [made.text_for(recipient) for recipient in (ONE, TWO)]
+    later = NOW + FRESH + timedelta(seconds=1)
+    made.seal_afresh([ONE], later)
+    made.seal_afresh([ONE], later)  # young enough
+    assert made.text_for(TWO) == before[1]
+    sequences = [envelope.parse(text).header.sequence for text in (before[0], made.text_for(ONE))]
     assert sequences == sorted(set(sequences))
+    assert all(made.holds(envelope.parse(text).header.bundle_id) for text in (*before, made.text_for(ONE)))
 
 
-def test_each_audience_is_its_own_letter(state: dict[str, str]) -> None:
-    made = edition(state)
-    machines = [machine(0, "lab"), machine(1, "home"), machine(2, "")]
-    made.seal_for(machines)
-    audiences = [envelope.parse(made.text_for(found)).header.audience for found in machines]
-    assert audiences == ["lab", "home", UNNAMED_AUDIENCE]
-    named = edition(state, audience="all")
-    named.seal_for(machines)
-    assert {envelope.parse(named.text_for(found)).header.audience for found in machines} == {"all"}
+def test_each_audience_is_a_bundle_of_its_own(tmp_path: Path) -> None:
+    made = revision(tmp_path)
+    recipients = [ONE, TrustedRecipient(TWO.key, "home")]
+    made.seal_for(recipients)
+    headers = [envelope.parse(made.text_for(recipient)).header for recipient in recipients]
+    assert [header.audience for header in headers] == ["lab", "home"]
+    assert len({header.bundle_id for header in headers}) == 2
 
 
-def test_with_named_recipients_an_announced_key_is_used_only_if_it_is_one_of_them(state: dict[str, str]) -> None:
-    made = edition(state, KEYS[0].public_key, KEYS[2].public_key)
-    machines = [machine(0), machine(1)]
-    made.seal_for(machines)
-    own, shared = (envelope.parse(made.text_for(found)) for found in machines)
+def test_what_machines_share_is_sealed_to_the_recipients_that_the_caller_named(tmp_path: Path) -> None:
+    made = revision(tmp_path, KEYS[0].public_key, KEYS[2].public_key)
+    made.seal_for([ONE, SHARED])
+    own, shared = (envelope.parse(made.text_for(recipient)) for recipient in (ONE, SHARED))
     assert [stanza.recipient_id for stanza in own.stanzas] == [KEYS[0].recipient_id]
     assert {stanza.recipient_id for stanza in shared.stanzas} == {KEYS[0].recipient_id, KEYS[2].recipient_id}
 
 
-def test_no_number_is_taken_for_an_edition_that_nobody_gets(state: dict[str, str]) -> None:
-    edition(state).seal_for([])
-    assert not os.path.exists(f"{state['XDG_STATE_HOME']}/credagent")
+def test_no_number_is_taken_for_a_revision_that_nobody_gets(tmp_path: Path) -> None:
+    revision(tmp_path).seal_for([])
+    assert not os.path.exists(tmp_path / "credagent")
 
 
-def test_a_key_that_two_hosts_announce_is_sealed_to_once(state: dict[str, str]) -> None:
-    made, first, second = edition(state), machine(0), machine(0)
-    made.seal_for([first, second])
-    assert made.sealed == 1
-    assert made.text_for(first) == made.text_for(second)
+def test_what_is_withdrawn_is_said_so(tmp_path: Path) -> None:
+    made = revision(tmp_path, withdrawn=frozenset({Slot.ENVIRONMENT}))
+    made.seal_for([ONE])
+    bundle = open_envelope(envelope.parse(made.text_for(ONE)), [KEYS[0]])
+    assert bundle.statement(Slot.ENVIRONMENT) is Statement.WITHDRAWN
+    assert made.granted == []

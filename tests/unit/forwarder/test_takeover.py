@@ -1,66 +1,72 @@
-"""One forwarder ends another only with a signature, and only by its name."""
+"""One forwarder gives way to another when most trusted machines follow that one, and for nothing else."""
 
-from typing import Any
+from credagent.bundle.key_pairs import RecipientPrivateKey, RecipientPublicKey
+from credagent.dask_cluster.agent_report import AgentReport
+from credagent.forwarder.key_trust import Distrusted, TrustedRecipient
+from credagent.forwarder.known_machines import Machine
+from credagent.forwarder.takeover import ENDED, Forwarder, installed, successor
 
-import pytest
-
-from credagent.bundle.key_pairs import SenderPrivateKey
-from credagent.forwarder import takeover
-
-MINE, OTHERS = SenderPrivateKey.generate(), SenderPrivateKey.generate()
-ME, HIM = "credagent-forward-laptop-1-aa", "credagent-forward-laptop-2-bb"
-
-
-def word(message: object) -> str:
-    return takeover.judge(message, ME, MINE.public_key)[0]
+ME = Forwarder(name="credagent-forward-me", sender="aa")
+SELF_AGAIN = Forwarder(name="credagent-forward-again", sender="aa")
+STRANGER = Forwarder(name="credagent-forward-stranger", sender="bb")
 
 
-def test_whoever_has_the_same_key_and_names_it_takes_over() -> None:
-    assert word(takeover.announce(MINE, HIM, "ada@laptop", [ME])) == "yield"
-    said = takeover.read(takeover.announce(MINE, HIM, "ada@laptop", [ME]))
-    assert said is not None
-    assert said.author == f"ada@laptop, sender {MINE.key_id}"
+def machine(
+    known: Forwarder | None = ME,
+    *,
+    replaced_by: str = "",
+    trusted: bool = True,
+    key: RecipientPublicKey | None = None,
+    host: str = "h",
+) -> Machine:
+    found = known or Forwarder()
+    report = AgentReport(
+        address=f"tcp://{host}:1",
+        host=host,
+        key=key or RecipientPrivateKey.generate().public_key,
+        forwarder=found.name,
+        forwarder_sender=found.sender,
+        forwarder_ended=found.how_ended,
+    )
+    verdict = TrustedRecipient(report.key, "lab") if trusted else Distrusted("c", "why")
+    return Machine(report=report, verdict=verdict, replaced_by=replaced_by)
 
 
-def test_another_key_makes_a_rival_whom_the_machines_judge() -> None:
-    assert word(takeover.announce(OTHERS, HIM, "eve@laptop", [ME])) == "rival"
+def test_nobody_follows_a_forwarder_that_was_not_heard_of() -> None:
+    assert successor([], ME) is None
+    assert successor([machine(), machine(None)], ME) is None
 
 
-def test_an_announcement_of_an_earlier_day_ends_nobody() -> None:
-    assert word(takeover.announce(MINE, HIM, "ada@laptop", ["credagent-forward-laptop-1-cc"])) == "nothing"
-    assert word(takeover.announce(MINE, ME, "ada@laptop", [])) == "nothing"
+def test_whoever_has_the_same_key_takes_over_once_most_machines_know_it() -> None:
+    assert successor([machine(SELF_AGAIN), machine(SELF_AGAIN), machine()], ME) == SELF_AGAIN
+    assert successor([machine(SELF_AGAIN), machine()], ME) is None
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"signature": ""},
-        {"signature": "A" * 86},
-        {"signature": None},
-        {"replaces": [ME, "x"]},
-        {"replaces": [7]},
-        {"replaces": "all"},
-        {"replaces": [ME] * (takeover.REPLACED_AT_MOST + 1)},
-        {"client": "somebody"},
-        {"client": ME},
-        {"who": "\x1b[2J"},
-        {"who": "somebody else"},
-        {"sender": OTHERS.public_key.line},
-        {"sender": "credagent-sender:ed25519:AA"},
-    ],
-)
-def test_what_nobody_has_signed_is_forged(change: dict[str, Any]) -> None:
-    assert word({**takeover.announce(MINE, HIM, "ada@laptop", [ME]), **change}) == "forged"
+def test_another_key_takes_over_once_its_bundle_has_replaced_ours_on_most_machines() -> None:
+    followed = Forwarder(sender="bb")
+    assert successor([machine(replaced_by="bb"), machine(replaced_by="bb"), machine()], ME) == followed
+    assert successor([machine(replaced_by="bb"), machine()], ME) is None
 
 
-@pytest.mark.parametrize("message", [None, 7, "x", [], {}, {"client": HIM, "who": "eve", "sender": "x"}])
-def test_rubbish_is_forged(message: object) -> None:
-    assert word(message) == "forged"
+def test_another_key_that_has_only_installed_itself_takes_nothing_over() -> None:
+    assert successor([machine(STRANGER), machine(STRANGER)], ME) is None
 
 
-def test_ones_own_key_and_the_newest_come_first_among_those_to_replace() -> None:
-    names = [f"{takeover.CLIENT_PREFIX}{number}" for number in range(4)]
-    keys = [MINE, OTHERS, MINE, OTHERS]
-    history: list[object] = [takeover.announce(key, name, "x", []) for key, name in zip(keys, names, strict=True)]
-    found = takeover.to_replace([*history, {"client": "rubbish"}], MINE.public_key)
-    assert [said.client for said in found] == [names[2], names[0], names[3], names[1]]
+def test_machines_that_are_not_trusted_have_no_vote() -> None:
+    voters = [machine(SELF_AGAIN, replaced_by="bb", trusted=False) for _ in range(5)]
+    assert successor([*voters, machine()], ME) is None
+    assert installed(voters) is None
+
+
+def test_a_key_that_many_hosts_claim_is_one_vote_and_that_only_in_agreement() -> None:
+    key = RecipientPrivateKey.generate().public_key
+    claims = [machine(SELF_AGAIN, key=key, host=f"evil-{number}") for number in range(5)]
+    assert successor([*claims, machine(), machine()], ME) is None
+    assert successor([*claims, machine(key=key, host="honest")], ME) is None
+
+
+def test_what_most_machines_know_as_installed_is_at_work_until_it_says_that_it_ended() -> None:
+    ended = Forwarder(name=STRANGER.name, sender="bb", how_ended=ENDED)
+    assert installed([machine(STRANGER), machine(STRANGER), machine()]) == STRANGER
+    assert installed([machine(ended), machine(ended), machine()]) == ended
+    assert installed([machine(None)]) is None

@@ -229,9 +229,9 @@ def test_an_answer_of_another_form_ends_nothing_but_the_connection(path: str, sa
 )
 def test_how_long_to_wait_is_read_from_the_environment(text: str, expected: float) -> None:
     os.environ["CREDAGENT_WORKER_WAIT"] = text
-    assert credagent_worker._configured_wait_s() == expected
+    assert credagent_worker.configured_wait_s() == expected
     del os.environ["CREDAGENT_WORKER_WAIT"]
-    assert credagent_worker._configured_wait_s() == 30
+    assert credagent_worker.configured_wait_s() == 30
 
 
 def without_files(*_: object, **__: object) -> socket.socket:

@@ -1,0 +1,79 @@
+"""Answers workers that wait for a bundle before their first task. What they wait for is sealed, so that all may see it.
+
+A worker that starts cannot be asked: its inbound calls wait until its start has ended. So it announces which key its
+agent has and a mailbox, and looks into that. An announcement can be made by any task in anybody's name. It is therefore
+answered, and remembered nowhere: what is in the mailbox can be opened by the holder of a key that was judged, and the
+machine is taken for what it says when it is asked after its start.
+"""
+
+import asyncio
+from typing import Any
+
+from msgspec import Struct
+
+from credagent.dask_cluster import agent_report, answer_kinds
+from credagent.dask_cluster.agent_report import AgentReport
+from credagent.dask_cluster.answer_kinds import NoAnswer
+from credagent.dask_cluster.scheduler_client import SchedulerClient
+from credagent.forwarder.key_trust import Distrusted, KeyJudge
+from credagent.forwarder.machine_reconciler import MachineReconciler
+
+LIST_S = 0.2  # between two looks at which workers there are
+MOST_WAITING = 4_096  # a worker that finds no room asks again two seconds later
+REQUEST_BYTES = 8 * 1024  # a public key of 1.7 KB, and texts
+
+
+class _Request(Struct):
+    """What is read of every announcement; the rest only of those that are answered."""
+
+    address: str
+    nonce: str = ""
+
+
+class WaitingWorkers:
+    """The newest request of each address that has asked and was not answered yet."""
+
+    def __init__(self, reconciler: MachineReconciler, judge: KeyJudge) -> None:
+        """Answer with what `reconciler` seals for keys that `judge` trusts."""
+        self._reconciler, self._judge = reconciler, judge
+        self._requests: dict[str, bytes] = {}
+        self._some = asyncio.Event()
+
+    def take(self, announcement: bytes) -> None:
+        """Keep an announcement that names a mailbox."""
+        if len(announcement) > REQUEST_BYTES:
+            return
+        found = answer_kinds.plain(announcement, _Request, None)
+        if found is None or not found.nonce:
+            return
+        self._requests.pop(found.address, None)
+        self._requests[found.address] = announcement
+        if len(self._requests) > MOST_WAITING:
+            del self._requests[next(iter(self._requests))]
+        self._some.set()
+
+    async def answer_all(self, scheduler: SchedulerClient) -> None:
+        """Answer those whom the scheduler lists, and forget the others, for ever."""
+        while True:
+            await self._some.wait()
+            self._some.clear()
+            requests, self._requests = self._requests, {}
+            try:
+                listed = await scheduler.workers()
+                for address in [address for address in requests if address in listed]:
+                    report = agent_report.parse(answer_kinds.plain(requests[address], Any, None))
+                    if report is not None:
+                        await scheduler.mail(report.nonce, await self._answer(report))
+            except NoAnswer:
+                pass  # who was not answered asks again
+            await asyncio.sleep(LIST_S)
+
+    async def _answer(self, report: AgentReport) -> dict[str, object]:
+        verdict = self._judge.judge(report, asked=False)
+        if report.fault:
+            return {"why": report.fault}
+        if isinstance(verdict, Distrusted):
+            return {"why": f"{verdict.code}: {verdict.why}"}
+        revision = self._reconciler.revision
+        text = await self._reconciler.sealed(revision, verdict, afresh=report.outcome == "too-old")
+        return {"bundle": text, "slots": revision.granted}
