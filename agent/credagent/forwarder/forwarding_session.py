@@ -85,7 +85,8 @@ class Forwarding:
         except TimeoutError:
             self.stop()
             why = f"the cluster did not answer within {self._timeout_s:.0f} s"
-            raise Unavailable("silent", why, what="forwarding") from None
+            hint = "check the scheduler and the agents' logs, or give it longer: timeout="
+            raise Unavailable("silent", why, what="forwarding", hint=hint) from None
         if self._outcome.done():
             self._outcome.result()
 
