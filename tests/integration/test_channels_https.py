@@ -1,6 +1,5 @@
 """An address on the web as a channel: what is trusted, where a redirect may lead, and that nothing goes on for ever."""
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -134,9 +133,7 @@ def test_a_body_that_never_ends_is_cut_at_the_limit(web: Site) -> None:
 
 def test_a_body_that_trickles_is_cut_at_the_deadline(web: Site) -> None:
     web.pages["/trickle"] = Page(trickle=True)
-    began = time.monotonic()
-    assert refused(web, web.url("/trickle"), deadline_s=4.0) == "timed-out"
-    assert time.monotonic() - began < 8
+    assert refused(web, web.url("/trickle"), deadline_s=1.0) == "timed-out"
 
 
 def test_a_compressed_body_that_nobody_asked_for_is_not_unpacked(web: Site) -> None:

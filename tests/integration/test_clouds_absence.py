@@ -9,35 +9,34 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SETTLE_S = 10.0
 UNSHARE = ["unshare", "--net", "--map-root-user"]
 
 PRELUDE = """
-import json, subprocess, sys, time
+import json, subprocess, sys
 from credagent.cloud_helper.helper_process import call_blocking
 from credagent.cloud_helper.job_requests import *
 from credagent.errors import Unavailable
+from tests.patience import scaled
 from tests.simulator import Simulator
+SETTLE_S = 10.0  # beyond this the first resolution of an agent goes on without
 HOME = {"HOME": "/nonexistent", "PATH": "/usr/bin:/bin:/usr/sbin:/sbin"}
 ADDRESS = "169.254.169.254"
-def tell(request, deadline_s=30, **environ):
-    began = time.monotonic()
+def tell(request, deadline_s=scaled(SETTLE_S), **environ):
     try:
         outcome = type(call_blocking(request, deadline_s=deadline_s, environ={**HOME, **environ})).__name__
     except Unavailable as error:
         outcome = error.code
-    print(json.dumps([outcome, time.monotonic() - began]), flush=True)
+    print(json.dumps(outcome), flush=True)
 def run(*command):
     subprocess.run(command, check=True)
 """
 LINK_LOCAL = 'run("ip", "link", "set", "lo", "up"); run("ip", "addr", "add", ADDRESS + "/32", "dev", "lo")\n'
 
-AWS, GOOGLE = "AwsMachineIdentity(ask_principal=False)", "GoogleMachineToken()"
+AWS, GOOGLE = "AwsMachineIdentity(known_role='dask-node')", "GoogleMachineToken()"
 
 
 def namespaces_work() -> bool:
@@ -57,8 +56,8 @@ pytestmark = [
 ]
 
 
-def told(script: str, *more: str) -> list[Any]:
-    """Run `script` in a network of its own, and `more` (of unshare); return the outcomes, each in time to settle."""
+def told(script: str, *more: str) -> list[str]:
+    """Run `script` in a network of its own, and `more` (of unshare); return the outcomes; one that does not come in time to settle is `timed-out`."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "NO_GCE"))}
     environ["PYTHONPATH"] = str(ROOT)
     done = subprocess.run(
@@ -71,9 +70,7 @@ def told(script: str, *more: str) -> list[Any]:
         timeout=90,
     )
     assert done.returncode == 0, done.stderr
-    outcomes = [json.loads(line) for line in done.stdout.splitlines()]
-    assert all(seconds < SETTLE_S for _, seconds in outcomes)
-    return [outcome for outcome, _ in outcomes]
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def test_a_machine_without_any_network_has_no_identity() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from credagent.cloud_helper.job_requests import AwsAssumeRole, AwsCallerIdentity, AwsLocalIdentity
+from credagent.cloud_helper.job_requests import AwsAssumeRole, AwsLocalIdentity
 from credagent.credentials import AwsCredentials, Origin
 from credagent.secret import Secret
 from tests.integration.clouds import WITHOUT_MACHINE, Cloud, cloud
@@ -128,8 +128,3 @@ def test_without_any_region_sts_cannot_be_found(cloud: Cloud) -> None:
     session = AwsCredentials(access_key_id="ASIA", secret_access_key=Secret("x"), session_token=Secret("x"))
     error = cloud.refused(AwsAssumeRole(role_arn="arn:aws:iam::123456789012:role/reader", session=session))
     assert error.code == "no-region"
-
-
-def test_whose_credentials_these_are(cloud: Cloud) -> None:
-    caller = cloud.ask(AwsCallerIdentity(credentials=forwarded(cloud)))
-    assert (caller.arn, caller.account) == ("arn:aws:iam::123456789012:user/ada", "123456789012")

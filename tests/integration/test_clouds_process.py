@@ -32,7 +32,7 @@ from tests.patience import scaled
 
 __all__ = ["cloud"]
 
-UNASKED = AwsMachineIdentity(ask_principal=False)
+UNASKED = AwsMachineIdentity(known_role="dask-node")
 FOREVER = "86399"
 """Longer than any test may last; a number that no other process on this machine sleeps for."""
 

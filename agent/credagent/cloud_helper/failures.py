@@ -194,9 +194,6 @@ KINDS: Mapping[str, FailureKind] = {
     ),
 }
 
-ABSENT_CODES = frozenset({"no-identity", "no-role", "no-service-account"})
-"""There is nothing to be had here, and nothing is broken."""
-
 
 class CloudFailure(Exception):
     """A failure on its way out of the helper. `detail` is ours too: a status, a count of seconds, a class's name."""

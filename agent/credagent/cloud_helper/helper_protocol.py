@@ -7,7 +7,6 @@ from msgspec import Struct
 
 from credagent.cloud_helper.job_requests import (
     AwsAssumeRole,
-    AwsCallerIdentity,
     AwsLocalIdentity,
     AwsMachineIdentity,
     ChannelGet,
@@ -27,7 +26,6 @@ from credagent.secret import Secret
 Request = (
     AwsMachineIdentity
     | AwsAssumeRole
-    | AwsCallerIdentity
     | AwsLocalIdentity
     | GoogleMachineToken
     | GoogleAuthorizedUserToken

@@ -11,15 +11,14 @@ from credagent.cloud_helper.job_responses import Reply
 JOBS = {
     "AwsMachineIdentity": ("aws.machine_identity", "the machine's AWS identity"),
     "AwsAssumeRole": ("aws.assume_role", "the AWS role to assume"),
-    "AwsCallerIdentity": ("aws.caller_identity", "the AWS caller's identity"),
     "AwsLocalIdentity": ("aws.local_identity", "the local AWS identity"),
     "GoogleMachineToken": ("google.machine_identity", "the machine's Google service account"),
     "GoogleAuthorizedUserToken": ("google.refresh_token", "the Google refresh token"),
     "GoogleImpersonate": ("google.impersonation", "the Google service account to impersonate"),
     "GoogleLocalToken": ("google.local_identity", "the local Google identity"),
     "GoogleLocalRefreshToken": ("google.local_identity", "the local Google refresh token"),
-    "KmsDecrypt": ("kms_jobs", "the key service"),
-    "KmsEncrypt": ("kms_jobs", "the key service"),
+    "KmsDecrypt": ("kms.kms_jobs", "the key service"),
+    "KmsEncrypt": ("kms.kms_jobs", "the key service"),
     "ChannelGet": ("channel_storage.storage_jobs", "the channel"),
     "ChannelPut": ("channel_storage.storage_jobs", "the channel"),
 }

@@ -1,4 +1,4 @@
-"""What may be asked of the helper process. No SDK and no I/O here; how it travels is in `wire`.
+"""What may be asked of the helper process. No SDK and no I/O here; how it travels is in `helper_protocol`.
 
 Each request names its answer: a caller that sends `AwsAssumeRole` gets `AwsObtained`, or a failure.
 """
@@ -9,7 +9,6 @@ from typing import Generic, Literal, TypeVar
 from msgspec import Struct
 
 from credagent.cloud_helper.job_responses import (
-    AwsCaller,
     AwsObtained,
     Ciphertext,
     Content,
@@ -23,7 +22,6 @@ from credagent.secret import Secret
 
 A = TypeVar("A")
 
-AwsMachineSource = Literal["any", "web-identity", "container", "aws-metadata"]
 WhoseIdentity = Literal["machine", "local"]
 """`machine`: the cloud's word for this machine, never a file of its user. `local`: what boto3 and gcloud would use."""
 
@@ -36,12 +34,10 @@ class AwsMachineIdentity(RequestFor[AwsObtained], frozen=True, kw_only=True, tag
     """The machine's own AWS identity: web identity, else container credentials, else instance metadata.
 
     One that is configured and fails is a failure; the next one is not tried in its place. STS is not asked whose they
-    are where the role is `known_role` still, nor where `ask_principal` is False.
+    are where the role is `known_role` still.
     """
 
-    which: AwsMachineSource = "any"
     region: str = ""
-    ask_principal: bool = True
     known_role: str = ""
 
 
@@ -56,13 +52,6 @@ class AwsAssumeRole(RequestFor[AwsObtained], frozen=True, kw_only=True, tag="aws
     tags: Mapping[str, str] = {}
     region: str = ""
     session: AwsCredentials | None = None
-
-
-class AwsCallerIdentity(RequestFor[AwsCaller], frozen=True, kw_only=True, tag="aws-caller-identity"):
-    """Whose credentials these are."""
-
-    credentials: AwsCredentials
-    region: str = ""
 
 
 class AwsLocalIdentity(RequestFor[AwsObtained], frozen=True, kw_only=True, tag="aws-local-identity"):

@@ -65,14 +65,6 @@ class GoogleObtained(Struct, frozen=True, kw_only=True, tag="google-obtained"):
         )
 
 
-class AwsCaller(Struct, frozen=True, kw_only=True, tag="aws-caller"):
-    """Who AWS says that credentials belong to."""
-
-    arn: str
-    account: str
-    skew_s: float | None = None
-
-
 class GoogleRefreshToken(Struct, frozen=True, kw_only=True, tag="google-refresh-token"):
     """The long-term Google credential of a local user; asked for only where both sides said so by name."""
 
@@ -125,5 +117,5 @@ class Failed(Struct, frozen=True, kw_only=True, tag="failed"):
     retry_after_s: float | None = None
 
 
-Answer = AwsObtained | GoogleObtained | AwsCaller | GoogleRefreshToken | Plaintext | Ciphertext | Content | Stored
+Answer = AwsObtained | GoogleObtained | GoogleRefreshToken | Plaintext | Ciphertext | Content | Stored
 Reply = Answer | Failed

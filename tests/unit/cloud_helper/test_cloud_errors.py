@@ -9,8 +9,8 @@ import requests.exceptions as http
 from google.auth import exceptions as google
 
 from credagent.cloud_helper.aws.errors import from_botocore
-from credagent.cloud_helper.google.crc32c import crc32c
 from credagent.cloud_helper.google.errors import from_google, from_requests, refusal
+from credagent.cloud_helper.kms.crc32c import crc32c
 
 
 def service_error(code: str, status: int = 400, *, service_ahead: timedelta = timedelta()) -> aws.ClientError:

@@ -16,10 +16,9 @@ SESSION = AwsCredentials(
 TOKEN = GoogleToken(access_token=Secret("ya29"), expires_at=NOON, scopes=("a",))
 
 REQUESTS: tuple[helper_protocol.Request, ...] = (
-    job_requests.AwsMachineIdentity(which="container", region="eu-west-1", ask_principal=False),
+    job_requests.AwsMachineIdentity(region="eu-west-1", known_role="r"),
     job_requests.AwsAssumeRole(role_arn="arn:aws:iam::1:role/r", tags={"a": "b"}, session=SESSION),
     job_requests.AwsAssumeRole(role_arn="arn:aws:iam::1:role/r"),
-    job_requests.AwsCallerIdentity(credentials=SESSION),
     job_requests.AwsLocalIdentity(profile="p", duration_s=900, allow_long_term=True),
     job_requests.GoogleMachineToken(scopes=("a", "b")),
     job_requests.GoogleAuthorizedUserToken(
@@ -42,7 +41,6 @@ REPLIES: tuple[job_responses.Reply, ...] = (
         skew_s=-1.5,
     ),
     job_responses.GoogleObtained(token=TOKEN, origin=Origin.IMPERSONATION),
-    job_responses.AwsCaller(arn="arn", account="1"),
     job_responses.GoogleRefreshToken(
         client_id="c", client_secret=Secret("s"), refresh_token=Secret("r"), token_uri="https://x"
     ),
@@ -68,7 +66,7 @@ def test_a_reply_arrives_as_it_was_sent(reply: job_responses.Reply) -> None:
 
 def test_what_is_not_a_secret_of_ours_does_not_cross() -> None:
     with pytest.raises(TypeError):
-        helper_protocol.encode_reply(job_responses.AwsCaller(arn=object(), account="1"))  # type: ignore[arg-type]
+        helper_protocol.encode_reply(job_responses.Stored(version=object()))  # type: ignore[arg-type]
 
 
 def test_a_reply_that_cannot_be_read_is_not_quoted(canary: str) -> None:

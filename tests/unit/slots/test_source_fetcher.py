@@ -155,7 +155,7 @@ def test_the_region_and_the_skew_are_remembered() -> None:
 
 def test_another_answer_than_credentials_is_a_defect() -> None:
     with pytest.raises(InternalError):
-        fetched(job_responses.AwsCaller(arn="arn:x", account="1"))
+        fetched(job_responses.Stored())
 
 
 # ---- whose the machine's credentials are, and what else there is to say of them

@@ -4,37 +4,23 @@ import threading
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
+from msgspec import Struct
 
-from credagent.cloud_helper.aws.clients import FALLBACK_REGION, client
+from credagent.cloud_helper.aws.clients import client
 from credagent.cloud_helper.aws.errors import from_botocore, skew_of
 from credagent.cloud_helper.failures import CloudFailure
-from credagent.cloud_helper.job_requests import AwsCallerIdentity
-from credagent.cloud_helper.job_responses import AwsCaller
 from credagent.credentials import AwsCredentials
 
 PATIENCE_S = 2.5
 """How long a name server or an unreachable STS may hold up credentials that are in hand already."""
 
 
-def answer(request: AwsCallerIdentity) -> AwsCaller:
-    """Return the principal. Raises CloudFailure."""
-    return caller(request.credentials, request.region or request.credentials.region or FALLBACK_REGION)
+class AwsCaller(Struct, frozen=True, kw_only=True):
+    """Who AWS says that credentials belong to. `skew_s` is its clock minus ours, None where it gave no time."""
 
-
-def caller(credentials: AwsCredentials, region: str) -> AwsCaller:
-    """Ask STS. Raises CloudFailure."""
-    return _asked(client("sts", credentials, region))
-
-
-def _asked(sts: Any) -> AwsCaller:  # noqa: ANN401  botocore has no types
-    try:
-        response = sts.get_caller_identity()
-    except (BotoCoreError, ClientError) as exc:
-        raise from_botocore(exc) from exc
-    arn, account = response.get("Arn"), response.get("Account")
-    if not isinstance(arn, str) or not isinstance(account, str):
-        raise CloudFailure("malformed-answer")
-    return AwsCaller(arn=arn, account=account, skew_s=skew_of(response))
+    arn: str
+    account: str
+    skew_s: float | None = None
 
 
 def caller_if_told(
@@ -60,3 +46,14 @@ def caller_if_told(
     thread.start()
     thread.join(patience_s)
     return outcome[0] if outcome else CloudFailure("unreachable", f"no answer within {patience_s:g} s")
+
+
+def _asked(sts: Any) -> AwsCaller:  # noqa: ANN401  botocore has no types
+    try:
+        response = sts.get_caller_identity()
+    except (BotoCoreError, ClientError) as exc:
+        raise from_botocore(exc) from exc
+    arn, account = response.get("Arn"), response.get("Account")
+    if not isinstance(arn, str) or not isinstance(account, str):
+        raise CloudFailure("malformed-answer")
+    return AwsCaller(arn=arn, account=account, skew_s=skew_of(response))

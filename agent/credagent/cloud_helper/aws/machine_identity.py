@@ -10,7 +10,7 @@ from msgspec import structs
 
 from credagent.cloud_helper import progress
 from credagent.cloud_helper.failures import CloudFailure
-from credagent.cloud_helper.job_requests import AwsMachineIdentity, AwsMachineSource
+from credagent.cloud_helper.job_requests import AwsMachineIdentity
 from credagent.cloud_helper.job_responses import AwsObtained, Notice
 
 CONTAINER_VARIABLES = ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI")
@@ -20,19 +20,18 @@ def answer(request: AwsMachineIdentity) -> AwsObtained:
     """Return credentials and, where STS says so in time, their principal. Raises CloudFailure."""
     obtained = obtain(request)
     known = bool(obtained.principal) or (bool(obtained.role) and obtained.role == request.known_role)
-    return obtained if known or not request.ask_principal else with_principal(obtained)
+    return obtained if known else with_principal(obtained)
 
 
 def obtain(request: AwsMachineIdentity) -> AwsObtained:
     """Return credentials from the first source that is configured. Raises CloudFailure."""
-    which = _configured() if request.which == "any" else request.which
     region = request.region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or ""
-    if which == "web-identity":
+    if os.environ.get("AWS_WEB_IDENTITY_TOKEN_FILE") and os.environ.get("AWS_ROLE_ARN"):
         with progress.preparing():
             from credagent.cloud_helper.aws import web_identity
 
         return web_identity.obtain(region)
-    if which == "container":
+    if any(os.environ.get(name) for name in CONTAINER_VARIABLES):
         with progress.preparing():
             from credagent.cloud_helper.aws import container_credentials
 
@@ -55,11 +54,3 @@ def with_principal(obtained: AwsObtained) -> AwsObtained:
         return structs.replace(obtained, notices=(*obtained.notices, unknown))
     skew_s = told.skew_s if obtained.skew_s is None else obtained.skew_s
     return structs.replace(obtained, principal=told.arn, account=told.account, skew_s=skew_s)
-
-
-def _configured() -> AwsMachineSource:
-    if os.environ.get("AWS_WEB_IDENTITY_TOKEN_FILE") and os.environ.get("AWS_ROLE_ARN"):
-        return "web-identity"
-    if any(os.environ.get(name) for name in CONTAINER_VARIABLES):
-        return "container"
-    return "aws-metadata"

@@ -39,15 +39,18 @@ def get(channel: GceAttributeChannelSpec, request: ChannelGet) -> Content:
     foreign = not named and maker() != "google"
     try:
         answered = metadata_http_client.ask(
-            named or ADDRESS,
+            metadata_http_client.place_of(named or ADDRESS),
             f"{FOLDER}?{urlencode(_query(request))}",
             headers=HEADERS,
             wait_s=WAIT_S if not _waits(request) else request.wait_s + LEEWAY_S,
             max_bytes=MAX_FOLDER_BYTES,
         )
     except metadata_http_client.MetadataSilent as silence:
-        if foreign and not silence.connected:
+        if silence.kind == "connect" and foreign:
             raise CloudFailure("no-identity", "no metadata server") from silence
+        if silence.kind == "cut":
+            why = "the connection was closed before the answer's end"
+            raise CloudFailure("metadata-malformed", why) from silence
         raise CloudFailure("metadata-unreachable") from silence
     return _content(answered, channel.name, request)
 

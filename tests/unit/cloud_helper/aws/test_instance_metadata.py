@@ -1,79 +1,141 @@
-"""What botocore calls "no credentials", told apart by what the service answered."""
-
-from typing import Any
+"""Each answer of instance metadata has its code; the SDKs' own variables say where it is asked and how patiently."""
 
 import pytest
 
-from credagent.cloud_helper.aws.instance_metadata import verdict
-from credagent.cloud_helper.aws.recording_session import Exchange
+from credagent.cloud_helper.aws.imds_client import ImdsPlace, place_by, token_in
+from credagent.cloud_helper.aws.instance_metadata import document_in, role_in
+from credagent.cloud_helper.failures import CloudFailure
+from credagent.cloud_helper.machine_vendor import Maker
+from credagent.cloud_helper.metadata_http_client import MetadataResponse, place_of
 
-TOKEN, ROLES = "/latest/api/token", "/latest/meta-data/iam/security-credentials/"
-TOKEN_GIVEN = Exchange(method="PUT", path=TOKEN, status=200, body=b"AQAE==")
-ROLE_GIVEN = Exchange(method="GET", path=ROLES, status=200, body=b"dask-node\n")
-
-
-def token(**outcome: Any) -> tuple[Exchange, ...]:
-    return (Exchange(method="PUT", path=TOKEN, **outcome),)
+AMAZONS = ImdsPlace(address=place_of("http://169.254.169.254"), is_expected=True)
+NOBODYS = ImdsPlace(address=place_of("http://169.254.169.254"), is_expected=False)
 
 
-def role(**outcome: Any) -> tuple[Exchange, ...]:
-    return (TOKEN_GIVEN, Exchange(method="GET", path=ROLES, **outcome))
-
-
-def credentials(**outcome: Any) -> tuple[Exchange, ...]:
-    return (TOKEN_GIVEN, ROLE_GIVEN, Exchange(method="GET", path=ROLES + "dask-node", **outcome))
+def answer(status: int, body: bytes = b"", **headers: str) -> MetadataResponse:
+    return MetadataResponse(
+        status=status, headers={name.replace("_", "-"): text for name, text in headers.items()}, body=body
+    )
 
 
 @pytest.mark.parametrize(
-    ("exchanges", "code"),
+    ("answered", "code"),
     [
-        (token(status=400), "metadata-refused"),
-        (token(status=401), "metadata-refused"),
-        (token(status=403), "metadata-disabled"),
-        (token(status=429), "throttled"),
-        (token(status=500), "service-error"),
-        (token(status=503), "service-error"),
-        (token(status=200, body=b""), "metadata-malformed"),
-        (token(status=200, body=b"two words"), "metadata-malformed"),
-        (token(silence="read"), "metadata-unreachable"),
-        (token(silence="connect"), "metadata-unreachable"),
-        (token(silence="cut"), "metadata-malformed"),
-        (role(status=401), "metadata-refused"),
-        (role(status=404), "no-role"),
-        (role(status=429), "throttled"),
-        (role(status=500), "service-error"),
-        (role(status=200, body=b""), "metadata-malformed"),
-        (role(status=200, body=b"<html>"), "metadata-malformed"),
-        (role(status=200, body=b"dask-", silence="cut"), "metadata-malformed"),
-        (role(silence="read"), "metadata-unreachable"),
-        (credentials(status=401), "metadata-refused"),
-        (credentials(status=404), "no-role"),
-        (credentials(status=500), "service-error"),
-        (credentials(status=200, body=b"{"), "metadata-malformed"),
-        (credentials(status=200, body=b""), "metadata-malformed"),
-        (credentials(silence="read"), "metadata-unreachable"),
+        (answer(400), "metadata-refused"),
+        (answer(401), "metadata-refused"),
+        (answer(403), "metadata-disabled"),
+        (answer(429), "throttled"),
+        (answer(500), "service-error"),
+        (answer(503), "service-error"),
+        (answer(200), "metadata-malformed"),
+        (answer(200, b"two words"), "metadata-malformed"),
+        (answer(200, b"\xff"), "metadata-malformed"),
     ],
 )
-def test_each_trouble_on_an_amazon_machine_has_its_code(exchanges: tuple[Exchange, ...], code: str) -> None:
-    assert verdict(exchanges, made_by="amazon").code == code
+def test_what_is_no_token_on_an_amazon_machine_has_its_code(answered: MetadataResponse, code: str) -> None:
+    with pytest.raises(CloudFailure) as raised:
+        token_in(answered, AMAZONS)
+    assert raised.value.code == code
 
 
-def test_a_token_that_gets_lost_while_the_service_answers_is_a_hop_limit() -> None:
-    lost = token(silence="read")
-    assert verdict(lost, made_by="amazon", answers_without_token=True).code == "hop-limit"
-
-
-@pytest.mark.parametrize(
-    "exchanges", [token(silence="connect"), token(status=404), token(status=405), token(status=400)]
-)
-def test_a_machine_of_nobody_has_no_identity(exchanges: tuple[Exchange, ...]) -> None:
-    assert verdict(exchanges).code == "no-identity"
-
-
-def test_a_service_whose_place_was_configured_is_expected_to_answer() -> None:
-    assert verdict(token(silence="connect"), named=True).code == "metadata-unreachable"
+@pytest.mark.parametrize("status", [400, 404, 405])
+def test_on_a_machine_of_nobody_the_refusal_of_another_clouds_service_is_absence(status: int) -> None:
+    with pytest.raises(CloudFailure) as raised:
+        token_in(answer(status), NOBODYS)
+    assert raised.value.code == "no-identity"
 
 
 @pytest.mark.parametrize("status", [200, 403, 404, 405])
 def test_googles_metadata_server_is_no_trouble_of_amazons(status: int) -> None:
-    assert verdict(token(status=status, google=True)).code == "no-identity"
+    with pytest.raises(CloudFailure) as raised:
+        token_in(answer(status, metadata_flavor="Google"), AMAZONS)
+    assert raised.value.code == "no-identity"
+
+
+@pytest.mark.parametrize(
+    ("answered", "code"),
+    [
+        (answer(401), "metadata-refused"),
+        (answer(404), "no-role"),
+        (answer(429, retry_after="5"), "throttled"),
+        (answer(500), "service-error"),
+        (answer(200), "metadata-malformed"),
+        (answer(200, b"<html>"), "metadata-malformed"),
+        (answer(200, b"a\nb"), "metadata-malformed"),
+        (answer(200, b"../../x"), "metadata-malformed"),
+    ],
+)
+def test_what_is_no_role_or_no_document_has_its_code(answered: MetadataResponse, code: str) -> None:
+    for read in (role_in, document_in):
+        with pytest.raises(CloudFailure) as raised:
+            read(answered)
+        assert raised.value.code == code
+        assert raised.value.retry_after_s == (5 if code == "throttled" else None)
+
+
+def test_a_roles_name_may_end_in_a_newline() -> None:
+    assert role_in(answer(200, b"dask-node\n")) == "dask-node"
+
+
+@pytest.mark.parametrize(
+    ("environ", "address"),
+    [
+        ({}, "http://169.254.169.254"),
+        ({"AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE": "IPv6"}, "http://[fd00:ec2::254]"),
+        ({"AWS_EC2_METADATA_SERVICE_ENDPOINT": "http://127.0.0.1:80/"}, "http://127.0.0.1:80/"),
+        (
+            {
+                "AWS_EC2_METADATA_SERVICE_ENDPOINT": "http://127.0.0.1",
+                "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE": "ipv6",
+            },
+            "http://127.0.0.1",
+        ),
+    ],
+)
+def test_the_sdks_variables_say_where_it_is(environ: dict[str, str], address: str) -> None:
+    assert place_by(environ, "amazon").address == place_of(address)
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"AWS_EC2_METADATA_SERVICE_ENDPOINT": "not an address"},
+        {"AWS_EC2_METADATA_SERVICE_ENDPOINT": "127.0.0.1:80"},
+        {"AWS_EC2_METADATA_SERVICE_ENDPOINT": "ftp://127.0.0.1"},
+        {"AWS_EC2_METADATA_SERVICE_ENDPOINT": "http://127.0.0.1:http"},
+        {"AWS_EC2_METADATA_SERVICE_ENDPOINT": "http://"},
+        {"AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE": "ipv5"},
+    ],
+)
+def test_what_is_no_place_is_said_to_be_none(environ: dict[str, str]) -> None:
+    with pytest.raises(CloudFailure) as raised:
+        place_by(environ, "amazon")
+    assert raised.value.code == "bad-endpoint"
+
+
+@pytest.mark.parametrize(
+    ("environ", "made_by"),
+    [({"AWS_EC2_METADATA_DISABLED": "True"}, "amazon"), ({}, "google")],
+)
+def test_where_it_is_switched_off_or_another_clouds_it_is_not_asked(environ: dict[str, str], made_by: Maker) -> None:
+    with pytest.raises(CloudFailure) as raised:
+        place_by(environ, made_by)
+    assert raised.value.code == "no-identity"
+
+
+def test_a_service_whose_place_was_configured_is_expected_to_answer() -> None:
+    named = {"AWS_EC2_METADATA_SERVICE_ENDPOINT": "http://127.0.0.1"}
+    assert [place_by(named, "").is_expected, place_by(named, "google").is_expected] == [True, True]
+    assert [place_by({}, "amazon").is_expected, place_by({}, "").is_expected] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("timeout", "attempts", "found"),
+    [("", "", (1, 2)), ("3", "4", (3, 4)), ("600", "1000", (5, 5)), ("0", "-1", (1, 2)), ("x", "1.5", (1, 2))],
+)
+def test_the_sdks_variables_say_how_patiently_it_is_asked(
+    timeout: str, attempts: str, found: tuple[float, int]
+) -> None:
+    environ = {"AWS_METADATA_SERVICE_TIMEOUT": timeout, "AWS_METADATA_SERVICE_NUM_ATTEMPTS": attempts}
+    place = place_by(environ, "amazon")
+    assert (place.timeout_s, place.attempts) == found

@@ -12,12 +12,12 @@ def answer(request: KmsDecrypt | KmsEncrypt) -> Plaintext | Ciphertext:
     """Ask AWS KMS or Google KMS. Raises CloudFailure."""
     if request.key.startswith(AWS):
         with progress.preparing():
-            from credagent.cloud_helper.aws import kms as aws_kms
+            from credagent.cloud_helper.kms import aws_kms
 
         return aws_kms.answer(request, request.key.removeprefix(AWS))
     if request.key.startswith(GOOGLE):
         with progress.preparing():
-            from credagent.cloud_helper.google import kms as google_kms
+            from credagent.cloud_helper.kms import google_kms
 
         return google_kms.answer(request, request.key.removeprefix(GOOGLE))
     raise CloudFailure("key-address")

@@ -14,9 +14,9 @@ from typing import Any
 from credagent.cloud_helper import progress
 from credagent.cloud_helper.failures import CloudFailure
 from credagent.cloud_helper.google.auth_transport import AuthTransport
-from credagent.cloud_helper.google.crc32c import crc32c
 from credagent.cloud_helper.job_requests import KmsDecrypt, KmsEncrypt
 from credagent.cloud_helper.job_responses import Ciphertext, Plaintext
+from credagent.cloud_helper.kms.crc32c import crc32c
 from credagent.secret import Secret
 
 ENDPOINT = "https://cloudkms.googleapis.com"
