@@ -57,7 +57,10 @@ pytestmark = [
 
 
 def told(script: str, *more: str) -> list[str]:
-    """Run `script` in a network of its own, and `more` (of unshare); return the outcomes; one that does not come in time to settle is `timed-out`."""
+    """Run `script` in a network of its own, and `more` (of unshare); return the outcomes.
+
+    What does not come in time for a machine to settle is `timed-out`.
+    """
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "NO_GCE"))}
     environ["PYTHONPATH"] = str(ROOT)
     done = subprocess.run(
