@@ -157,13 +157,13 @@ class LazyFetcher:
         )
 
 
-def boot(config: Config, environ: Mapping[str, str]) -> Agent:
+def boot(config: Config, environ: Mapping[str, str], owner: bytes) -> Agent:
     """Return a service that holds the lock, has resolved what needs no waiting, has handed it over and is bound."""
     from credagent.system.process_control import make_non_dumpable  # noqa: PLC0415  ctypes, and only where secrets arrive
 
     make_non_dumpable()
     runtime_folders.prepare(config)
-    locks = runtime_folders.take_locks(config)
+    locks = runtime_folders.take_locks(config, owner)
     service = Agent(config, environ)
     service.locks = locks
     service.handover.bind(passed_sockets(environ))

@@ -39,14 +39,14 @@ def prepare(config: Config) -> None:
         make_private_folder(folder, 0o700)
 
 
-def take_locks(config: Config) -> tuple[Lock, Lock]:
-    """Return the daemon's locks on both folders.
+def take_locks(config: Config, owner: bytes = b"") -> tuple[Lock, Lock]:
+    """Return the daemon's locks on both folders; `owner` is noted in the one on the runtime folder.
 
     Raises Unavailable where another daemon holds one: it may be a `run --once` that ends in a moment, so a service
     manager shall try again.
     """
     runtime_dir, state_dir = config.agent.runtime_dir, config.agent.state_dir
-    runtime = file_lock.lock(_lock_path(runtime_dir))
+    runtime = file_lock.lock(_lock_path(runtime_dir), note=owner)
     if runtime is None:
         hint = "stop it, or give this one a runtime_dir and a state_dir of its own"
         raise Unavailable("already-running", "an agent runs already", what=runtime_dir, hint=hint)

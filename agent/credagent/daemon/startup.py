@@ -12,11 +12,14 @@ LATER = (signal.SIGHUP, signal.SIGTERM)
 """They wait until the loop acts on them: a reload that comes just after the start would end the agent."""
 
 
-def run(config_path: str | None, environ: Mapping[str, str]) -> int:
-    """Run a daemon until it is told to stop. Raises CredagentError where it cannot start."""
+def run(config_path: str | None, environ: Mapping[str, str], *, owner: bytes = b"run") -> int:
+    """Run a daemon until it is told to stop. Raises CredagentError where it cannot start.
+
+    `owner` is written into the lock on the runtime folder: what the daemon ends with.
+    """
     signal.pthread_sigmask(signal.SIG_BLOCK, LATER)
     config = configuration.load(config_path, environ)
-    service = boot(config, environ)
+    service = boot(config, environ, owner)
     ready = service.custody.settled
     if ready:
         notify.ready("the first resolution is over", environ)

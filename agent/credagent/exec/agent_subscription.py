@@ -9,7 +9,7 @@ import os
 import select
 import socket
 import time
-from typing import Any
+from typing import Any, Self
 
 from credagent import log
 from credagent.errors import CredagentError, PermissionRefused, Unavailable
@@ -32,6 +32,14 @@ class AgentSubscription:
         self._retry_at: float | None = None
         self._connection: socket.socket | None = None
         self._connect()
+
+    @classmethod
+    def try_connect(cls, path: str) -> Self | None:
+        """Return a subscription, None where nobody listens."""
+        try:
+            return cls(path)
+        except OSError:
+            return None
 
     def fileno(self) -> int:
         """Return what to poll, negative while there is no connection."""

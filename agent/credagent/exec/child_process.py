@@ -1,4 +1,4 @@
-"""Starts a program with credentials in its environment, as itself or as another user. `watch` stays beside it.
+"""Starts a program with credentials in its environment, as itself or as another user; signals it and ends it.
 
 Exit statuses follow the shell's: 127 for a program that is not there, 126 for one that cannot be started.
 """
@@ -15,6 +15,8 @@ from msgspec import Struct
 
 from credagent.errors import CredagentError, Exit, PermissionRefused, UsageError
 
+GRACE_S = 30.0  # from SIGTERM to SIGKILL: what systemd and Kubernetes give a service to end
+KILL_AGAIN_S = 60.0  # a process in uninterruptible sleep did not end by the first SIGKILL
 LONGEST_FAILURE_BYTES = 16  # an errno in decimal
 
 CHANGED_BY_US = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTTOU, signal.SIGTTIN)
@@ -61,6 +63,41 @@ class Launch(Struct, frozen=True, kw_only=True):
         return f"Launch({self.command[0]!r})"
 
 
+class ChildProcess:
+    """The program while it runs. What changes is whether it was told to end, and when it is killed if it does not."""
+
+    def __init__(self, pid: int) -> None:
+        """Take over a program that was started."""
+        self.pid = pid
+        self._kill_at: float | None = None
+
+    @property
+    def told_to_end(self) -> bool:
+        """Whether `end` was called."""
+        return self._kill_at is not None
+
+    def send(self, number: int) -> None:
+        """Send it a signal; one that has ended meanwhile gets none."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+
+    def end(self, *, kill_at: float) -> None:
+        """Tell it to end. At `kill_at` (monotonic) its grace is over."""
+        self._kill_at = kill_at
+        self.send(signal.SIGTERM)
+
+    def kill_is_due(self, now: float) -> bool:
+        """Tell whether its grace is over. Asked again, the answer is no for `KILL_AGAIN_S`."""
+        if self._kill_at is None or now < self._kill_at:
+            return False
+        self._kill_at = now + KILL_AGAIN_S
+        return True
+
+    def due(self) -> float | None:
+        """Return the monotonic time at which to ask `kill_is_due`, None where it was not told to end."""
+        return self._kill_at
+
+
 def account_named(user: str, *, effective_uid: int) -> Account | None:
     """Return the account to drop to, None where the process is it already. Raises PermissionRefused, UsageError."""
     import pwd  # noqa: PLC0415  only where somebody else is to be
@@ -79,8 +116,8 @@ def account_named(user: str, *, effective_uid: int) -> Account | None:
     return Account(uid=found.pw_uid, gid=found.pw_gid, groups=groups, name=found.pw_name, home=found.pw_dir)
 
 
-def start(launch: Launch) -> int:
-    """Start the program in a process group of its own, in the foreground where this process is; return its pid.
+def start(launch: Launch) -> ChildProcess:
+    """Start the program in a process group of its own, in the foreground where this process is.
 
     A group of its own gets the terminal's signals once, and not again through its supervisor. Raises CannotStart.
     """
@@ -97,7 +134,7 @@ def start(launch: Launch) -> int:
     if number:
         os.waitpid(pid, 0)
         raise CannotStart(launch.command[0], int(number))
-    return pid
+    return ChildProcess(pid)
 
 
 def replace(launch: Launch) -> NoReturn:

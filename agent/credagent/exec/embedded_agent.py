@@ -17,6 +17,7 @@ from credagent.system import process_control
 
 FIRST_PAUSE_S = 0.2  # before the first revival; doubles
 LONGEST_PAUSE_S = 30.0
+LOST_THE_RACE = 75  # EX_TEMPFAIL: this process ended since another agent holds the folder
 HEALTHY_S = 60.0  # an agent that lived so long starts with the first pause again
 LAST_WORDS_S = 3.0  # to end on SIGTERM: it has nothing to finish
 STEP_S = 0.005
@@ -28,25 +29,18 @@ class EmbeddedAgent:
     """One agent process after another. The mutable part is which one, and how often it failed."""
 
     def __init__(self, live: Callable[[], int]) -> None:
-        """`live` runs an agent until it is told to end, and returns its exit status."""
+        """Start nothing yet. `live` runs an agent until it is told to end, and returns its exit status."""
         self._live = live
         self._pid: int | None = None
         self._began = 0.0
         self._pause_s = FIRST_PAUSE_S
-        self._due: float | None = None
+        self._due: float | None = 0.0
         self.exit_code: int | None = None
 
-    def start(self) -> None:
-        """Fork an agent."""
-        self._began, self._due, self.exit_code = time.monotonic(), None, None
-        self._pid = os.fork() or _live_apart(self._live)
-
-    def lives(self) -> bool:
-        """Tell whether it runs; before the program starts nobody else collects its end."""
+    def collect(self) -> None:
+        """Take note of its end, if it has ended; before the program starts nobody else does."""
         if self._pid is not None:
-            pid, status = os.waitpid(self._pid, os.WNOHANG)
-            self.ended(pid, status)
-        return self._pid is not None
+            self.ended(*os.waitpid(self._pid, os.WNOHANG))
 
     def ended(self, pid: int, status: int) -> bool:
         """Plan the revival if it was the agent that ended."""
@@ -54,17 +48,21 @@ class EmbeddedAgent:
             return False
         self.exit_code = os.waitstatus_to_exitcode(status)
         now = time.monotonic()
-        if now - self._began > HEALTHY_S:
+        if now - self._began > HEALTHY_S or self.exit_code == LOST_THE_RACE:
             self._pause_s = FIRST_PAUSE_S
         self._pid, self._due = None, now + self._pause_s
-        log.warning("agent_ended", status=self.exit_code, revived_in_s=self._pause_s)
-        self._pause_s = min(self._pause_s * 2, LONGEST_PAUSE_S)
+        if self.exit_code == LOST_THE_RACE:
+            log.info("agent_of_another_found")
+        else:
+            log.warning("agent_ended", status=self.exit_code, revived_in_s=self._pause_s)
+            self._pause_s = min(self._pause_s * 2, LONGEST_PAUSE_S)
         return True
 
     def revive(self) -> float | None:
-        """Start it again if it is due."""
+        """Start it (again) if that is due; return the monotonic time of the next start where one is planned."""
         if self._due is not None and time.monotonic() >= self._due:
-            self.start()
+            self._began, self._due, self.exit_code = time.monotonic(), None, None
+            self._pid = os.fork() or _live_apart(self._live)
         return self._due
 
     def pids(self) -> frozenset[int]:
@@ -99,6 +97,8 @@ def _live_apart(live: Callable[[], int]) -> NoReturn:
             os.dup2(nothing.fileno(), 0)
         code = live()
     except CredagentError as error:
+        if error.code == "already-running":
+            os._exit(LOST_THE_RACE)
         code = error.exit_code
         _say(f"credagent: {error}\n" + (f"hint: {error.hint}\n" if error.hint else ""))
     except BaseException as error:  # noqa: BLE001  nothing above: the exit status and the trace are all that leaves

@@ -1,25 +1,17 @@
-"""What `exec` does to its program when credentials were renewed: nothing, a signal, or a restart. Parsing and ending.
+"""What `exec` does to its program when credentials were renewed: nothing, a signal, or a restart.
 
 Nothing is the usual choice: a Dask worker renews by itself. The others are for programs that read credentials once.
 """
 
-import contextlib
 import random
 import signal
-import time
-from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from credagent.errors import UsageError
+from credagent.exec.child_process import GRACE_S
 
-if TYPE_CHECKING:
-    import psutil
-
-GRACE_S = 30.0  # what systemd and Kubernetes give a service to end
 SPREAD_S = 60.0  # over which a cluster's restarts are spread
-END_ROUND_S = 0.01  # between two looks at what still lives
-END_ROUNDS = 200  # 2 s; a process in uninterruptible sleep is not waited for
 
 
 class SendSignal(Struct, frozen=True):
@@ -56,23 +48,6 @@ def spread_delay_s(spread_s: float) -> float:
     return random.uniform(0, spread_s)  # noqa: S311  a spread, not a secret
 
 
-def end_tree(spared: frozenset[int]) -> None:
-    """Kill every descendant of this process but `spared` and theirs, and those that are forked meanwhile.
-
-    None is collected here: the watch does that, and must see its program's end.
-    """
-    import psutil  # noqa: PLC0415  only where a tree is to end
-
-    for _ in range(END_ROUNDS):
-        doomed = [process for process in _descendants(psutil.Process(), spared) if _lives(process)]
-        if not doomed:
-            return
-        for process in doomed:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
-        time.sleep(END_ROUND_S)
-
-
 def _signal(text: str) -> int:
     name = text.upper().removeprefix("SIG")
     if text.isdigit() and int(text) in signal.valid_signals():
@@ -82,27 +57,3 @@ def _signal(text: str) -> int:
     except KeyError:
         hint = "a name or a number that `kill -l` lists: HUP, USR1, …"
         raise UsageError("unknown-signal", "there is no such signal", what=f"signal:{text}", hint=hint) from None
-
-
-def _descendants(process: "psutil.Process", spared: frozenset[int]) -> list["psutil.Process"]:
-    children = [child for child in process.children() if child.pid not in spared]
-    return children + [descendant for child in children for descendant in _children(child)]
-
-
-def _children(process: "psutil.Process") -> list["psutil.Process"]:
-    import psutil  # noqa: PLC0415  as in end_tree
-
-    try:
-        return process.children(recursive=True)
-    except psutil.NoSuchProcess:
-        return []
-
-
-def _lives(process: "psutil.Process") -> bool:
-    """Tell a process from one that ended and waits to be collected by the watch."""
-    import psutil  # noqa: PLC0415  as in end_tree
-
-    try:
-        return process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False

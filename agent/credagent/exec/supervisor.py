@@ -1,6 +1,10 @@
 """Stays beside a started program: forwards signals, reaps orphans, renews as asked, ends as it ends. Safe as PID 1.
 
-What it renews with, and the agent beside the program, come through two Protocols; no socket and no configuration here.
+What it renews with, and the agent of the machine, come through two Protocols; no socket and no configuration here.
+
+Job control (Ctrl-Z, `fg`) is done here, and not left to the kernel by keeping the program in this process group: the
+terminal's keys would then reach both, and a SIGINT that somebody sends to this process alone could not be told from
+one of the keyboard, so that it were either lost or delivered twice.
 """
 
 import contextlib
@@ -15,8 +19,8 @@ from msgspec import structs
 
 from credagent import log
 from credagent.exec import child_process
-from credagent.exec.child_process import Launch
-from credagent.exec.renewal_action import OnRenewal, Restart, SendSignal, end_tree, spread_delay_s
+from credagent.exec.child_process import ChildProcess, Launch
+from credagent.exec.renewal_action import OnRenewal, Restart, SendSignal, spread_delay_s
 
 NEVER_FORWARDED = frozenset(
     {
@@ -60,16 +64,19 @@ class Renewals(Protocol):
 
 
 class Companion(Protocol):
-    """The agent that runs beside the program, where the machine has none."""
+    """The agent that supplies the program, where it runs for as long as some `exec` does."""
+
+    def fileno(self) -> int:
+        """Return what to poll: readable when the agent has ended. Negative where a child's end tells it."""
 
     def ended(self, pid: int, status: int) -> bool:
         """Take the end of process `pid`; False if it is not the agent's."""
 
     def revive(self) -> float | None:
-        """Start it again if it is due; return the monotonic time at which to ask again, None while it lives."""
+        """See that one runs; return the monotonic time at which to ask again, None where an event will tell."""
 
     def pids(self) -> frozenset[int]:
-        """Return the process that must survive the program's restarts."""
+        """Return the child process that must survive the program's restarts."""
 
 
 class Supervisor:
@@ -90,10 +97,9 @@ class Supervisor:
         self._on_renewal = on_renewal
         self._renewals = renewals
         self._companion = companion
-        self._child: int | None = None
+        self._child: ChildProcess | None = None
         self._ended_by: int | None = None  # the signal that asked for the end
         self._restart_at: float | None = None
-        self._kill_at: float | None = None
 
     def run(self) -> int:
         """Start the program and return its exit status, 128 + signal where one killed it. Raises CannotStart."""
@@ -113,12 +119,15 @@ class Supervisor:
                 return status
             due = self._act_on_time()
             self._speak()
-            for ready in _wait(wakeups, self._renewals, due):
+            for ready in _wait((wakeups, *(one.fileno() for one in self._sources())), due):
                 if ready == wakeups:
                     for number in os.read(wakeups, 256):
                         self._signalled(number)
-                elif self._renewals is not None:
+                elif self._renewals is not None and ready == self._renewals.fileno():
                     self._renewed(self._renewals.read())
+
+    def _sources(self) -> list[Renewals | Companion]:
+        return [one for one in (self._companion, self._renewals) if one is not None]
 
     def _signalled(self, number: int) -> None:
         if number in NEVER_FORWARDED:
@@ -126,52 +135,55 @@ class Supervisor:
         if number in ENDING:
             self._ended_by, self._restart_at = number, None
         if number == signal.SIGCONT and self._child is not None and child_process.in_foreground():
-            child_process.take_foreground(self._child)  # a shell has brought us back (fg)
-        self._send(number)
-
-    def _send(self, number: int) -> None:
+            child_process.take_foreground(self._child.pid)  # a shell has brought us back (fg)
         if self._child is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self._child, number)
+            self._child.send(number)
 
     def _reap(self) -> int | None:
         """Collect all who ended; return the exit status once the program is among them for good."""
         outcome = None
         for pid, status in _ended():
+            ours = self._child is not None and pid == self._child.pid
             if os.WIFSTOPPED(status):
-                if pid == self._child:
+                if ours:
                     _stop_with(pid)
-            elif pid == self._child:
+            elif ours:
                 outcome = self._program_ended(os.waitstatus_to_exitcode(status))
             elif self._companion is not None:
                 self._companion.ended(pid, status)
         return outcome
 
     def _program_ended(self, code: int) -> int | None:
+        restarting = self._child is not None and self._child.told_to_end
         self._child = None
-        restarting, self._kill_at = self._kill_at is not None, None
         if not restarting or self._ended_by is not None:
             return code if code >= 0 else 128 - code
-        end_tree(self._spared())  # what it left behind would hold ports and locks of its successor
+        self._end_tree()  # what it left behind would hold ports and locks of its successor
         self._child = child_process.start(self._launch)
-        log.info("program_restarted", pid=self._child)
+        log.info("program_restarted", pid=self._child.pid)
         return None
 
     def _act_on_time(self) -> float | None:
         """Do what is due; return the monotonic time of what comes next."""
-        now = time.monotonic()
-        if self._restart_at is not None and now >= self._restart_at and isinstance(self._on_renewal, Restart):
-            self._restart_at, self._kill_at = None, now + self._on_renewal.grace_s
-            self._send(signal.SIGTERM)
-        if self._kill_at is not None and now >= self._kill_at:
+        now, child = time.monotonic(), self._child
+        if child is not None and self._restart_at is not None and now >= self._restart_at:
+            self._restart_at = None
+            if isinstance(self._on_renewal, Restart):
+                child.end(kill_at=now + self._on_renewal.grace_s)
+        if child is not None and child.kill_is_due(now):
             log.warning("program_killed", reason="did not end in its grace period")
-            self._kill_at = now + PAUSE_LIMIT_S
-            end_tree(self._spared())
-        revivals = [each.revive() for each in (self._companion, self._renewals) if each is not None]
-        return min((at for at in (self._restart_at, self._kill_at, *revivals) if at is not None), default=None)
+            self._end_tree()
+        times = [
+            self._restart_at,
+            child.due() if child is not None else None,
+            *(one.revive() for one in self._sources()),
+        ]
+        return min((at for at in times if at is not None), default=None)
 
-    def _spared(self) -> frozenset[int]:
-        return self._companion.pids() if self._companion is not None else frozenset()
+    def _end_tree(self) -> None:
+        from credagent.exec.process_tree import end_tree  # noqa: PLC0415  psutil, only where a tree is to end
+
+        end_tree(self._companion.pids() if self._companion is not None else frozenset())
 
     def _renewed(self, environment: Mapping[str, str] | None) -> None:
         if environment is None or environment == self._launch.environment:
@@ -182,9 +194,11 @@ class Supervisor:
                 pass
             case SendSignal(number=number):
                 log.info("renewal_signalled", signal=signal.Signals(number).name)
-                self._send(number)
+                if self._child is not None:
+                    self._child.send(number)
             case Restart() as restart:
-                if self._ended_by is None and self._restart_at is None and self._kill_at is None:
+                ending = self._child is not None and self._child.told_to_end
+                if self._ended_by is None and self._restart_at is None and not ending:
                     delay_s = spread_delay_s(restart.spread_s)
                     self._restart_at = time.monotonic() + delay_s
                     log.info("restart_planned", in_s=round(delay_s, 1))
@@ -192,12 +206,12 @@ class Supervisor:
                 assert_never(never)
 
 
-def _wait(wakeups: int, renewals: Renewals | None, due: float | None) -> list[int]:
+def _wait(descriptors: tuple[int, ...], due: float | None) -> list[int]:
     """Sleep until something happens, or is due; return the descriptors that have something to say."""
     polled = select.poll()
-    polled.register(wakeups, select.POLLIN)
-    if renewals is not None and renewals.fileno() >= 0:
-        polled.register(renewals.fileno(), select.POLLIN)
+    for descriptor in descriptors:
+        if descriptor >= 0:
+            polled.register(descriptor, select.POLLIN)
     pause_s = PAUSE_LIMIT_S if due is None else min(max(due - time.monotonic(), 0), PAUSE_LIMIT_S)
     return [descriptor for descriptor, _ in polled.poll(pause_s * 1000 + 1)]
 

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -34,8 +35,10 @@ class Lock:
         self.release()
 
 
-def lock(path: str) -> Lock | None:
+def lock(path: str, *, note: bytes = b"") -> Lock | None:
     """Return an exclusive lock on `path` (made where missing), None while another process holds it.
+
+    `note` becomes the file's content: who holds it, for whoever may read the file. It stays after the lock has ended.
 
     A private file, and not a folder: whoever can open something can lock it, and folders are often open to all.
     """
@@ -51,4 +54,8 @@ def lock(path: str) -> Lock | None:
     except OSError as error:
         os.close(fd)
         raise output_error(path, error) from error
+    with suppress(OSError):  # on a full disk the lock holds all the same
+        if os.pread(fd, len(note) + 1, 0) != note:
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, note, 0)
     return Lock(fd)

@@ -1,5 +1,6 @@
 """A machine of its own for `exec`: folders, keys, one trusted sender, and bundles that carry the canary."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -8,11 +9,13 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.canary import CANARY, DEBUG_LOG, log_file
 from tests.ending import kill_tree
+from tests.patience import scaled
 
 CREDAGENT = [sys.executable, "-m", "credagent"]
 
@@ -40,7 +43,7 @@ class Node:
         """Run a command of credagent to its end."""
         environ = {**self.environ, **more}
         return subprocess.run(
-            [*CREDAGENT, *words], env=environ, text=True, capture_output=True, timeout=60, check=False
+            [*CREDAGENT, *words], env=environ, text=True, capture_output=True, timeout=scaled(60), check=False
         )
 
     def start(self, *words: str, environ: Mapping[str, str] | None = None) -> "subprocess.Popen[str]":
@@ -68,13 +71,18 @@ class Node:
         self.inbox.parent.mkdir(mode=0o700, exist_ok=True)
         (self.folder / "sealed").rename(self.inbox)
 
+    def status(self) -> dict[str, Any]:
+        """Return the status document, empty where no agent answers."""
+        said = self.run("status", "--json").stdout
+        return dict(json.loads(said)) if said else {}
+
     def let_others_pass(self) -> None:
         """Open the test's own folder to other users, as /run and /var/lib are; what lies in it keeps its modes."""
         self.folder.chmod(0o755)
 
     def until(self, truth: Callable[[], object], within_s: float = 15) -> None:
         """Wait for `truth`, or fail with what the log says."""
-        give_up = time.monotonic() + within_s
+        give_up = time.monotonic() + scaled(within_s)
         while not truth():
             assert time.monotonic() < give_up, self.log.read_text()[-4000:]
             time.sleep(0.02)

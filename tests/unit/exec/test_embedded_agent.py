@@ -14,7 +14,7 @@ def test_a_crash_tells_no_secret(capfd: pytest.CaptureFixture[str]) -> None:
         raise ValueError(secret)
 
     beside = EmbeddedAgent(live)
-    beside.start()
+    beside.revive()
     (pid,) = beside.pids()
     beside.ended(*os.waitpid(pid, 0))
     said = capfd.readouterr().err

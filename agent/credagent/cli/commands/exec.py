@@ -4,12 +4,14 @@ import argparse
 import os
 
 from credagent.cli.common_options import add_config, duration
-from credagent.exec.renewal_action import GRACE_S, SPREAD_S, parse_on_renewal
+from credagent.exec.child_process import GRACE_S
+from credagent.exec.renewal_action import SPREAD_S, parse_on_renewal
 
 SUMMARY = "run a command with credentials, safely as PID 1"
 EPILOG = """\
 Attaches to the agent that runs on this machine. Where there is none it is the agent itself, so that it can be a
-container's entrypoint. With CREDAGENT_SOCKET set it only attaches, and waits for the agent there as long as
+container's entrypoint; further `exec` of the same user share that agent, and one of them goes on with it when the
+first ends. With CREDAGENT_SOCKET set it only attaches, and waits for the agent there as long as
 CREDAGENT_WORKER_WAIT says. Exits as the command does: its status, or 128 + the signal that killed it;
 127 where there is no such command, 126 where it cannot be started.
 
@@ -48,12 +50,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command and end as it ends."""
-    from credagent.exec import exec_command
+    from credagent.exec import run_program
+    from credagent.exec.program_start import ExecRequest
 
-    wish = exec_command.ExecRequest(
-        command=exec_command.checked(arguments.command),
+    request = ExecRequest(
+        command=run_program.checked(arguments.command),
         config_path=arguments.config,
         user=arguments.user,
         on_renewal=parse_on_renewal(arguments.on_renewal, grace_s=arguments.grace, spread_s=arguments.spread),
     )
-    return exec_command.run(wish, os.environ)
+    return run_program.run(request, os.environ)
