@@ -4,7 +4,6 @@ The machine's own key is bound to the machine's id: an image cloned from this ma
 what was sealed for one machine never opens on its copies.
 """
 
-import hashlib
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -18,15 +17,15 @@ from credagent.bundle import envelope
 from credagent.bundle.content_key_wrapping import KeyOpener, StanzaKind
 from credagent.bundle.key_pairs import Kem, RecipientPrivateKey, SenderPublicKey
 from credagent.bundle.opening import stanza_for
+from credagent.config.default_folders import BINDING_FILE
 from credagent.errors import ConfigurationError, OutputError, Refused
 from credagent.secret import Secret
 from credagent.system.file_reading import read_bounded, read_private, read_trusted
 from credagent.system.file_writing import write_private
+from credagent.system.machine_id import MACHINE_ID_FILES, machine_fingerprint
 
 KEY_FILE = "recipient.key"
 PREVIOUS_FILE = "recipient.previous.key"
-BINDING_FILE = "recipient.machine"
-MACHINE_ID_FILES = ("/etc/machine-id", "/var/lib/dbus/machine-id")
 KEY_LIMIT_BYTES = 4096
 PREVIOUS_KEPT_S = 30 * 86_400  # as long as a bundle is valid by default
 TRUST_LIMIT_BYTES = 256 * 1024
@@ -186,12 +185,8 @@ def _text_of(key: RecipientPrivateKey) -> bytes:
 
 
 def _binding() -> bytes:
-    """Return what ties a key to this machine; a hash, since a machine-id should not be spread."""
-    for path in MACHINE_ID_FILES:
-        machine_id = read_bounded(path, KEY_LIMIT_BYTES)
-        if machine_id is not None and machine_id.strip():
-            return hashlib.sha256(b"credagent machine " + machine_id.strip()).hexdigest().encode() + b"\n"
-    return b"no machine-id\n"
+    """Return what ties a key to this machine."""
+    return f"{machine_fingerprint(MACHINE_ID_FILES) or 'no machine-id'}\n".encode()
 
 
 def _forget(path: str) -> None:

@@ -3,6 +3,7 @@
 import os
 import stat
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from credagent.config.channel_specs import DEFAULT_RUNTIME_DIR, SOCKET_NAME
 from credagent.config.sections import DEFAULT_STATE_DIR, Config
@@ -10,22 +11,56 @@ from credagent.config.values import Folders
 
 SOCKET_VARIABLE = "CREDAGENT_SOCKET"
 SYSTEM_TRUST_FILE = "/etc/credagent/trusted-senders"
+SYSTEM_FOLDER = DEFAULT_RUNTIME_DIR
+BINDING_FILE = "recipient.machine"  # in a state folder: which machine its key was made for
+_MACHINE_DIGITS = 16
 
 
-def default_folders(environ: Mapping[str, str], euid: int, may_write: Callable[[str], bool]) -> Folders:
+def default_folders(
+    environ: Mapping[str, str], euid: int, may_write: Callable[[str], bool], machine: Callable[[], str]
+) -> Folders:
     """Return the system's folders, or for an ordinary user who may not write them folders of his own.
 
-    A folder below /tmp may be somebody else's until `make_private_folder` has judged it.
+    `machine` returns what tells this machine from others that share a home, "" where nothing does.
     """
     if euid == 0:
-        return Folders(DEFAULT_RUNTIME_DIR, DEFAULT_STATE_DIR)
-    runtime_dir, state_dir = DEFAULT_RUNTIME_DIR, DEFAULT_STATE_DIR
-    if not may_write(runtime_dir):
-        own = environ.get("XDG_RUNTIME_DIR", "")
-        runtime_dir = f"{own}/credagent" if own.startswith("/") and may_write(own) else f"/tmp/credagent-{euid}"  # noqa: S108  judged when made
-    if not may_write(state_dir):
-        state_dir = _own_state_dir(environ, may_write) or f"{runtime_dir}/state"
-    return Folders(runtime_dir, state_dir)
+        return Folders(SYSTEM_FOLDER, DEFAULT_STATE_DIR)
+    *own, system = runtime_folders(environ, euid)
+    runtime_dir = next((folder for folder in (system, *own) if may_write(folder)), own[-1] if own else system)
+    if may_write(DEFAULT_STATE_DIR):
+        return Folders(runtime_dir, DEFAULT_STATE_DIR)
+    return Folders(runtime_dir, _own_state_dir(environ, may_write, machine) or f"{runtime_dir}/state")
+
+
+# The worker's side has the same two functions in credagent_worker, which may import nothing of this package, and which
+# takes too long to load for an agent that starts. A test compares them word for word.
+def runtime_folders(environ: Mapping[str, str], uid: int) -> list[str]:
+    """Return where an agent that was told no folder may be: this user's own folders, then the machine's.
+
+    A folder that somebody else could change is left out, for who listens there could answer with credentials of his
+    choice. Below /tmp anybody can take a name first: then the next one is this user's.
+    """
+    if uid == 0:
+        return [SYSTEM_FOLDER]
+    login = environ.get("XDG_RUNTIME_DIR", "")
+    of_login = [f"{login}/credagent"] if login.startswith("/") else []
+    first = f"/tmp/credagent-{uid}"  # noqa: S108  judged below, and again when it is made
+    below_tmp = [first, *(f"{first}-{number}" for number in range(2, 100))]
+    mine = [folder for folder in below_tmp if _owner(folder) == uid]
+    free = [folder for folder in below_tmp if _owner(folder) is None]
+    own = [folder for folder in of_login if _owner(folder) in (None, uid)] + [*mine, *free][:1]
+    return [*own, SYSTEM_FOLDER]
+
+
+def _owner(folder: str) -> int | None:
+    """Return who alone can change a folder, None where nothing is there, -1 for what is no folder or open to others."""
+    try:
+        found = os.lstat(folder)
+    except FileNotFoundError:
+        return None
+    except OSError:
+        return -1
+    return found.st_uid if stat.S_ISDIR(found.st_mode) and not found.st_mode & 0o022 else -1
 
 
 def trust_file(environ: Mapping[str, str], euid: int) -> str:
@@ -57,30 +92,33 @@ def may_write(path: str) -> bool:
 
 
 def agent_sockets(config: Config, environ: Mapping[str, str], euid: int) -> tuple[str, ...]:
-    """Return where a client looks for the running agent, the likeliest first.
+    """Return where a client looks for the running agent, the likeliest first: where the worker's side looks too.
 
-    An ordinary user who runs no agent of his own asks the machine's. A folder that somebody else made is left out:
-    who listens there could answer with credentials of his choice.
+    An ordinary user who runs no agent of his own asks the machine's.
     """
     if named := environ.get(SOCKET_VARIABLE):
         return (named,)
-    own, system = (f"{folder}/{SOCKET_NAME}" for folder in (config.agent.runtime_dir, DEFAULT_RUNTIME_DIR))
-    if own == system or "agent.runtime_dir" in config.origins:
-        return (own,)
-    return (own, system) if _belongs_to(config.agent.runtime_dir, euid) else (system,)
+    configured = "agent.runtime_dir" in config.origins
+    folders = [config.agent.runtime_dir] if configured else runtime_folders(environ, euid)
+    return tuple(f"{folder}/{SOCKET_NAME}" for folder in folders)
 
 
-def _own_state_dir(environ: Mapping[str, str], may_write: Callable[[str], bool]) -> str:
+def _own_state_dir(environ: Mapping[str, str], may_write: Callable[[str], bool], machine: Callable[[], str]) -> str:
     """Follow the XDG Base Directory Specification; a container's user may have no home that he can write to."""
     state, home = environ.get("XDG_STATE_HOME", ""), environ.get("HOME", "")
     if state.startswith("/"):
-        return f"{state}/credagent"
-    return f"{home}/.local/state/credagent" if home.startswith("/") and may_write(home) else ""
+        return _of_this_machine(f"{state}/credagent", machine())
+    if not home.startswith("/") or not may_write(home):
+        return ""
+    return _of_this_machine(f"{home}/.local/state/credagent", machine())
 
 
-def _belongs_to(folder: str, euid: int) -> bool:
-    try:
-        found = os.lstat(folder)
-    except OSError:
-        return False
-    return stat.S_ISDIR(found.st_mode) and found.st_uid in (0, euid)
+def _of_this_machine(folder: str, fingerprint: str) -> str:
+    """Return the folder of this machine below one that several machines may share: a home on a file server.
+
+    A key that an earlier release made for this machine in `folder` itself goes on to be used there.
+    """
+    with suppress(OSError), open(f"{folder}/{BINDING_FILE}", encoding="ascii", errors="replace") as binding:
+        if binding.readline(len(fingerprint) + 1).strip() == fingerprint:
+            return folder
+    return f"{folder}/{fingerprint[:_MACHINE_DIGITS]}" if fingerprint else folder

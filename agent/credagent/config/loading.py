@@ -29,6 +29,7 @@ from credagent.config.sections import (
 from credagent.config.value_origins import Given, from_environment, from_file, from_flags, refuse_unknown_variables
 from credagent.config.values import Folders, duration_text, read
 from credagent.errors import ConfigurationError
+from credagent.system.machine_id import machine_fingerprint
 
 _SECTION_TYPES: Mapping[str, Callable[..., Any]] = {
     "agent": AgentSection,
@@ -62,7 +63,7 @@ def load(path: str | None, environ: Mapping[str, str], flags: Mapping[str, str] 
     """
     used, given = from_file(path)
     given |= from_environment(environ) | from_flags(flags or {})
-    folders = _folders(given, default_folders(environ, os.geteuid(), may_write))
+    folders = _folders(given, default_folders(environ, os.geteuid(), may_write, machine_fingerprint))
     defaults = {**_DEFAULTS_IN_FOLDERS, "bundle.trusted_senders": default_trusted_senders(environ, os.geteuid())}
     values = {key: Given(raw, "default", key) for key, raw in defaults.items()} | given
     arguments: dict[str, dict[str, object]] = {section: {} for section in _SECTION_TYPES}

@@ -13,6 +13,7 @@ import logging
 import os
 import random
 import socket
+import stat
 import sys
 import threading
 import time
@@ -20,6 +21,8 @@ import types
 from typing import Any, Mapping  # noqa: UP035  evaluated by the oldest Python that Dask supports
 
 logger = logging.getLogger("distributed.credagent")
+
+SYSTEM_FOLDER = "/run/credagent"
 
 ANSWER_BYTES = 1024 * 1024  # what the agent keeps to
 ANSWER_S = 10.0  # answers come from memory; who asks for what does not (a renewal) says how long it waits
@@ -47,9 +50,40 @@ class AgentRefused(Exception):
 
 
 def socket_paths(environ: Mapping[str, str] = os.environ) -> list[str]:
-    """Return where an agent may listen: only where CREDAGENT_SOCKET says, else the machine's, else the user's own."""
-    named, own = environ.get("CREDAGENT_SOCKET"), environ.get("XDG_RUNTIME_DIR")
-    return [named] if named else [f"{folder}/credagent/agent.sock" for folder in ("/run", own) if folder]
+    """Return where an agent may listen: only where CREDAGENT_SOCKET says, else in one of `runtime_folders`."""
+    named = environ.get("CREDAGENT_SOCKET")
+    return [named] if named else [f"{folder}/agent.sock" for folder in runtime_folders(environ, os.geteuid())]
+
+
+# The agent has the same two functions in credagent.config.default_folders, of which nothing may be imported here. A
+# test compares them word for word.
+def runtime_folders(environ: Mapping[str, str], uid: int) -> list[str]:
+    """Return where an agent that was told no folder may be: this user's own folders, then the machine's.
+
+    A folder that somebody else could change is left out, for who listens there could answer with credentials of his
+    choice. Below /tmp anybody can take a name first: then the next one is this user's.
+    """
+    if uid == 0:
+        return [SYSTEM_FOLDER]
+    login = environ.get("XDG_RUNTIME_DIR", "")
+    of_login = [f"{login}/credagent"] if login.startswith("/") else []
+    first = f"/tmp/credagent-{uid}"  # noqa: S108  judged below, and again when it is made
+    below_tmp = [first, *(f"{first}-{number}" for number in range(2, 100))]
+    mine = [folder for folder in below_tmp if _owner(folder) == uid]
+    free = [folder for folder in below_tmp if _owner(folder) is None]
+    own = [folder for folder in of_login if _owner(folder) in (None, uid)] + [*mine, *free][:1]
+    return [*own, SYSTEM_FOLDER]
+
+
+def _owner(folder: str) -> int | None:
+    """Return who alone can change a folder, None where nothing is there, -1 for what is no folder or open to others."""
+    try:
+        found = os.lstat(folder)
+    except FileNotFoundError:
+        return None
+    except OSError:
+        return -1
+    return found.st_uid if stat.S_ISDIR(found.st_mode) and not found.st_mode & 0o022 else -1
 
 
 class AgentConnection:

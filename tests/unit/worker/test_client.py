@@ -93,8 +93,7 @@ def test_an_agent_that_hangs_is_left_at_the_deadline(path: str) -> None:
 
 
 def test_where_an_agent_may_listen() -> None:
-    system = "/run/credagent/agent.sock"
-    assert socket_paths({}) == [system]
-    assert socket_paths({"XDG_RUNTIME_DIR": "/run/user/7"}) == [system, "/run/user/7/credagent/agent.sock"]
+    folders = credagent_worker.runtime_folders({"XDG_RUNTIME_DIR": "/run/user/7"}, os.geteuid())
+    assert socket_paths({"XDG_RUNTIME_DIR": "/run/user/7"}) == [f"{folder}/agent.sock" for folder in folders]
     assert socket_paths({"CREDAGENT_SOCKET": "/s", "XDG_RUNTIME_DIR": "/run/user/7"}) == ["/s"]
     assert socket_paths() == socket_paths(os.environ)
