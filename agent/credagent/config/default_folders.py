@@ -8,6 +8,7 @@ from contextlib import suppress
 from credagent.config.channel_specs import DEFAULT_RUNTIME_DIR, SOCKET_NAME
 from credagent.config.sections import DEFAULT_STATE_DIR, Config
 from credagent.config.values import Folders
+from credagent.system.private_folder import judge_others_folder
 
 SOCKET_VARIABLE = "CREDAGENT_SOCKET"
 SYSTEM_TRUST_FILE = "/etc/credagent/trusted-senders"
@@ -94,11 +95,14 @@ def may_write(path: str) -> bool:
 def agent_sockets(config: Config, environ: Mapping[str, str], euid: int) -> tuple[str, ...]:
     """Return where a client looks for the running agent, the likeliest first: where the worker's side looks too.
 
-    An ordinary user who runs no agent of his own asks the machine's.
+    An ordinary user who runs no agent of his own asks the machine's. Raises PermissionRefused for a configured folder
+    that a stranger could put in place: who listens there could answer with credentials of his choice.
     """
     if named := environ.get(SOCKET_VARIABLE):
         return (named,)
     configured = "agent.runtime_dir" in config.origins
+    if configured:
+        judge_others_folder(config.agent.runtime_dir)
     folders = [config.agent.runtime_dir] if configured else runtime_folders(environ, euid)
     return tuple(f"{folder}/{SOCKET_NAME}" for folder in folders)
 

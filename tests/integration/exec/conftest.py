@@ -17,14 +17,14 @@ from tests.canary import CANARY, DEBUG_LOG, log_file
 from tests.ending import kill_tree
 from tests.patience import scaled
 
-CREDAGENT = [sys.executable, "-m", "credagent"]
+PROGRAM = [sys.executable, "-m", "credagent"]
 
 
 class Node:
     """Where an agent runs, and what it is configured with."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self.folder, self.program = folder, PROGRAM
         self.inbox = folder / "run" / "inbox" / "bundle"
         self.log = log_file("exec")
         self._started: list[subprocess.Popen[str]] = []
@@ -43,14 +43,14 @@ class Node:
         """Run a command of credagent to its end."""
         environ = {**self.environ, **more}
         return subprocess.run(
-            [*CREDAGENT, *words], env=environ, text=True, capture_output=True, timeout=scaled(60), check=False
+            [*self.program, *words], env=environ, text=True, capture_output=True, timeout=scaled(60), check=False
         )
 
     def start(self, *words: str, environ: Mapping[str, str] | None = None) -> "subprocess.Popen[str]":
         """Start a command of credagent; its log goes to where the canary is searched."""
         with self.log.open("a") as log:
             process = subprocess.Popen(
-                [*CREDAGENT, *words],
+                [*self.program, *words],
                 env={**self.environ, **(environ or {})},
                 text=True,
                 stdin=subprocess.PIPE,
@@ -59,6 +59,10 @@ class Node:
             )
         self._started.append(process)
         return process
+
+    def adopt(self, process: "subprocess.Popen[str]") -> None:
+        """End a process that a test has started, too."""
+        self._started.append(process)
 
     def deliver(self, value: str = CANARY) -> None:
         """Seal a bundle with the variable DB_TOKEN, and rename it into the inbox."""
@@ -97,6 +101,14 @@ class Node:
         for role in ("recipient", "sender"):
             done = self.run("keygen", "--role", role, "--out", str(self.folder / "keys"))
             assert done.returncode == 0, done.stderr
+
+
+def as_user(node: Node, uid: int) -> list[str]:
+    """Return the words that start a command as a user without an account. Skips where he may not read the checkout."""
+    words = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups"]
+    if subprocess.run([*words, *node.program, "--version"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("the checkout or its interpreter is root's alone")
+    return words
 
 
 @pytest.fixture

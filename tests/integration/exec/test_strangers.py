@@ -1,0 +1,55 @@
+"""Another user of the machine can neither answer in the agent's place nor keep `exec` from starting."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.exec.conftest import Node, as_user
+from tests.other_user import SOMEBODY, as_root
+from tests.patience import scaled
+
+USER = 61_001  # no account of this machine's
+pytestmark = as_root
+
+
+@pytest.fixture
+def taken() -> Iterator[Path]:
+    folder = Path(f"/tmp/credagent-{USER}")
+    folder.mkdir()
+    os.chown(folder, SOMEBODY, SOMEBODY)
+    yield folder
+    for one in folder.parent.glob(f"credagent-{USER}*"):
+        shutil.rmtree(one)
+
+
+def test_a_runtime_folder_below_a_strangers_is_refused_and_his_agent_not_asked(node: Node) -> None:
+    theirs = node.folder / "theirs"
+    (theirs / "run").mkdir(parents=True)
+    os.chown(theirs, SOMEBODY, SOMEBODY)
+    os.chown(theirs / "run", SOMEBODY, SOMEBODY)
+    settings = {"CREDAGENT_AGENT_RUNTIME_DIR": str(theirs / "run")}
+    for command in (("exec", "--", "echo", "started"), ("run", "--once"), ("env",)):
+        done = node.run(*command, **settings)
+        assert (done.returncode, done.stdout) == (77, "")
+        assert f"belongs to user {SOMEBODY}" in done.stderr
+
+
+def test_a_stranger_who_has_taken_the_name_below_tmp_stops_nobody(node: Node, taken: Path) -> None:
+    node.let_others_pass()
+    home = node.folder / "home"
+    home.mkdir()
+    os.chown(home, USER, USER)
+    environ = {name: value for name, value in node.environ.items() if not name.startswith(("XDG_", "CREDAGENT_"))}
+    done = subprocess.run(
+        [*as_user(node, USER), *node.program, "exec", "--", "sh", "-c", "echo $CREDAGENT_SOCKET"],
+        env={**environ, "HOME": str(home), "CREDAGENT_ENDPOINT_LISTEN": "127.0.0.1:0"},
+        capture_output=True,
+        text=True,
+        timeout=scaled(60),
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, f"{taken}-2/agent.sock\n"), done.stderr
