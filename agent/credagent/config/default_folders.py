@@ -1,7 +1,6 @@
 """Which folders a machine uses that names none, and where a client finds the agent. Nothing is made or opened here."""
 
 import os
-import stat
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
@@ -33,35 +32,13 @@ def default_folders(
     return Folders(runtime_dir, _own_state_dir(environ, may_write, machine) or f"{runtime_dir}/state")
 
 
-# The worker's side has the same two functions in credagent_worker, which may import nothing of this package, and which
-# takes too long to load for an agent that starts. A test compares them word for word.
-def runtime_folders(environ: Mapping[str, str], uid: int) -> list[str]:
-    """Return where an agent that was told no folder may be: this user's own folders, then the machine's.
-
-    A folder that somebody else could change is left out, for who listens there could answer with credentials of his
-    choice. Below /tmp anybody can take a name first: then the next one is this user's.
-    """
-    if uid == 0:
+def runtime_folders(environ: Mapping[str, str], euid: int) -> list[str]:
+    """Return where an agent that was told no folder may be: the one list, which the worker's side has."""
+    if euid == 0:
         return [SYSTEM_FOLDER]
-    login = environ.get("XDG_RUNTIME_DIR", "")
-    of_login = [f"{login}/credagent"] if login.startswith("/") else []
-    first = f"/tmp/credagent-{uid}"  # noqa: S108  judged below, and again when it is made
-    below_tmp = [first, *(f"{first}-{number}" for number in range(2, 100))]
-    mine = [folder for folder in below_tmp if _owner(folder) == uid]
-    free = [folder for folder in below_tmp if _owner(folder) is None]
-    own = [folder for folder in of_login if _owner(folder) in (None, uid)] + [*mine, *free][:1]
-    return [*own, SYSTEM_FOLDER]
+    from credagent.worker.credagent_worker import runtime_folders as of_an_ordinary_user  # noqa: PLC0415  the machine's agent starts without it
 
-
-def _owner(folder: str) -> int | None:
-    """Return who alone can change a folder, None where nothing is there, -1 for what is no folder or open to others."""
-    try:
-        found = os.lstat(folder)
-    except FileNotFoundError:
-        return None
-    except OSError:
-        return -1
-    return found.st_uid if stat.S_ISDIR(found.st_mode) and not found.st_mode & 0o022 else -1
+    return of_an_ordinary_user(environ, euid)
 
 
 def trust_file(environ: Mapping[str, str], euid: int) -> str:

@@ -55,11 +55,10 @@ def socket_paths(environ: Mapping[str, str] = os.environ) -> list[str]:
     return [named] if named else [f"{folder}/agent.sock" for folder in runtime_folders(environ, os.geteuid())]
 
 
-# The agent has the same two functions in credagent.config.default_folders, of which nothing may be imported here. A
-# test compares them word for word.
 def runtime_folders(environ: Mapping[str, str], uid: int) -> list[str]:
     """Return where an agent that was told no folder may be: this user's own folders, then the machine's.
 
+    The one list of them: an agent takes the first that it may write, the machine's before its own.
     A folder that somebody else could change is left out, for who listens there could answer with credentials of his
     choice. Below /tmp anybody can take a name first: then the next one is this user's.
     """

@@ -1,7 +1,5 @@
 """Where things lie on a machine that names no folders, and where a client looks for the agent."""
 
-import importlib
-import inspect
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +11,6 @@ from credagent.config.default_folders import BINDING_FILE, may_write, runtime_fo
 from credagent.worker import credagent_worker
 from tests.other_user import SOMEBODY, as_root
 
-FOLDERS = importlib.import_module("credagent.config.default_folders")  # the package has a function of that name
 UID = 61_000  # who has no agent on the machine that runs the tests
 BELOW_TMP = f"/tmp/credagent-{UID}"
 
@@ -111,12 +108,10 @@ def test_a_user_without_a_login_session_finds_the_agent_where_it_listens(environ
     assert agents in credagent_worker.runtime_folders(environ, UID)
 
 
-def test_the_workers_side_looks_where_the_agent_does() -> None:
-    """It may import nothing of the agent's, so it has a copy of the two functions."""
-    for name in ("runtime_folders", "_owner"):
-        ours, theirs = (inspect.getsource(getattr(module, name)) for module in (FOLDERS, credagent_worker))
-        assert ours == theirs
-    assert FOLDERS.SYSTEM_FOLDER == credagent_worker.SYSTEM_FOLDER
+@pytest.mark.parametrize("uid", [0, UID])
+def test_the_workers_side_looks_where_the_agent_does(uid: int) -> None:
+    environ = {"XDG_RUNTIME_DIR": "/run/user/61000"}
+    assert runtime_folders(environ, uid) == credagent_worker.runtime_folders(environ, uid)
 
 
 @as_root
