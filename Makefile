@@ -8,7 +8,7 @@ BENCH  := build/bench-venv
 # More than two cores: half of what the stories do is wait.
 JOBS   ?= 3
 
-.PHONY: help demo test lint bench matrix package test-system clean
+.PHONY: help demo test lint bench matrix package test-system test-deployments clean
 
 help:
 	@echo "make demo         the main job, shown on this machine: a simulated cloud, the agent, a real Dask cluster"
@@ -18,6 +18,7 @@ help:
 	@echo "make matrix       what each client library sees of renewed credentials"
 	@echo "make package      wheel, sdist, deb, rpm, container image, into dist/"
 	@echo "make test-system  the packages in booted machines and in containers (needs root)"
+	@echo "make test-deployments  the pages for batch queues, gateways and pods, against real ones (needs root)"
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "credagent needs Python 3.11 or later; say which: make PYTHON=python3.12 …" >&2; exit 69; }
@@ -58,6 +59,9 @@ package:
 test-system: $(VENV)/.installed-dev
 	rm -rf build/system-logs
 	CREDAGENT_TEST_LOGS=$(CURDIR)/build/system-logs $(BIN)/python -m tests.system
+
+test-deployments: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.deployments
 
 clean:
 	rm -rf $(VENV) build dist

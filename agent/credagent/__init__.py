@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from credagent.forwarder.forward_credentials import forward_credentials
     from credagent.sender.cloudprovider_options import cloudprovider_options
+    from credagent.sender.jobqueue_options import jobqueue_options
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "cloudprovider_options", "forward_credentials"]
+__all__ = ["__version__", "cloudprovider_options", "forward_credentials", "jobqueue_options"]
 
 
 def __getattr__(name: str) -> object:
@@ -20,4 +21,8 @@ def __getattr__(name: str) -> object:
         from credagent.sender.cloudprovider_options import cloudprovider_options  # noqa: PLC0415  the bare import stays light
 
         return cloudprovider_options
+    if name == "jobqueue_options":
+        from credagent.sender.jobqueue_options import jobqueue_options  # noqa: PLC0415  the bare import stays light
+
+        return jobqueue_options
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
