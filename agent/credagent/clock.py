@@ -23,6 +23,10 @@ class Clock(Protocol):
         """Wait until `event` is set (True) or `seconds` have passed (False)."""
         ...
 
+    async def sleep(self, seconds: float) -> None:
+        """Wait until `seconds` have passed."""
+        ...
+
 
 class SystemClock:
     """The machine's clocks."""
@@ -45,3 +49,9 @@ class SystemClock:
         except TimeoutError:
             return False
         return True
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait until `seconds` have passed."""
+        import asyncio  # noqa: PLC0415  the daemon answers before it loads the loop
+
+        await asyncio.sleep(seconds)

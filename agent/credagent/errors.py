@@ -6,6 +6,12 @@ programs; texts may change. None of the texts may hold a secret: callers put nam
 
 from enum import IntEnum
 
+NO_IDENTITY = "no-identity"
+"""This machine has no service that could give an identity: another cloud's machine, or somebody's laptop."""
+
+ABSENT_CODES = frozenset({NO_IDENTITY, "no-role", "no-service-account"})
+"""Codes of `Unavailable` that say "there is nothing to be had here, and nothing is broken": information, no failure."""
+
 
 class Exit(IntEnum):
     """Process exit codes (sysexits.h where it has one; the shell's for a program that cannot be started)."""
@@ -57,7 +63,7 @@ class NotForThisMachine(Refused):
 
 
 class Unavailable(CredagentError):
-    """Credentials that cannot be had now. `retry` False means a permanent refusal (retried slowly, and shown)."""
+    """Credentials that cannot be had now. `retry` False: a refusal that stands until somebody changes something."""
 
     exit_code = Exit.UNAVAILABLE
 

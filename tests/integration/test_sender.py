@@ -140,6 +140,9 @@ class Wall:
     async def wait(self, event: asyncio.Event, seconds: float) -> bool:
         return event.is_set()
 
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(0)
+
 
 def test_a_supply_keeps_what_it_has_until_it_ends_and_takes_what_comes_back(laptop: Cloud, tmp_path: Path) -> None:
     key = laptop.simulator.create_user("ada")

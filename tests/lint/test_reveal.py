@@ -20,6 +20,7 @@ ALLOWED: dict[str, str] = {
     "cloud_helper/kms/google_kms.py": "gives a content key to Google KMS to wrap, in the helper process",
     "admission/kms_recipient_key.py": "opens a bundle with the content key that a key service unwrapped",
     "cloud_helper/helper_protocol.py": "writes a request or an answer into the pipe between agent and helper",
+    "handover/http/endpoint_token.py": "writes the bearer token to its file again where that was taken away",
     "handover/http/refusals.py": "compares the bearer token that a caller shows",
     "handover/unix/protocol.py": "gives a worker its environment over the Unix socket",
     "worker_environment/vendor_documents.py": "writes the documents of the vendors' protocols",

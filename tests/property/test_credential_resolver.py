@@ -42,18 +42,18 @@ class Machine(RuleBasedStateMachine):
 
     @rule(aws=aws_said)
     def a_bundle_is_pushed_onto_a_full_disk(self, aws: str) -> None:
-        before = self.world.custody.present()
+        before = self.world.resolver.present()
         self.world.disk.full = True
         self.world.push(self._bundle(aws, "granted", "granted", ALICE))
         self.world.disk.full = False
         if aws != "withdrawn":  # that is in force at once
-            assert self.world.custody.present() == before
+            assert self.world.resolver.present() == before
 
     @rule()
     def something_is_pushed_that_is_refused(self) -> None:
-        before = self.world.custody.present()
+        before = self.world.resolver.present()
         self.world.push(self.world.bundle(aws=self.world.session(), recipient=ANOTHER_MACHINE))
-        assert self.world.custody.present() == before
+        assert self.world.resolver.present() == before
 
     @rule(content=st.sampled_from([b"", b"this is no bundle", None]))
     def the_file_is_spoilt_emptied_or_removed(self, content: bytes | None) -> None:
@@ -123,16 +123,16 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def a_withdrawn_slot_holds_nothing(self) -> None:
-        for slot, keeper in self.world.custody.keepers.items():
-            if keeper.order.statement is Statement.WITHDRAWN:
+        for slot, controller in self.world.resolver.controllers.items():
+            if controller.state.desired.statement is Statement.WITHDRAWN:
                 content = self.world.content(slot)
                 assert isinstance(content, Empty)
                 assert content.withdrawn
 
     @invariant()
     def what_was_granted_is_never_the_machines_unless_so_configured(self) -> None:
-        for slot, keeper in self.world.custody.keepers.items():
-            if keeper.order.statement is Statement.GRANTED and self.world.origin(slot) in MACHINES:
+        for slot, controller in self.world.resolver.controllers.items():
+            if controller.state.desired.statement is Statement.GRANTED and self.world.origin(slot) in MACHINES:
                 assert self.fallback is Fallback.EXPIRED
 
     @invariant()
@@ -143,7 +143,7 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def a_bundle_of_nobody_gives_nothing(self) -> None:
-        if self.world.custody.intake.in_force is None:
+        if self.world.resolver.admission.state.in_force is None:
             assert not [slot for slot in Slot if self.world.origin(slot) in ("bundle", "assumed-role")]
 
     @invariant()

@@ -1,7 +1,9 @@
 """The renewal plan, for every life from 20 seconds to 12 hours and every jitter."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -46,19 +48,66 @@ def test_less_left_never_means_a_longer_wait(one: timedelta, other: timedelta, l
     )
 
 
-@given(st.integers(min_value=1, max_value=10_000), jitters)
-def test_retries_back_off_to_five_minutes_and_never_end(failures: int, jitter: float) -> None:
-    """Each pause is within its cap, and there is always a next one."""
-    wait = renewal_schedule.retry_wait_s(failures, jitter, permanent=False)
-    assert 0.9 * renewal_schedule.FIRST_RETRY_S <= wait <= 1.1 * renewal_schedule.LONGEST_RETRY_S
+def hole_s(how: dict[str, Any], came_back_s: float, jitter: float) -> float:
+    """Return how long after a service answers again it is asked, where nothing is held from the first failure on."""
+    asked_s, failures = 0.0, 0
+    while asked_s < came_back_s:
+        failures += 1
+        asked_s += renewal_schedule.retry_wait_s(failures, jitter, **how)
+    return asked_s - came_back_s
 
 
-@given(jitters)
-def test_a_permanent_refusal_is_retried_slowly(jitter: float) -> None:
-    """A quarter of an hour, give or take a tenth, after the first refusal as after the last."""
-    waits = [renewal_schedule.retry_wait_s(failures, jitter, permanent=True) for failures in (1, 50)]
-    assert waits[0] == waits[1]
-    assert 0.9 * renewal_schedule.REFUSED_RETRY_S <= waits[0] <= 1.1 * renewal_schedule.REFUSED_RETRY_S
+CLASSES: dict[str, tuple[dict[str, Any], float]] = {
+    "metadata, passing": ({"cheap": True}, 60),
+    "metadata, refused (no-role, hop-limit, no-service-account)": ({"cheap": True, "refused": True}, 60),
+    "metadata, no such cloud (no-identity)": ({"cheap": True, "refused": True, "absent": True}, 900),
+    "a cloud's service, passing": ({}, 300),
+    "a cloud's service, refused (access-denied)": ({"refused": True}, 300),
+    "a service that names a time": ({"retry_after_s": 10_000.0}, 300),
+}
+
+
+@pytest.mark.parametrize("name", CLASSES)
+@given(st.floats(min_value=0, max_value=12 * 3600), jitters)
+def test_the_longest_hole_of_an_empty_slot_is_that_of_its_class(name: str, trouble_s: float, jitter: float) -> None:
+    """And within the first minute of trouble it is not much longer than the trouble was."""
+    how, bound_s = CLASSES[name]
+    hole = hole_s(how, trouble_s, jitter)
+    assert hole <= 1.1 * bound_s
+    if trouble_s <= 60 and "retry_after_s" not in how:
+        assert hole <= 1.1 * (trouble_s + 1) * 1.25 + 1
+
+
+@given(lives, leads, st.booleans(), st.booleans(), st.data())
+def test_no_failure_while_something_is_held_costs_more_than_a_third_of_what_is_left(
+    life: timedelta,
+    lead: timedelta,
+    cheap: bool,  # noqa: FBT001  drawn
+    refused: bool,  # noqa: FBT001  drawn
+    data: st.DataObject,
+) -> None:
+    """From the renewal that fails to the end of the life there are attempts, each after a third of the rest at most."""
+    left_s = life.total_seconds() - renewal_schedule.renewal_wait_s(life, lead, data.draw(jitters))
+    failures = 0
+    while left_s > 3 * renewal_schedule.LEAST_WAIT_S:
+        failures += 1
+        wait = renewal_schedule.retry_wait_s(failures, data.draw(jitters), left_s=left_s, cheap=cheap, refused=refused)
+        assert 0.9 * renewal_schedule.LEAST_WAIT_S <= wait <= max(left_s / 3, renewal_schedule.LEAST_WAIT_S)
+        left_s -= wait
+    assert failures >= 3
+
+
+@given(st.integers(min_value=1, max_value=10_000), jitters, st.booleans(), st.floats(min_value=0, max_value=1e6))
+def test_no_failure_leads_to_a_hot_loop(failures: int, jitter: float, cheap: bool, left_s: float) -> None:  # noqa: FBT001  drawn
+    """Nearly a second, whatever is left and whoever is asked; and there is always a next attempt."""
+    wait = renewal_schedule.retry_wait_s(failures, jitter, left_s=left_s, cheap=cheap)
+    assert 0.9 * renewal_schedule.LEAST_WAIT_S <= wait <= 1.1 * renewal_schedule.REFUSED_RETRY_S
+
+
+@given(st.integers(min_value=1, max_value=100), jitters, st.floats(min_value=0, max_value=300))
+def test_a_service_that_names_a_time_is_never_asked_earlier(failures: int, jitter: float, named_s: float) -> None:
+    """The jitter only adds: machines that were sent away together do not come back together, nor too early."""
+    assert renewal_schedule.retry_wait_s(failures, jitter, retry_after_s=named_s) >= named_s
 
 
 @given(st.floats(min_value=-1e6, max_value=1e6))

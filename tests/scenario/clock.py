@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 MOST_TURNS = 1_000  # of the loop: more than any chain of tasks in the agent needs
-MOST_WAITS_PER_SECOND = 1.0  # of all keepers together; more is a hot loop
+MOST_WAITS_PER_SECOND = 1.0  # of all controllers together; more is a hot loop
 WAITS_AT_LEAST = 100  # allowed in however short a time
 
 

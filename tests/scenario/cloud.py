@@ -33,7 +33,7 @@ class Call(Struct, frozen=True):
 
 
 class CloudInMemory:
-    """Satisfies the keeper's `Fetch`. Tests set `failing`, `lifetimes`, `gate` and `same_token`."""
+    """Satisfies the controllers' `Fetch`. Tests set `failing`, `lifetimes`, `gate` and `same_token`."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

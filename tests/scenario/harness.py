@@ -1,4 +1,4 @@
-"""A machine in memory: the real custody, intake, keepers and sealed bundles; clock and cloud are the test's.
+"""A machine in memory: the real resolver, admission, controllers and sealed bundles; clock and cloud are the test's.
 
 Nothing here waits for real time, reads a file or opens a socket.
 """
@@ -11,9 +11,11 @@ from typing import Any, Self
 from msgspec import structs
 
 from credagent import log
+from credagent.admission.admission_state import AdmissionSettings
 from credagent.admission.bundle_admission import BundleAdmission
+from credagent.admission.deferred_opening import NOT_OPENED_YET, ask
 from credagent.admission.recipient_keyring import Keyring
-from credagent.admission.rules import AdmissionPolicy
+from credagent.admission.rules import AdmissionPolicy, Standing
 from credagent.bundle.content_key_wrapping import KeyWrapper
 from credagent.bundle.contents import (
     SLOT_OF_GRANT,
@@ -27,13 +29,15 @@ from credagent.bundle.contents import (
 from credagent.bundle.key_pairs import Kem, RecipientPrivateKey, SenderPrivateKey
 from credagent.bundle.sealing import new_bundle_id, seal
 from credagent.bundle.timestamps import microseconds_of
-from credagent.channels.pull_channel import Content
+from credagent.channels.pull_channel import Content, PullChannel
 from credagent.credentials import Empty, Slot, SlotContent, Statement, origin_of
+from credagent.daemon.channel_follower import ChannelFollower
 from credagent.errors import CredagentError, Unavailable
 from credagent.secret import Secret
 from credagent.slots.allowed_targets import Targets
-from credagent.slots.credential_resolver import CredentialResolver, ResolverSettings
+from credagent.slots.credential_resolver import Arrival, CredentialResolver
 from credagent.slots.credential_store import CredentialStore
+from credagent.slots.desired_slot import ResolverSettings
 from credagent.slots.precedence import Fallback
 from credagent.slots.source_fetcher import FetchSettings
 from tests.scenario.clock import FakeClock
@@ -57,7 +61,7 @@ Said = Grant | Statement
 
 
 class World:
-    """One machine, from its first start on. Every method that takes time lets the keepers run."""
+    """One machine, from its first start on. Every method that takes time lets the controllers run."""
 
     def __init__(
         self,
@@ -73,7 +77,7 @@ class World:
         self.clock = FakeClock(start)
         self.disk = Disk()
         self.cloud = CloudInMemory(self.clock)
-        self.bounds = FetchSettings(assumable_roles=(ROLE,))
+        self.bounds = FetchSettings(targets=Targets(assumable_roles=(ROLE,)))
         self.policy = AdmissionPolicy(
             audience=AUDIENCE, trusted_senders=frozenset({ALICE.public_key.raw, BOB.public_key.raw})
         )
@@ -86,24 +90,25 @@ class World:
         self._numbers: dict[str, int] = {}
         self._loop = asyncio.new_event_loop()
         self._tasks: list[asyncio.Task[None]] = []
-        self.custody: CredentialResolver
+        self.resolver: CredentialResolver
 
     # ---- the agent's life
 
     def start(self, *, patient: bool = True) -> Self:
         """Start the agent as the daemon does. Impatient tests look before the first attempts are over."""
-        intake = BundleAdmission(
-            policy=self.policy, keyring=self.keyring, clock=self.clock, load=self.disk.load, save=self.disk.save
+        admission = BundleAdmission(
+            self._admission_settings(), clock=self.clock, load=self.disk.load, save=self.disk.save
         )
-        store = CredentialStore(self.custody.store.current.generation if hasattr(self, "custody") else 0)
+        store = CredentialStore(self.resolver.store.current.generation if hasattr(self, "resolver") else 0)
         self.cloud.bounds = self.bounds
-        self.custody = CredentialResolver(
-            self._rules(), intake=intake, store=store, clock=self.clock, fetch=self._fetch
+        self.resolver = CredentialResolver(
+            self._rules(), admission=admission, store=store, clock=self.clock, fetch=self._fetch
         )
         self.sets = [store.current]
-        store.listen(lambda _, new: self.sets.append(new))
+        store.listen(lambda old, new: None if old is new else self.sets.append(new))
         self._resolve()
-        self._tasks = [self._loop.create_task(keeper.run()) for keeper in self.custody.keepers.values()]
+        controllers = self.resolver.controllers.values()
+        self._tasks = [self._loop.create_task(controller.run()) for controller in controllers]
         if patient:
             self.settle()
         return self
@@ -125,25 +130,38 @@ class World:
         if fallback is not None:
             self.rules = rules(fallback)
         self.cloud.bounds = self.bounds
-        intake = self.custody.intake
-        intake.policy, intake.keyring = self.policy, self.keyring
-        self.custody.rules = self._rules()
+        self.resolver.reconfigure(self._admission_settings(), self._rules())
         self._resolve({name: name for name in ("file", *self.unlooked)})
         self.settle()
 
     def _rules(self) -> ResolverSettings:
-        listed = Targets(assumable_roles=self.bounds.assumable_roles, impersonable=self.bounds.impersonable)
-        return structs.replace(self.rules, targets=listed)
+        return structs.replace(self.rules, targets=self.bounds.targets)
+
+    def _admission_settings(self) -> AdmissionSettings:
+        return AdmissionSettings(policy=self.policy, keyring=self.keyring)
 
     def _resolve(self, followed: Mapping[str, str] = {}) -> None:
-        with self.custody.one_set():
-            self.custody.follows(followed, unlooked=self.unlooked)
-            self.custody.begin()
-            self.custody.offer(self.file, "file", shared=self.shared)
+        self.resolver.take_up([self._arrival()], unlooked=self.unlooked, followed=followed)
+
+    def _arrival(self) -> Arrival:
+        return Arrival(content=self.file, channel="file", shared=self.shared)
 
     def close(self) -> None:
         self.stop()
         self._loop.close()
+
+    def follow(self, *channels: PullChannel) -> ChannelFollower:
+        """Follow channels as the daemon does."""
+
+        async def begin() -> ChannelFollower:
+            follower = ChannelFollower(self.resolver, self.clock)
+            self._tasks.append(asyncio.create_task(follower.look_again()))
+            follower.follow(channels)
+            return follower
+
+        follower = self._loop.run_until_complete(begin())
+        self.settle()
+        return follower
 
     # ---- time
 
@@ -212,40 +230,48 @@ class World:
     def put(self, content: str | bytes | CredagentError | None) -> CredagentError | None:
         """Replace the present content of the file channel; return why it is not in force."""
         self.file = content.encode() if isinstance(content, str) else content
-        error = self.custody.offer(self.file, "file", shared=self.shared)
+        error = self.resolver.offer(self._arrival())
         self.settle()
         return error
 
     def told(self, channel: str, content: str | bytes | CredagentError | None) -> None:
         """Tell what a shared channel that was waited for holds."""
         content = content.encode() if isinstance(content, str) else content
-        self.custody.offer(content, channel, shared=True)
-        self.custody.looked_at(channel)
+        self.resolver.offer(Arrival(content=content, channel=channel, shared=True))
         self.settle()
 
     def push(self, text: str) -> str:
         """Deliver over the socket; return the outcome."""
         try:
-            return self.custody.push(text, "socket").value
+            return self._pushed(text).value
         except CredagentError as error:
             return error.code
         finally:
             self.settle()
 
+    def _pushed(self, text: str) -> Standing:
+        """Push, and let a key service open what only that can, as the daemon does."""
+        try:
+            return self.resolver.push(text, "socket")
+        except Unavailable as error:
+            if error.code != NOT_OPENED_YET:
+                raise
+            return self.resolver.push(text, "socket", ask(text, self.keyring))
+
     def renew(self, slot: Slot = Slot.AWS) -> str:
         """Ask for a renewal now, and return its outcome."""
-        return self._loop.run_until_complete(self.custody.keepers[slot].renew())
+        return self._loop.run_until_complete(self.resolver.controllers[slot].renew())
 
     def begin_renewal(self, slot: Slot = Slot.AWS) -> "asyncio.Task[str]":
         """Ask for a renewal, and do not wait for its outcome."""
-        task = self._loop.create_task(self.custody.keepers[slot].renew())
+        task = self._loop.create_task(self.resolver.controllers[slot].renew())
         self.settle()
         return task
 
     # ---- what people and workers see
 
     def content(self, slot: Slot = Slot.AWS) -> SlotContent:
-        return self.custody.present().content(slot)
+        return self.resolver.present().content(slot)
 
     def key(self, slot: Slot = Slot.AWS) -> str:
         """Return what names the credentials that workers get now: an access key id, a token; empty for nothing."""
@@ -256,14 +282,14 @@ class World:
 
     @property
     def generation(self) -> int:
-        return self.custody.store.current.generation
+        return self.resolver.store.current.generation
 
     def failure_code(self, slot: Slot = Slot.AWS) -> str:
-        failure = self.custody.keepers[slot].failure
+        failure = self.resolver.controllers[slot].state.failure
         return failure.code if failure else ""
 
     def failure_hint(self, slot: Slot = Slot.AWS) -> str:
-        failure = self.custody.keepers[slot].failure
+        failure = self.resolver.controllers[slot].state.failure
         return failure.hint if failure else ""
 
 

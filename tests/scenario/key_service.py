@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from credagent.admission.deferred_opening import ask
 from credagent.admission.recipient_keyring import Keyring
 from credagent.bundle.content_key_wrapping import StanzaKind, WrapContext
 from credagent.errors import Unavailable
@@ -47,9 +48,8 @@ def put(world: World, service: KeyService, aws: Any, **how: Any) -> None:
 
 def opened(world: World) -> None:
     """Let the service answer, as the daemon does beside its loop."""
-    intake = world.custody.intake
-    texts = (*intake.unopened, *intake.unavailable)
-    world.custody.reopened({text: intake.attempt(text) for text in texts})
+    texts = world.resolver.admission.state.unopened
+    world.resolver.opened({text: ask(text, world.keyring) for text in texts})
     world.settle()
 
 

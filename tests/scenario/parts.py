@@ -2,11 +2,11 @@
 
 from datetime import UTC, datetime
 
-from credagent.admission.state_file import AdmissionState
+from credagent.admission.state_file import SavedState
 from credagent.bundle.contents import Grant
 from credagent.credentials import AwsCredentials, Held, Slot, SlotContent, Variables
 from credagent.errors import OutputError
-from credagent.slots.credential_resolver import ResolverSettings, SlotSettings
+from credagent.slots.desired_slot import ResolverSettings, SlotSettings
 from credagent.slots.precedence import Fallback
 
 
@@ -14,13 +14,13 @@ class Disk:
     """What survives a restart. `full`: nothing more can be kept."""
 
     def __init__(self) -> None:
-        self.kept = AdmissionState()
+        self.kept = SavedState()
         self.full = False
 
-    def load(self) -> AdmissionState:
+    def load(self) -> SavedState:
         return self.kept
 
-    def save(self, kept: AdmissionState) -> None:
+    def save(self, kept: SavedState) -> None:
         if self.full:
             raise OutputError("cannot-write", "no space left on device", what="state", hint="free some space")
         self.kept = kept

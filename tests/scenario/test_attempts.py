@@ -99,25 +99,25 @@ def test_settled_means_that_every_slot_was_tried_once(worlds: Callable[..., Worl
     world = worlds(started=False)
     world.cloud.gate = asyncio.Event()
     world.start()
-    tried = {slot: keeper.tried for slot, keeper in world.custody.keepers.items()}
+    tried = {slot: controller.state.tried for slot, controller in world.resolver.controllers.items()}
     assert tried == {Slot.AWS: False, Slot.GOOGLE: False, Slot.ENVIRONMENT: True}
-    assert not world.custody.settled
+    assert not world.resolver.settled
     world.cloud.gate.set()
     world.settle()
-    assert world.custody.settled
+    assert world.resolver.settled
 
 
 def test_a_failed_attempt_is_a_try(worlds: Callable[..., World]) -> None:
     world = worlds(started=False)
     world.cloud.failing = {"aws-machine": throttled(), "google-machine": denied()}
     world.start()
-    assert world.custody.settled
+    assert world.resolver.settled
 
 
 def test_a_slot_that_is_not_handed_over_counts_as_tried_and_is_never_fetched(worlds: Callable[..., World]) -> None:
     world = worlds(google_off=True)
     world.advance(HOUR)
-    assert world.custody.settled
+    assert world.resolver.settled
     assert world.cloud.count("google-machine") == 0
 
 
@@ -130,7 +130,7 @@ def test_a_bundle_that_is_there_at_the_start_is_tried_before_the_agent_is_ready(
     world.cloud.gate = asyncio.Event()
     world.file = world.bundle(aws=role()).encode()
     world.start()
-    assert not world.custody.keepers[Slot.AWS].tried
+    assert not world.resolver.controllers[Slot.AWS].state.tried
 
 
 def test_a_start_publishes_one_set_for_all_that_needs_no_waiting(worlds: Callable[..., World]) -> None:

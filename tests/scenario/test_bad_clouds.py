@@ -95,7 +95,7 @@ def machine(cloud: Simulator, worlds: Callable[..., World], monkeypatch: pytest.
         start = datetime.now(UTC)  # SDKs sign by the machine's clock, and no test can set that
 
         def fetch(world: World) -> SourceFetcher:
-            return SourceFetcher(world.bounds, world.clock)
+            return SourceFetcher(lambda: world.bounds, world.clock)
 
         return worlds(start=start, fetch=fetch, **how)
 
@@ -138,7 +138,7 @@ def test_bad_metadata_at_the_start_hands_out_nothing_and_closes_nothing(
     cloud.fault(bad.service, bad.operation, **bad.fault)
     world = machine(google_off=bad.slot is Slot.AWS)
     assert world.content(bad.slot) == Empty(may_fall_back=True)
-    assert world.custody.settled
+    assert world.resolver.settled
     assert world.failure_code(bad.slot) == bad.code
     cloud.clear_faults()
     assert world.renew(bad.slot) == "renewed"

@@ -88,7 +88,7 @@ def test_the_earlier_bundle_of_another_trusted_sender_is_superseded_and_changes_
     assert error is not None
     assert error.code == "superseded"
     assert (world.key(), world.generation) == ("ASIABOB", before)
-    assert not world.custody.refused_now  # old content says nothing against anybody
+    assert not world.resolver.refusals.present  # old content says nothing against anybody
 
 
 def test_an_older_bundle_of_the_same_sender_is_replayed_and_changes_not_even_readiness(world: World) -> None:
@@ -99,7 +99,7 @@ def test_an_older_bundle_of_the_same_sender_is_replayed_and_changes_not_even_rea
     assert error is not None
     assert error.code == "replayed"
     assert world.key() == "ASIANEW"
-    assert not world.custody.refused_now
+    assert not world.resolver.refusals.present
 
 
 def test_old_content_in_the_place_of_refused_content_ends_the_refusal(world: World) -> None:
@@ -107,22 +107,22 @@ def test_old_content_in_the_place_of_refused_content_ends_the_refusal(world: Wor
     world.advance(1)
     world.push(world.bundle())
     world.put(b"this is no bundle")
-    assert world.custody.refused_now
+    assert world.resolver.refusals.present
     world.put(old)
-    assert not world.custody.refused_now
+    assert not world.resolver.refusals.present
 
 
 def test_a_refused_push_is_counted_and_changes_nothing(world: World) -> None:
     world.push(world.bundle(aws=world.session()))
-    before = (world.custody.store.current, world.disk.kept)
+    before = (world.resolver.store.current, world.disk.kept)
     for _ in range(2):
         assert world.push("credagent1:nonsense") in ("malformed", "not-an-envelope")
     assert world.push(world.bundle(aws=world.session("ASIAX"), recipient=ANOTHER_MACHINE)) == "not-for-this-machine"
     assert world.push(world.bundle(aws=world.session("ASIAX"), audience="another-lab")) == "wrong-audience"
-    assert (world.custody.store.current, world.disk.kept) == before
-    assert not world.custody.refused_now
-    assert sum(world.custody.counters.of(REFUSED_BUNDLES).values()) == 4
-    assert len(world.custody.refusals) == 4
+    assert (world.resolver.store.current, world.disk.kept) == before
+    assert not world.resolver.refusals.present
+    assert sum(world.resolver.counters.of(REFUSED_BUNDLES).values()) == 4
+    assert len(world.resolver.refusals.recent) == 4
 
 
 def test_marks_survive_a_restart_so_that_no_old_bundle_is_fed_again(world: World) -> None:
@@ -143,18 +143,18 @@ def test_a_full_disk_leaves_what_was_held_and_the_bundle_is_taken_when_there_is_
     assert error is not None
     assert (error.code, error.hint) == ("cannot-write", "free some space")
     assert world.key() == "ASIAONE"
-    assert [refusal.code for refusal in world.custody.refusals] == ["cannot-write"]
+    assert [refusal.code for refusal in world.resolver.refusals.recent] == ["cannot-write"]
     world.disk.full = False
     assert world.put(two) is None
     assert world.key() == "ASIATWO"
-    assert not world.custody.refused_now
+    assert not world.resolver.refusals.present
 
 
 def test_a_full_disk_at_the_first_bundle_keeps_the_machines_identity_it_has(world: World) -> None:
     world.disk.full = True
     world.put(world.bundle(aws=world.session()))
     assert world.key() == MACHINES
-    assert world.custody.intake.in_force is None
+    assert world.resolver.admission.state.in_force is None
 
 
 def test_a_full_disk_at_the_first_start_closes_the_slot_that_a_bundle_would_have_filled(
@@ -178,9 +178,9 @@ def test_a_push_onto_a_full_disk_is_answered_with_the_reason(world: World) -> No
 
 def test_content_that_vanishes_changes_nothing(world: World) -> None:
     world.put(world.bundle(aws=world.session()))
-    before = world.custody.store.current
+    before = world.resolver.store.current
     world.put(None)
-    assert world.custody.store.current is before
+    assert world.resolver.store.current is before
 
 
 def test_an_empty_file_is_refused_and_what_was_held_is_still_held(world: World) -> None:
@@ -195,25 +195,25 @@ def test_a_bundle_for_others_is_absent_on_a_shared_channel_and_refused_elsewhere
     for_others = world.bundle(aws=world.session(), recipient=ANOTHER_MACHINE)
     world.shared = True
     world.put(for_others)
-    assert not world.custody.refused_now
+    assert not world.resolver.refusals.present
     world.shared = False
     world.put(for_others)
-    assert world.custody.refused_now["file"].code == "not-for-this-machine"
+    assert world.resolver.refusals.present["file"].code == "not-for-this-machine"
     world.shared = True
     world.put(for_others)
-    assert not world.custody.refused_now
+    assert not world.resolver.refusals.present
 
 
 def test_refused_content_is_said_once_however_often_it_is_looked_at(world: World) -> None:
     for _ in range(5):
         world.put(b"this is no bundle")
-    assert len(said("bundle_refused")) == len(world.custody.refusals) == 1
+    assert len(said("bundle_refused")) == len(world.resolver.refusals.recent) == 1
 
 
 def test_content_that_was_refused_leaves_no_trace_once_a_sound_bundle_came(world: World) -> None:
     world.put(b"this is no bundle")
     world.put(world.bundle(aws=world.session()))
-    assert not world.custody.refused_now
+    assert not world.resolver.refusals.present
     world.put(b"this is no bundle")
     assert len(said("bundle_refused")) == 2  # it is news again
 
@@ -231,13 +231,13 @@ def test_a_withdrawal_onto_a_full_disk_is_in_force_at_once_and_kept_when_there_i
     world.disk.full = True
     assert world.push(world.bundle(aws=Statement.WITHDRAWN)) == "new"
     assert world.content() == WITHDRAWN
-    intake = world.custody.intake
-    intake.save_again()
-    assert [one.code for one in (intake.unsaved,) if one is not None] == ["cannot-write"]
+    admission = world.resolver.admission
+    admission.save_again()
+    assert [one.code for one in (admission.unsaved,) if one is not None] == ["cannot-write"]
     assert said("withdrawal_not_kept", code="cannot-write")
     world.disk.full = False
-    intake.save_again()
-    assert not intake.unsaved
+    admission.save_again()
+    assert not admission.unsaved
     world.restart()
     assert world.content() == WITHDRAWN
 
@@ -249,7 +249,7 @@ def test_a_bundle_after_a_withdrawal_that_was_not_kept_is_kept_alone(world: Worl
     assert world.content() == WITHDRAWN
     world.disk.full = False
     assert world.push(world.bundle(aws=world.session())) == "new"
-    assert world.custody.intake.unsaved is None
+    assert world.resolver.admission.unsaved is None
     world.restart()
     assert world.key() == "ASIAALICE"
 
@@ -266,7 +266,7 @@ def test_what_a_wrong_clock_refuses_is_said_once_and_taken_when_the_clock_is_rig
         assert error.code == code
         world.advance(1800 if step > 0 else 60)
     assert len(said("bundle_refused", code=code)) == 1
-    assert len(world.custody.refusals) == 1
+    assert len(world.resolver.refusals.recent) == 1
     world.step_clock(-step)
     world.advance(1)
     assert world.put(text) is None

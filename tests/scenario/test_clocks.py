@@ -13,7 +13,7 @@ def test_a_clock_stepped_forward_by_an_hour_renews_at_once_and_hands_out_nothing
     world.put(world.bundle(aws=role()))
     first = world.key()
     world.step_clock(HOUR)
-    assert world.key() == ""  # asked before any keeper looked
+    assert world.key() == ""  # asked before any controller looked
     world.advance(31)
     assert world.key() not in ("", first)
 
@@ -52,12 +52,12 @@ def test_a_machine_that_slept_hands_out_nothing_expired_and_renews_within_half_a
 
 
 def test_what_is_asked_for_is_judged_when_it_is_answered_and_told_to_all(world: World) -> None:
-    """A keeper that is late must not make an answer wrong, nor may only the one who asked hear of it."""
+    """A controller that is late must not make an answer wrong, nor may only the one who asked hear of it."""
     world.put(world.bundle(aws=world.session()))
     told = len(world.sets)
     world.step_clock(HOUR)
-    assert isinstance(world.custody.store.current.aws, Held)
-    assert world.custody.present().aws == Empty(may_fall_back=False)
+    assert isinstance(world.resolver.store.current.aws, Held)
+    assert world.resolver.present().aws == Empty(may_fall_back=False)
     assert len(world.sets) == told + 1
 
 

@@ -8,6 +8,7 @@ import pytest
 from credagent.admission.recipient_keyring import Keyring
 from credagent.bundle.contents import GoogleImpersonationGrant
 from credagent.credentials import Empty, Slot, Statement
+from credagent.slots.allowed_targets import Targets
 from credagent.slots.precedence import Fallback
 from credagent.slots.source_fetcher import FetchSettings
 from tests.scenario.harness import (
@@ -56,12 +57,12 @@ def test_a_removed_sender_that_is_added_again_has_its_bundle_in_force_again(worl
     world.reload(trusted_senders=ONLY_BOB)
     world.reload(trusted_senders=ONLY_ALICE)
     assert world.key() == "ASIAALICE"
-    assert world.custody.intake.withheld is None
-    assert not world.custody.refused_now
+    assert world.resolver.admission.state.withheld is None
+    assert not world.resolver.refusals.present
 
 
 def _listing(world: World, *roles: str) -> None:
-    world.bounds = FetchSettings(assumable_roles=roles)
+    world.bounds = FetchSettings(targets=Targets(assumable_roles=roles))
     world.reload()
 
 
@@ -120,7 +121,7 @@ def test_a_role_that_never_was_listed_takes_nothing_from_processes_that_run_by_t
 
 def test_an_account_that_is_no_longer_listed_is_taken_back_and_a_forwarded_session_needs_no_list(world: World) -> None:
     account = "reader@project.iam.gserviceaccount.com"
-    world.bounds = FetchSettings(impersonable=("reader@*",))
+    world.bounds = FetchSettings(targets=Targets(impersonable=("reader@*",)))
     world.reload()
     world.put(world.bundle(aws=role(session=world.session()), google=GoogleImpersonationGrant(target=account)))
     assert world.origin(Slot.GOOGLE) == "impersonation"
@@ -154,8 +155,8 @@ def test_another_audience_at_reload_closes_what_was_granted(worlds: Callable[...
     world.put(world.bundle(aws=role()))
     world.reload(audience="another-lab")
     assert world.content() == CLOSED
-    assert world.custody.intake.withheld is not None
-    assert world.custody.intake.withheld.code == "wrong-audience"
+    assert world.resolver.admission.state.withheld is not None
+    assert world.resolver.admission.state.withheld.code == "wrong-audience"
     assert world.failure_code()
     world.advance(HOUR)
     assert world.cloud.count("aws-assume-role") == 1
@@ -220,8 +221,7 @@ def test_a_bundle_in_force_that_a_key_service_cannot_open_at_the_start_closes_it
     world.start()
     assert world.content() == CLOSED
     monkeypatch.undo()
-    world.custody.intake.restore()
-    world.custody.instruct()
+    world.resolver.take_up([])
     assert world.key() == "ASIAALICE"
 
 
@@ -243,7 +243,7 @@ def test_a_bundle_that_a_key_service_denies_to_open_is_not_replaced_by_the_machi
     fresh.file = fresh.bundle(aws=fresh.session()).encode()
     fresh.start()
     assert fresh.content() == CLOSED
-    assert (fresh.custody.refused_now["file"].code, bool(fresh.custody.refused_now["file"].hint)) == (
+    assert (fresh.resolver.refusals.present["file"].code, bool(fresh.resolver.refusals.present["file"].hint)) == (
         "access-denied",
         True,
     )

@@ -29,7 +29,7 @@ def test_content_that_a_defect_fails_on_is_refused_like_other_content(
     monkeypatch.setattr(opening, "decode", breaks(canary))
     world.start()
     assert world.content() == Empty(may_fall_back=False)
-    assert [refusal.code for refusal in world.custody.refused_now.values()] == ["internal"]
+    assert [refusal.code for refusal in world.resolver.refusals.present.values()] == ["internal"]
     assert said("bundle_refused", code="internal", why="judging it failed (RecursionError)")
     assert canary not in repr(log._waiting)
     world.reload()
@@ -52,8 +52,8 @@ def test_what_is_kept_and_fails_on_a_newer_version_of_ours_closes_its_slots(
     monkeypatch.setattr(opening, "decode", breaks("x"))
     world.restart()
     assert world.content() == Empty(may_fall_back=False)
-    assert world.custody.intake.withheld is not None
-    assert world.custody.intake.withheld.code == "internal"
+    assert world.resolver.admission.state.withheld is not None
+    assert world.resolver.admission.state.withheld.code == "internal"
     assert world.origin(Slot.GOOGLE) == "none"
 
 

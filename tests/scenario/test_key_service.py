@@ -2,6 +2,7 @@
 
 import pytest
 
+from credagent.admission.deferred_opening import ask
 from credagent.admission.recipient_keyring import Keyring
 from credagent.credentials import Statement
 from credagent.errors import Refused
@@ -18,13 +19,13 @@ def test_after_a_restart_the_slot_waits_for_it_and_is_never_the_machines(
     calls = len(world.cloud.calls)
     world.start()
     assert service.asked == 0
-    assert (world.key(), world.custody.settled) == ("", False)
+    assert (world.key(), world.resolver.settled) == ("", False)
     assert not world.content().may_fall_back  # type: ignore[union-attr]
     world.advance(60)
-    assert (world.key(), world.custody.settled, len(world.cloud.calls)) == ("", False, calls)
+    assert (world.key(), world.resolver.settled, len(world.cloud.calls)) == ("", False, calls)
     assert not said("credentials_lost")
     opened(world)
-    assert (world.key(), world.custody.settled) == ("ASIAALICE", True)
+    assert (world.key(), world.resolver.settled) == ("ASIAALICE", True)
 
 
 def test_what_it_declined_is_the_machines_once_that_is_known(worlds: Worlds, service: KeyService) -> None:
@@ -42,7 +43,7 @@ def test_a_service_that_does_not_answer_makes_the_grant_not_to_be_had_and_loses_
     service.away = True
     world.start()
     opened(world)
-    assert (world.key(), world.origin(), world.custody.settled) == ("", "none", True)
+    assert (world.key(), world.origin(), world.resolver.settled) == ("", "none", True)
     assert len(said("credentials_lost", slot="aws")) == 1
     opened(world)
     assert len(said("credentials_lost", slot="aws")) == 1
@@ -66,11 +67,11 @@ def test_a_service_that_does_not_answer_leaves_the_machines_identity_where_the_c
 def test_settle_makes_it_ready_and_the_slot_stays_empty(worlds: Worlds, service: KeyService) -> None:
     world = machine(worlds, service)
     world.start()
-    world.custody.waited_enough = True
+    world.resolver.waited_enough = True
     world.advance(60)
-    assert (world.custody.settled, world.key()) == (True, "")
-    assert world.custody.intake.withheld is not None
-    assert world.custody.intake.withheld.code == "not-opened-yet"
+    assert (world.resolver.settled, world.key()) == (True, "")
+    assert world.resolver.admission.state.withheld is not None
+    assert world.resolver.admission.state.withheld.code == "not-opened-yet"
 
 
 def test_a_reload_asks_it_nothing_that_is_known(worlds: Worlds, service: KeyService) -> None:
@@ -79,7 +80,7 @@ def test_a_reload_asks_it_nothing_that_is_known(worlds: Worlds, service: KeyServ
     opened(world)
     asked = service.asked
     world.reload()
-    assert (world.key(), service.asked, world.custody.intake.unopened) == ("ASIAALICE", asked, ())
+    assert (world.key(), service.asked, world.resolver.admission.state.unopened) == ("ASIAALICE", asked, ())
 
 
 def test_a_reload_that_leaves_another_services_key_keeps_what_is_held_until_that_one_answers(
@@ -130,10 +131,10 @@ def test_an_earlier_bundle_behind_unavailable_is_waited_for_by_its_slot_alone(
     assert world.push(world.bundle(aws=Statement.UNAVAILABLE)) == "new"
     assert world.key() == "ASIAALICE"
     world.restart()
-    assert (world.key(), world.custody.settled) == ("", False)
-    assert world.custody.intake.in_force is not None
+    assert (world.key(), world.resolver.settled) == ("", False)
+    assert world.resolver.admission.state.in_force is not None
     opened(world)
-    assert (world.key(), world.custody.settled) == ("ASIAALICE", True)
+    assert (world.key(), world.resolver.settled) == ("ASIAALICE", True)
 
 
 # ---- what it opens is judged by what holds when it is open
@@ -144,12 +145,12 @@ def test_a_sender_that_is_removed_while_the_service_opens_does_not_come_back(
 ) -> None:
     world = machine(worlds, service)
     world.start()
-    intake = world.custody.intake
-    outcomes = {text: intake.attempt(text) for text in intake.unopened}
+    admission = world.resolver.admission
+    outcomes = {text: ask(text, world.keyring) for text in admission.state.unopened}
     world.reload(trusted_senders=frozenset({BOB.public_key.raw}))
-    world.custody.reopened(outcomes)
+    world.resolver.opened(outcomes)
     world.settle()
-    assert (world.key(), intake.in_force) == ("", None)
+    assert (world.key(), admission.state.in_force) == ("", None)
     assert world.content().withdrawn  # type: ignore[union-attr]
 
 
@@ -160,15 +161,15 @@ def test_a_delivery_that_is_opened_during_a_reload_is_judged_by_the_new_configur
     world = worlds(started=False)
     world.keyring = Keyring(openers=(service,), local_only=False)
     world.start()
-    intake = world.custody.intake
-    envelope = intake.examine(world.bundle(aws=world.session(), recipients=[service]))
-    opened_meanwhile = intake.open(envelope)
+    admission = world.resolver.admission
+    text = world.bundle(aws=world.session(), recipients=[service])
+    opened_meanwhile = ask(text, world.keyring)
     if change == "sender":
         world.reload(trusted_senders=frozenset({BOB.public_key.raw}))
     else:
         world.keyring = Keyring(openers=(MACHINE,), own=MACHINE)
         world.reload()
     with pytest.raises(Refused) as refused:
-        intake.admit(envelope, opened_meanwhile, "socket")
+        admission.admit(text, "socket", opened_meanwhile)
     assert refused.value.code == {"sender": "untrusted-sender", "key": "not-for-this-machine"}[change]
-    assert intake.in_force is None
+    assert admission.state.in_force is None

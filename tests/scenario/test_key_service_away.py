@@ -57,7 +57,7 @@ def test_the_kept_bundle_is_taken_up_when_its_channel_brings_it_again(worlds: Wo
     assert world.push(text) == "timed-out"
     service.away = False
     assert world.push(text) == "again"
-    assert (world.key(), world.custody.intake.withheld) == ("ASIAALICE", None)
+    assert (world.key(), world.resolver.admission.state.withheld) == ("ASIAALICE", None)
 
 
 @pytest.mark.parametrize("asked", [False, True], ids=["not yet asked", "asked in vain"])

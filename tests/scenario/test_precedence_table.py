@@ -181,7 +181,7 @@ def test_a_grant_is_never_lost_in_silence(worlds: Callable[..., World], row: str
         ROWS[row][0](world)
         assert said("credentials_lost", slot="aws")
         assert world.failure_code()
-        assert world.custody.keepers[Slot.AWS].decision.loud
+        assert world.resolver.controllers[Slot.AWS].state.decision.loud
 
 
 @pytest.mark.parametrize("fallback", [Fallback.ABSENT, Fallback.EXPIRED])
@@ -228,7 +228,7 @@ def test_content_that_cannot_be_read_does_not_open_the_way_to_the_machines_ident
     world.file = error
     world.start()
     assert world.key() == NOTHING
-    assert error.code in world.custody.refused_now["file"].code
+    assert error.code in world.resolver.refusals.present["file"].code
 
 
 def test_an_expected_bundle_that_did_not_come_closes_every_slot(worlds: Callable[..., World]) -> None:

@@ -29,11 +29,11 @@ def test_until_each_channel_was_looked_at_nothing_is_handed_out_and_the_slot_is_
     world.advance(5)
     world.told("s3", None)
     assert (world.content(), world.content(Slot.GOOGLE)) == (CLOSED, CLOSED)
-    assert not world.custody.settled
+    assert not world.resolver.settled
     assert not said("credentials_lost")
     world.told("gs", None)
     assert world.origin() == ("none" if fallback is Fallback.NEVER else "aws-metadata")
-    assert world.custody.settled
+    assert world.resolver.settled
 
 
 def test_what_may_be_used_in_the_end_is_fetched_meanwhile_and_handed_out_at_once(worlds: Worlds) -> None:
@@ -76,21 +76,21 @@ def test_a_bundle_in_force_says_what_there_is_to_go_by(worlds: Worlds) -> None:
     world.put(world.bundle())
     world.file, world.unlooked = None, ("s3",)
     world.restart()
-    assert (world.origin(), world.custody.settled) == ("aws-metadata", True)
+    assert (world.origin(), world.resolver.settled) == ("aws-metadata", True)
 
 
 def test_a_delivery_resolves_what_a_channel_has_yet_to_say(worlds: Worlds) -> None:
     world = waiting(worlds)
     world.push(world.bundle(aws=world.session()))
-    assert (world.key(), world.origin(Slot.GOOGLE), world.custody.settled) == ("ASIAALICE", "google-metadata", True)
+    assert (world.key(), world.origin(Slot.GOOGLE), world.resolver.settled) == ("ASIAALICE", "google-metadata", True)
 
 
 def test_when_settle_is_over_nobody_waits_any_longer(worlds: Worlds) -> None:
     world = waiting(worlds)
     world.advance(10)
     assert world.content() == CLOSED
-    world.custody.wait_no_longer()
-    assert (world.origin(), world.custody.settled) == ("aws-metadata", True)
+    world.resolver.wait_no_longer()
+    assert (world.origin(), world.resolver.settled) == ("aws-metadata", True)
     held = world.key()
     world.told("s3", GARBAGE)
     assert world.key() == held
@@ -118,8 +118,8 @@ def test_a_reload_opens_no_slot_that_refused_content_has_closed(worlds: Worlds) 
     world.reload()
     world.advance(5)
     assert world.content() == CLOSED
-    world.custody.wait_no_longer()  # settle is over, and it could not be read again
-    world.custody.looked_at("s3")
+    world.resolver.wait_no_longer()  # settle is over, and it could not be read again
+    world.resolver.looked_at("s3")
     world.settle()
     assert world.content() == CLOSED
     world.told("s3", GARBAGE)
@@ -131,10 +131,10 @@ def test_a_reload_opens_no_slot_that_refused_content_has_closed(worlds: Worlds) 
 def test_a_reload_from_one_refused_channel_to_another_waits_for_what_that_one_holds(worlds: Worlds) -> None:
     world = waiting(worlds)
     world.told("s3", GARBAGE)
-    world.custody.wait_no_longer()
+    world.resolver.wait_no_longer()
     world.unlooked = ("https",)
     world.reload()
-    assert not world.custody.refused_now
+    assert not world.resolver.refusals.present
     assert world.content() == CLOSED
     world.told("https", GARBAGE)
     assert world.content() == CLOSED
@@ -143,8 +143,8 @@ def test_a_reload_from_one_refused_channel_to_another_waits_for_what_that_one_ho
 def test_a_reload_keeps_a_refusal_under_the_channels_new_name(worlds: Worlds) -> None:
     world = waiting(worlds)
     world.told("s3", GARBAGE)
-    world.custody.follows({"s3": "s3://bucket/key"}, unlooked=("s3://bucket/key", "s3://bucket/other"))
-    assert set(world.custody.refused_now) == {"s3://bucket/key"}
+    world.resolver.take_up([], followed={"s3": "s3://bucket/key"}, unlooked=("s3://bucket/key", "s3://bucket/other"))
+    assert set(world.resolver.refusals.present) == {"s3://bucket/key"}
 
 
 def test_a_reload_keeps_and_renews_what_the_machine_gave_while_its_channels_are_looked_at(worlds: Worlds) -> None:
@@ -170,9 +170,9 @@ def test_a_machine_without_identity_is_settled_when_its_channels_were_looked_at(
     world.cloud.failing = {"aws-machine": denied(), "google-machine": denied()}
     world.unlooked = ("s3",)
     world.start()
-    assert (world.custody.settled, world.content()) == (False, CLOSED)
+    assert (world.resolver.settled, world.content()) == (False, CLOSED)
     world.told("s3", None)
-    assert (world.custody.settled, world.content()) == (True, Empty(may_fall_back=True))
+    assert (world.resolver.settled, world.content()) == (True, Empty(may_fall_back=True))
 
 
 def test_refused_beside_unavailable_is_not_renewed_either(world: World) -> None:

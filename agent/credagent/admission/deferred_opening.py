@@ -1,26 +1,28 @@
-"""What is kept is opened again: at hand, or by a key service that may not answer; and by code that may be at fault."""
+"""Opens envelopes with the keys of this machine: at once with keys that are here, later where a key service has to.
 
-from collections.abc import Callable, Iterator, Mapping
+A key service may take the deadline of a helper process to answer, so nobody waits for one on the way of a bundle: what
+only a service can open is `not-opened-yet`, is asked for in a thread (`ask`), and is judged again with the outcome.
+"""
+
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
 
+from credagent.admission.recipient_keyring import HELD_BY_A_SERVICE, Keyring
 from credagent.bundle import envelope as grammar
 from credagent.bundle import opening
-from credagent.errors import CredagentError, Refused, Unavailable
+from credagent.errors import CredagentError, NotForThisMachine, Refused, Unavailable
 
 NOT_OPENED_YET = "not-opened-yet"
 
 Outcome = opening.Opened | Refused | Unavailable
 """What came of opening an envelope."""
 
-Opens = Callable[[grammar.Envelope], opening.Opened]
-
 
 @contextmanager
 def defects_refused() -> Iterator[None]:
     """Refuse what a defect of ours fails on: it may lie in an inbox, and would end the agent at each start.
 
-    Only the failure's class is told; texts of exceptions quote what they choked on.
+    Only the class of the failure is told; texts of exceptions quote what they choked on.
     """
     try:
         yield
@@ -33,43 +35,30 @@ def defects_refused() -> Iterator[None]:
         ) from None
 
 
-class Opener(Protocol):
-    """What opens envelopes with the keys of this machine."""
+def open_here(envelope: grammar.Envelope, keyring: Keyring, known: Outcome | None = None) -> opening.Opened:
+    """Open without asking a service. `known` is what came of opening this envelope before, None where nobody has.
 
-    def open(self, envelope: grammar.Envelope) -> opening.Opened:
-        """Open with any key, a key service's among them. Raises Refused or Unavailable."""
-
-    def open_at_hand(self, envelope: grammar.Envelope) -> opening.Opened:
-        """Open with a key that is here. Raises Refused, or Unavailable where only a key service could."""
-
-    def opens_by(self, recipient_id: bytes) -> bool:
-        """Tell whether the key of that id is one of this machine's still."""
-
-
-class PendingOpening:
-    """Opens what is kept in one pass of `Intake.restore`, and remembers what a key service has yet to open."""
-
-    def __init__(self, opener: Opener, outcomes: Mapping[str, Outcome] | None) -> None:
-        """Wait for key services where there are no `outcomes`."""
-        self._opener, self._outcomes = opener, outcomes
-        self.unopened: list[str] = []
-        self.unavailable: list[str] = []
-
-    def open(self, envelope: grammar.Envelope) -> opening.Opened:
-        """Return what is inside. Raises Refused or Unavailable."""
-        try:
-            return self._opened(envelope)
-        except Unavailable as error:
-            (self.unopened if error.code == NOT_OPENED_YET else self.unavailable).append(envelope.text)
+    What was opened before is not opened again, unless its key was taken away since. Raises Refused, or Unavailable:
+    what a service said, and `not-opened-yet` where none was asked.
+    """
+    if isinstance(known, opening.Opened) and keyring.opens_by(known.recipient_id):
+        return known
+    here = [key for key in keyring.openers if key.kind not in HELD_BY_A_SERVICE]
+    try:
+        return opening.open_by(envelope, here)
+    except NotForThisMachine:
+        if all(opening.stanza_for(envelope, key) is None for key in keyring.openers):
             raise
+    if isinstance(known, Refused | Unavailable):
+        raise known
+    hint = "nothing to do: the key service is being asked"
+    raise Unavailable(NOT_OPENED_YET, "a key service has yet to open it", what="the bundle", hint=hint)
 
-    def _opened(self, envelope: grammar.Envelope) -> opening.Opened:
-        if self._outcomes is None:
-            return self._opener.open(envelope)
-        match self._outcomes.get(envelope.text):
-            case opening.Opened() as opened if self._opener.opens_by(opened.recipient_id):
-                return opened
-            case Refused() | Unavailable() as error:
-                raise error
-            case _:
-                return self._opener.open_at_hand(envelope)
+
+def ask(content: bytes | str, keyring: Keyring) -> Outcome:
+    """Open with any key, and wait for a key service as long as it takes; for a thread, since nothing is changed."""
+    try:
+        with defects_refused():
+            return opening.open_by(grammar.parse(content), keyring.openers)
+    except (Refused, Unavailable) as error:
+        return error

@@ -26,6 +26,8 @@ from credagent.system.machine_id import MACHINE_ID_FILES, machine_fingerprint
 
 KEY_FILE = "recipient.key"
 PREVIOUS_FILE = "recipient.previous.key"
+OLDER_PREFIX, OLDER_SUFFIX = "recipient.previous.", ".key"  # with the key's id between them
+NO_BINDING = b"no machine-id\n"
 KEY_LIMIT_BYTES = 4096
 PREVIOUS_KEPT_S = 30 * 86_400  # as long as a bundle is valid by default
 TRUST_LIMIT_BYTES = 256 * 1024
@@ -49,6 +51,10 @@ class Keyring(Struct, frozen=True, kw_only=True):
     own_ids: frozenset[bytes] = frozenset()
     local_only: bool = True
 
+    def opens_by(self, recipient_id: bytes) -> bool:
+        """Tell whether a key is one of these."""
+        return any(key.recipient_id == recipient_id for key in self.openers)
+
 
 def load(
     specs: tuple[str, ...],
@@ -68,7 +74,7 @@ def load(
         match kind:
             case "state":
                 own = _own_key(state_dir)
-                keys = [own, *_previous_key(state_dir, writes=writes)]
+                keys = [own, *_previous_keys(state_dir, writes=writes)]
                 openers += keys
                 own_ids.update(key.recipient_id for key in keys)
             case "file":
@@ -84,6 +90,18 @@ def load(
 def has_own(state_dir: str) -> bool:
     """Tell whether this machine has made its key already."""
     return os.path.lexists(f"{state_dir}/{KEY_FILE}")
+
+
+def put_back(keyring: Keyring, state_dir: str) -> None:
+    """Write the machine's own keys where the folder that held them is gone; what is there stays. Raises OutputError."""
+    if keyring.own is None or has_own(state_dir):
+        return
+    write_private(f"{state_dir}/{KEY_FILE}", _text_of(keyring.own))
+    write_private(f"{state_dir}/{BINDING_FILE}", _binding())
+    for key in keyring.openers:
+        if isinstance(key, RecipientPrivateKey) and key.recipient_id in keyring.own_ids and key is not keyring.own:
+            write_private(f"{state_dir}/{OLDER_PREFIX}{key.key_id}{OLDER_SUFFIX}", _text_of(key))
+    log.warning("machine_key_restored", key_id=keyring.own.key_id)
 
 
 def trusted_senders(specs: tuple[str, ...]) -> frozenset[bytes]:
@@ -107,9 +125,16 @@ def trusted_senders(specs: tuple[str, ...]) -> frozenset[bytes]:
 
 
 def rotate(state_dir: str) -> RecipientPrivateKey:
-    """Make a new own key and keep the present one beside it, for bundles that are on their way."""
-    present = _read_key(f"{state_dir}/{KEY_FILE}")
-    write_private(f"{state_dir}/{PREVIOUS_FILE}", _text_of(present))
+    """Make a new own key and keep the present one beside it, for bundles that are on their way.
+
+    The previous ones are kept too: whoever rotates twice, or again after a crash, loses none that is still needed.
+    """
+    present, path = _read_key(f"{state_dir}/{KEY_FILE}"), f"{state_dir}/{PREVIOUS_FILE}"
+    if os.path.lexists(path):
+        previous = _read_key(path)
+        if previous.recipient_id != present.recipient_id:
+            os.rename(path, f"{state_dir}/{OLDER_PREFIX}{previous.key_id}{OLDER_SUFFIX}")  # its age stays
+    write_private(path, _text_of(present))
     return _make_key(state_dir)
 
 
@@ -124,8 +149,13 @@ def _own_key(state_dir: str) -> RecipientPrivateKey:
         if bound_to is None:
             write_private(f"{state_dir}/{BINDING_FILE}", binding)
         return key
+    if binding == NO_BINDING:
+        # A machine whose id is not there yet is no other machine: its key, once replaced, would be lost for good.
+        log.warning("machine_id_missing", why="the key stays, bound to the id that this machine had before")
+        return _read_key(path)
     log.warning("machine_key_replaced", why="this machine has another machine-id than the one that made the key")
-    _forget(f"{state_dir}/{PREVIOUS_FILE}")
+    for previous in _previous_files(state_dir):
+        _forget(previous)
     return _make_key(state_dir)
 
 
@@ -137,29 +167,34 @@ def _make_key(state_dir: str) -> RecipientPrivateKey:
     return key
 
 
-def _previous_key(state_dir: str, *, writes: bool) -> list[RecipientPrivateKey]:
-    """Return the key before the last rotation, while bundles for it may be on their way or are in force.
+def _previous_keys(state_dir: str, *, writes: bool) -> list[RecipientPrivateKey]:
+    """Return the keys before the last rotations, while bundles for them may be on their way or are in force.
 
-    Then it is removed.
+    After that they are removed.
     """
-    path = f"{state_dir}/{PREVIOUS_FILE}"
-    if not os.path.lexists(path):
-        return []
-    key = _read_key(path)
-    if time.time() - os.lstat(path).st_mtime <= PREVIOUS_KEPT_S or _is_needed(key, state_dir):
-        return [key]
-    if writes:
-        _forget(path)
-        log.info("previous_machine_key_removed")
-    return []
+    kept = []
+    for path in _previous_files(state_dir):
+        key = _read_key(path)
+        if time.time() - os.lstat(path).st_mtime <= PREVIOUS_KEPT_S or _is_needed(key, state_dir):
+            kept.append(key)
+        elif writes:
+            _forget(path)
+            log.info("previous_machine_key_removed", key_id=key.key_id)
+    return kept
+
+
+def _previous_files(state_dir: str) -> list[str]:
+    """Return the files of earlier keys, the latest first."""
+    found = (name for name in os.listdir(state_dir) if name.startswith(OLDER_PREFIX) and name.endswith(OLDER_SUFFIX))
+    paths = [f"{state_dir}/{name}" for name in found]
+    return sorted(paths, key=lambda path: os.lstat(path).st_mtime, reverse=True)
 
 
 def _is_needed(key: RecipientPrivateKey, state_dir: str) -> bool:
     """Tell whether what is in force was sealed to `key`: however old it is, a start has to open that again."""
-    kept = state_file.load(state_dir)
-    for text in (kept.bundle, *kept.earlier.values()):
+    for text in state_file.load(state_dir).texts():
         with suppress(Refused):
-            if text is not None and stanza_for(envelope.parse(text), key) is not None:
+            if stanza_for(envelope.parse(text), key) is not None:
                 return True
     return False
 
@@ -186,7 +221,8 @@ def _text_of(key: RecipientPrivateKey) -> bytes:
 
 def _binding() -> bytes:
     """Return what ties a key to this machine."""
-    return f"{machine_fingerprint(MACHINE_ID_FILES) or 'no machine-id'}\n".encode()
+    fingerprint = machine_fingerprint(MACHINE_ID_FILES)
+    return f"{fingerprint}\n".encode() if fingerprint else NO_BINDING
 
 
 def _forget(path: str) -> None:

@@ -1,7 +1,7 @@
 """Which bundle takes force: two pure judgements, before and after a bundle is opened, that raise on any doubt.
 
 One reference time (`now`, aware UTC) serves one pass. Signatures are checked before, by `bundle.opening`; what a slot
-then falls back to is said in `precedence`. The table of failures is in the letter's FORMAT.md, section 7.
+then falls back to is said in `slots/precedence`. The table of failures is in the bundle's FORMAT.md, section 7.
 """
 
 from collections.abc import Mapping
@@ -66,7 +66,6 @@ class Standing(str, Enum):
 class AdmissionResult(Struct, frozen=True, kw_only=True):
     """An admitted bundle. `sender_id` files its `mark`, which is to be kept before the bundle is used."""
 
-    standing: Standing
     bundle: Bundle
     sender_id: str
     mark: ReplayMark
@@ -95,19 +94,16 @@ def before_opening(
     return Standing.NEW
 
 
-def before_reopening(envelope: Envelope, policy: AdmissionPolicy) -> Standing:
+def before_reopening(envelope: Envelope, policy: AdmissionPolicy) -> None:
     """Judge the bundle in force when the agent starts or its configuration changes, or raise Refused.
 
     Neither replay nor age nor end are looked at: an ended bundle in force still says which slots were granted, and a
     slot once granted must not become absent by a restart. Each credential's own expiry is judged where it is used.
     """
     _check_sender(envelope, policy)
-    return Standing.AGAIN
 
 
-def after_opening(
-    envelope: Envelope, bundle: Bundle, policy: AdmissionPolicy, standing: Standing, *, own_key: bool
-) -> AdmissionResult:
+def after_opening(envelope: Envelope, bundle: Bundle, policy: AdmissionPolicy, *, own_key: bool) -> AdmissionResult:
     """Judge what was inside, or raise Refused. `own_key`: a key of this machine alone opened it (not a shared one).
 
     An audience is what keeps a bundle for one cluster from being fed to another that holds the same key; without one,
@@ -130,12 +126,17 @@ def after_opening(
                 pass
     header = envelope.header
     return AdmissionResult(
-        standing=standing,
         bundle=bundle,
         sender_id=header.sender_id,
         mark=ReplayMark(header.sequence, envelope.digest),
-        in_force=InForce(sender=header.sender, issued_at=header.issued_at, digest=envelope.digest),
+        in_force=in_force_of(envelope),
     )
+
+
+def in_force_of(envelope: Envelope) -> InForce:
+    """Return what a newcomer is compared with while `envelope` is in force."""
+    header = envelope.header
+    return InForce(sender=header.sender, issued_at=header.issued_at, digest=envelope.digest)
 
 
 def _check_sender(envelope: Envelope, policy: AdmissionPolicy) -> None:

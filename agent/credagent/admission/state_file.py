@@ -3,7 +3,7 @@
 One file, replaced whole, so that bundle and mark never disagree. Nothing in it is readable without the machine's key.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import msgspec
 from msgspec import Struct
@@ -18,7 +18,7 @@ FILE_NAME = "in-force.json"
 LIMIT_BYTES = 4 * 1024 * 1024  # four envelopes of 128 KiB and the marks of thousands of senders
 
 
-class AdmissionState(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class SavedState(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The sealed bundle in force, the sealed earlier ones that *unavailable* slots still use, and all marks."""
 
     version: int = 1
@@ -27,30 +27,38 @@ class AdmissionState(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     earlier: Mapping[Slot, str] = {}
     marks: Mapping[str, ReplayMark] = {}
 
+    def texts(self) -> Iterator[str]:
+        """Yield every sealed bundle in it; one that several slots use comes as often."""
+        if self.bundle is not None:
+            yield self.bundle
+        yield from self.earlier.values()
 
-def load(state_dir: str) -> AdmissionState:
-    """Return what was kept; nothing where nothing was. Raises ConfigurationError where the file is damaged.
+
+Load = Callable[[], SavedState]
+Save = Callable[[SavedState], None]
+
+
+def load(state_dir: str) -> SavedState:
+    """Return what was saved; nothing where nothing was. Raises ConfigurationError where the file is damaged.
 
     Damage is not absence: starting without the marks would open the door to replayed bundles.
     """
     path = f"{state_dir}/{FILE_NAME}"
     data = read_bounded(path, LIMIT_BYTES)
     if data is None:
-        return AdmissionState()
+        return SavedState()
     try:
-        return msgspec.json.decode(data, type=AdmissionState)
+        return msgspec.json.decode(data, type=SavedState)
     except msgspec.MsgspecError as error:
         hint = "move it away to start anew: the marks against replayed bundles are lost with it"
         raise ConfigurationError("state-damaged", "is damaged", what=path, hint=hint) from error
 
 
-def save(state_dir: str, kept: AdmissionState) -> None:
-    """Put `kept` in place, durably. Raises OutputError."""
-    write_private(f"{state_dir}/{FILE_NAME}", msgspec.json.encode(kept))
+def save(state_dir: str, saved: SavedState) -> None:
+    """Put `saved` in place, durably. Raises OutputError."""
+    write_private(f"{state_dir}/{FILE_NAME}", msgspec.json.encode(saved))
 
 
-def archived_in(
-    state_dir: str, *, writes: bool
-) -> tuple[Callable[[], AdmissionState], Callable[[AdmissionState], None]]:
-    """Return how an intake loads and saves; `writes` False: what is admitted is kept as long as the process lives."""
-    return lambda: load(state_dir), lambda kept: save(state_dir, kept) if writes else None
+def load_and_save(state_dir: str, *, writes: bool) -> tuple[Load, Save]:
+    """Return how admission loads and saves; `writes` False: what is admitted lasts as long as the process."""
+    return lambda: load(state_dir), lambda saved: save(state_dir, saved) if writes else None

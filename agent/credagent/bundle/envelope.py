@@ -56,33 +56,20 @@ class Header(Struct, frozen=True, kw_only=True):
 class Envelope(Struct, frozen=True, kw_only=True):
     """One envelope, grammatically sound and no more: its signature is not checked yet.
 
-    `sealed` is what the content's tag covers as associated data (everything that precedes the content's length).
+    `sealed` is the header with all stanzas: what the content's tag covers as associated data. `signed` is every byte
+    that precedes the signature. `digest` is SHA-256 over the whole binary form, in hex: the identity of this very
+    envelope. `text` is its one text, without a newline. All four are taken from what was parsed, once: an envelope can
+    have 128 KiB, and is asked for them many times.
     """
 
     header: Header
     stanzas: tuple[Stanza, ...]
     content: bytes
     signature: bytes
-
-    @property
-    def sealed(self) -> bytes:
-        """Return the header with all stanzas."""
-        return header_bytes(self.header, self.stanzas)
-
-    @property
-    def signed(self) -> bytes:
-        """Return every byte that precedes the signature."""
-        return signed_bytes(self.sealed, self.content)
-
-    @property
-    def digest(self) -> str:
-        """Return SHA-256 over the whole binary form, in hex: the identity of this very envelope."""
-        return hashlib.sha256(self.signed + self.signature).hexdigest()
-
-    @property
-    def text(self) -> str:
-        """Return the one text of this envelope, without a newline."""
-        return text_of(self.signed, self.signature)
+    sealed: bytes
+    signed: bytes
+    digest: str
+    text: str
 
 
 def header_bytes(header: Header, stanzas: tuple[Stanza, ...]) -> bytes:
@@ -116,17 +103,30 @@ def text_of(signed: bytes, signature: bytes) -> str:
 
 def parse(text: str | bytes) -> Envelope:
     """Return the parts of an envelope's text (one newline after it is ignored), or raise Refused."""
-    cursor = _Cursor(_binary(text))
+    line = _line(text)
+    binary = _binary(line)
+    cursor = _Cursor(binary)
     if cursor.number(1, "version") != FORMAT_VERSION:
         raise refusal(RefusalCode.UNKNOWN_VERSION, "its binary form has a version this credagent does not know")
     header = _header(cursor)
     stanzas = _stanzas(cursor)
+    sealed = cursor.taken()
     content = cursor.take(cursor.number(4, "content length"), "content")
     if len(content) < TAG_BYTES:
         raise refusal(RefusalCode.MALFORMED, "its content is too short to be one")
+    signed = cursor.taken()
     signature = cursor.take(SIGNATURE_BYTES, "signature")
     cursor.finish()
-    return Envelope(header=header, stanzas=stanzas, content=content, signature=signature)
+    return Envelope(
+        header=header,
+        stanzas=stanzas,
+        content=content,
+        signature=signature,
+        sealed=sealed,
+        signed=signed,
+        digest=hashlib.sha256(binary).hexdigest(),
+        text=line,
+    )
 
 
 def audience_fault(audience: str) -> str:
@@ -152,6 +152,10 @@ class _Cursor:
         self._at += count
         return taken
 
+    def taken(self) -> bytes:
+        """Return everything that was read so far."""
+        return self._data[: self._at]
+
     def number(self, width: int, part: str) -> int:
         return int.from_bytes(self.take(width, part), "big")
 
@@ -166,7 +170,8 @@ class _Cursor:
             raise refusal(RefusalCode.MALFORMED, "something follows its signature")
 
 
-def _binary(text: str | bytes) -> bytes:
+def _line(text: str | bytes) -> str:
+    """Return the one line of `text`, within its limit."""
     if len(text) > MAX_TEXT_BYTES + 1:  # before anything else is done with it
         raise refusal(RefusalCode.TOO_LARGE, f"it is larger than {MAX_TEXT_BYTES // 1024} KiB")
     line = (text.decode("ascii", "replace") if isinstance(text, bytes) else text).removesuffix("\n")
@@ -174,6 +179,10 @@ def _binary(text: str | bytes) -> bytes:
         raise refusal(RefusalCode.EMPTY, "there is nothing in it")
     if len(line) > MAX_TEXT_BYTES:
         raise refusal(RefusalCode.TOO_LARGE, f"it is larger than {MAX_TEXT_BYTES // 1024} KiB")
+    return line
+
+
+def _binary(line: str) -> bytes:
     version, colon, body = line.removeprefix(TEXT_PREFIX).partition(":")
     if not line.startswith(TEXT_PREFIX) or not colon or not (version.isascii() and version.isdecimal()):
         raise refusal(RefusalCode.NOT_AN_ENVELOPE, f"it does not begin with {TEXT_PREFIX}{FORMAT_VERSION}:")

@@ -1,4 +1,4 @@
-"""Make the pull channels that the configuration names, and read what all of them hold now."""
+"""Make the pull channels that the configuration names, and read what one holds now."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -58,12 +58,8 @@ def _cloud_channel(channel: configured.Channel, name: str, environ: Mapping[str,
     return RemoteChannel(channel, environ, name=name, region=region)
 
 
-def contents(channels: Sequence[PullChannel]) -> list[tuple[PullChannel, Content]]:
-    """Return what each channel holds, in their order, after waiting for those that a cloud keeps (30 s at most)."""
-    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415  nothing for the daemon's start
-
+def content_of(channel: PullChannel) -> Content:
+    """Return what a channel holds, after waiting for one that a cloud keeps (30 s at most)."""
     from credagent.channels.remote import RemoteChannel  # noqa: PLC0415  starts processes: nothing for the boot path
 
-    with ThreadPoolExecutor(max_workers=max(1, len(channels))) as pool:
-        found = pool.map(lambda one: one.fetched() if isinstance(one, RemoteChannel) else one.present(), channels)
-        return list(zip(channels, found, strict=True))
+    return channel.fetched() if isinstance(channel, RemoteChannel) else channel.present()

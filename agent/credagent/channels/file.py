@@ -1,18 +1,26 @@
-"""The `file:` channel: a path into which somebody renames (or writes) a sealed bundle. Seen by inotify, never polled.
+"""The `file:` channel: a path into which somebody renames (or writes) a sealed bundle. Seen by inotify.
 
-A file system that is changed from another machine (NFS) gives no events: there, a reload reads it again.
+Where the kernel has no inotify instance left for this user, the path is looked at on a schedule. A file system that is
+changed from another machine (NFS) gives no events either: there, a reload reads it again.
 """
 
 import os
 import stat
 from typing import TYPE_CHECKING
 
+from credagent import log
 from credagent.channels.pull_channel import ENVELOPE_LIMIT_BYTES, Arrived, Content
 from credagent.errors import CredagentError
 from credagent.system.file_reading import read_bounded
 
 if TYPE_CHECKING:
     from asyncinotify import Inotify, Mask
+
+LOOK_S = 5.0  # between two looks at whether the folder is still the watched one, and where nothing can be watched
+NOTHING_TOLD: Content = b"nothing was told yet"
+
+Identity = tuple[int, ...] | None
+"""Device and inode of a folder, and what else tells one state of a file from another; None where nothing is there."""
 
 
 class FileChannel:
@@ -21,10 +29,10 @@ class FileChannel:
     shared = False
     waits = False
 
-    def __init__(self, path: str, *, name: str = "file") -> None:
+    def __init__(self, path: str, *, name: str = "file", look_s: float = LOOK_S) -> None:
         """Follow `path`, which may not exist yet, and whose folders may not either."""
         self.name = name
-        self._path = os.path.abspath(path)
+        self._path, self._look_s = os.path.abspath(path), look_s
 
     def present(self) -> Content:
         """Read the file, bounded; a fifo, a device or a file that is too large refuses the content."""
@@ -35,18 +43,47 @@ class FileChannel:
 
     async def follow(self, arrived: Arrived) -> None:
         """Read at once and whenever something changes in the folder (a Kubernetes mount replaces a link there)."""
-        from asyncinotify import Inotify, Mask  # noqa: PLC0415  the daemon answers before it loads the loop
+        import asyncio  # noqa: PLC0415  the daemon answers before it loads the loop
 
-        told: Content = b"nothing was told yet"
+        from asyncinotify import Inotify  # noqa: PLC0415  the daemon answers before it loads the loop
+
+        told, unwatchable, seen = self._tell(arrived, NOTHING_TOLD), "", self._file_identity()
         while True:
-            with Inotify() as inotify:
-                complete = self._watch(inotify, Mask)
+            try:
+                with Inotify() as inotify:
+                    told = await self._follow_events(inotify, arrived, told)
+                unwatchable = ""
+            except OSError as error:  # no instance, descriptor or watch is left
+                reason = os.strerror(error.errno or 0).lower()
+                if reason != unwatchable:
+                    log.warning("file_not_watched", path=self._path, why=reason, looked_at_every_s=self._look_s)
+                unwatchable = reason
+                await asyncio.sleep(self._look_s)
+                before, seen = seen, self._file_identity()
+                if seen == before:  # else somebody may be writing it in this moment
+                    told = self._tell(arrived, told)
+
+    async def _follow_events(self, inotify: "Inotify", arrived: Arrived, told: Content) -> Content:
+        """Tell what events bring until the watch is not the right one any more; return what was told last."""
+        import asyncio  # noqa: PLC0415  the daemon answers before it loads the loop
+
+        from asyncinotify import Mask  # noqa: PLC0415  the daemon answers before it loads the loop
+
+        folder, complete = self._watch(inotify, Mask)
+        watched = _folder_identity(folder)
+        told = self._tell(arrived, told)
+        while True:
+            try:
+                async with asyncio.timeout(self._look_s):
+                    event = await inotify.get()
+            except TimeoutError:
+                if _folder_identity(folder) != watched:
+                    return told  # removed, replaced or unmounted; while something in it is open, that is no event
+                continue
+            if not complete or event.mask & (Mask.IGNORED | Mask.MOVE_SELF | Mask.Q_OVERFLOW | Mask.UNMOUNT):
+                return told
+            if not (event.mask & Mask.CREATE and self._unwritten()):
                 told = self._tell(arrived, told)
-                async for event in inotify:
-                    if not complete or event.mask & (Mask.IGNORED | Mask.MOVE_SELF | Mask.Q_OVERFLOW):
-                        break
-                    if not (event.mask & Mask.CREATE and self._unwritten()):
-                        told = self._tell(arrived, told)
 
     def _tell(self, arrived: Arrived, told: Content) -> Content:
         """Tell the present content where it is another one: most events in the folder are of other files."""
@@ -63,7 +100,14 @@ class FileChannel:
             return False
         return stat.S_ISREG(found.st_mode) and found.st_size == 0
 
-    def _watch(self, inotify: "Inotify", mask: "type[Mask]") -> bool:
+    def _file_identity(self) -> Identity:
+        try:
+            found = os.stat(self._path)
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+    def _watch(self, inotify: "Inotify", mask: "type[Mask]") -> tuple[str, bool]:
         """Watch the file's folder, or the nearest folder that exists (False: watch again after its next event)."""
         wanted = mask.CREATE | mask.MOVED_TO | mask.CLOSE_WRITE | mask.ATTRIB | mask.MOVE_SELF | mask.ONLYDIR
         folder = os.path.dirname(self._path)
@@ -75,10 +119,19 @@ class FileChannel:
                 folder, complete = os.path.dirname(folder), False
             else:
                 # A folder made between the failure and the watch would be missed: look again.
-                return complete or (self._watch(inotify, mask) if self._nearer_exists(folder) else False)
+                found = folder, complete
+                return found if complete or not self._nearer_exists(folder) else self._watch(inotify, mask)
 
     def _nearer_exists(self, watched: str) -> bool:
         parent = os.path.dirname(self._path)
         while os.path.dirname(parent) != watched and parent != watched:
             parent = os.path.dirname(parent)
         return parent != watched and os.path.isdir(parent)
+
+
+def _folder_identity(folder: str) -> Identity:
+    try:
+        found = os.stat(folder)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

@@ -9,9 +9,12 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from credagent.errors import ABSENT_CODES, NO_IDENTITY
+
 JITTER = 0.2  # machines that were launched together must not ask together for ever
 FIRST_RETRY_S = 5.0
-LAST_RETRY_S = 300.0  # also at once after a refusal that only a person can undo
+LAST_RETRY_S = 300.0
+NO_ROLE_S = 60.0  # at a first boot the role comes seconds after the machine; the question stays on the machine's host
 OTHER_CLOUD_S = 600.0  # a machine does not change its cloud; its metadata service may be switched on
 SHORTEST_S = 2.0  # between two looks of any kind
 
@@ -47,10 +50,18 @@ def delay_s(pace: PollingSchedule, chance: float, *, waited_s: float, unchanged:
     return _jittered(pace.every_s, chance)
 
 
-def retry_s(failures: int, chance: float, *, soon: bool) -> float:
-    """Return the time to the next look after `failures` failed ones in a row; `soon` False: a permanent refusal."""
-    backed_off = min(FIRST_RETRY_S * 2.0 ** min(failures - 1, 10), LAST_RETRY_S)
-    return _jittered(backed_off if soon else LAST_RETRY_S, chance)
+def retry_s(failures: int, chance: float, *, code: str = "", retry_after_s: float = 0.0) -> float:
+    """Return the time to the next look after `failures` failed ones in a row, of which the last had this `code`.
+
+    It doubles, whatever the failure is called: one bad answer costs seconds. `retry_after_s` is the time that the
+    service has named; it is left alone for so long, within bounds.
+    """
+    doubled = FIRST_RETRY_S * 2.0 ** min(failures - 1, 10)
+    if code == NO_IDENTITY:
+        wait_s = doubled if doubled <= NO_ROLE_S else OTHER_CLOUD_S
+    else:
+        wait_s = min(doubled, NO_ROLE_S if code in ABSENT_CODES else LAST_RETRY_S)
+    return max(_jittered(wait_s, chance), min(retry_after_s, LAST_RETRY_S) * (1 + JITTER * chance))
 
 
 def _jittered(seconds: float, chance: float) -> float:

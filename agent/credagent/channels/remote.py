@@ -10,14 +10,11 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from credagent import log
 from credagent.bundle.refusal_codes import RefusalCode, refusal
-from credagent.channels.polling_schedule import OTHER_CLOUD_S, PACES, delay_s, retry_s
+from credagent.channels.polling_schedule import PACES, delay_s, retry_s
 from credagent.channels.pull_channel import ENVELOPE_LIMIT_BYTES, Arrived, Content
 from credagent.cloud_helper import job_requests, job_responses
 from credagent.config.channel_specs import Channel, HttpsChannelSpec, channel_text
-from credagent.errors import Refused, Unavailable
-
-ABSENT_CODES = frozenset({"no-identity", "no-role", "no-service-account"})
-"""There is no such cloud here, or no identity to ask it with: information on a machine of the other cloud."""
+from credagent.errors import ABSENT_CODES, Refused, Unavailable
 
 REFUSED_CODES = {"channel-too-large": RefusalCode.TOO_LARGE, "channel-ambiguous": RefusalCode.MALFORMED}
 """What the channel holds was read, and is no bundle."""
@@ -84,12 +81,12 @@ class RemoteChannel:
             found = await self._ask(request, self._pace.deadline_s + request.wait_s)
         except Unavailable as error:
             unread = error
+            self._failures += 1
             if error.code in ABSENT_CODES:
                 self._absent(error)
-                next_s = OTHER_CLOUD_S
             else:
                 self._failed(error)
-                next_s = retry_s(self._failures, _chance(), soon=error.retry)
+            next_s = retry_s(self._failures, _chance(), code=error.code, retry_after_s=error.retry_after_s or 0.0)
         else:
             self._succeeded(found)
             waited_s = time.monotonic() - began if request.wait_s else 0.0
@@ -114,11 +111,10 @@ class RemoteChannel:
     def _absent(self, error: Unavailable) -> None:
         if not self._said_absent:
             log.info("channel_absent", channel=self.name, code=error.code, why=error.why)
-        self.trouble, self._failures, self._said_absent = "", 0, True
+        self.trouble, self._said_absent = "", True
 
     def _failed(self, error: Unavailable) -> Content:
         """Remember a failure, and say it once; return what the channel holds as far as one knows."""
-        self._failures += 1
         if error.code in REFUSED_CODES:
             self.trouble, self._version, self._was_read = "", "", True
             if not (isinstance(self._content, Refused) and self._content.why == error.why):

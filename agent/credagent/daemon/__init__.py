@@ -1,1 +1,16 @@
-"""The composition root of the agent: its parts, put together, started, kept going, and ended in order."""
+"""The composition root of the agent: its parts, put together, started, kept going, and ended in order.
+
+agent: the parts, put together without an event loop; a reload replaces their settings
+agent_api: what the agent answers on its socket
+agent_settings: what the configuration says to each part, as one frozen value
+channel_follower: follows the channels, and brings what they hold to the resolver
+config_reload: what a reload takes from the configuration
+folder_supervisor: brings folders, sockets and files back where somebody took them away
+main_loop: serves, renews, reloads, reports, and ends
+run_once: one resolution without a daemon
+runtime_folders: the folders, their locks, and what a restart must remember
+socket_supervisor: the agent's Unix sockets while it runs
+startup: boots, reports ready, and only then loads the event loop
+status_cache: values that are made anew at most once a second
+worker_handover: what workers get, and where it is written
+"""

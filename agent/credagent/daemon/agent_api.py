@@ -6,12 +6,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from credagent import __version__
-from credagent.clock import Clock
-from credagent.config import Config
 from credagent.config.channel_specs import SocketChannelSpec
 from credagent.credentials import Slot
+from credagent.daemon.agent import Agent
 from credagent.daemon.status_cache import ShortLivedCache
-from credagent.daemon.worker_handover import WorkerHandover
 from credagent.errors import PermissionRefused
 from credagent.operations.observability.status_document import (
     AgentSnapshot,
@@ -21,7 +19,6 @@ from credagent.operations.observability.status_document import (
     WorkerSnapshot,
     document,
 )
-from credagent.slots.credential_resolver import CredentialResolver
 
 if TYPE_CHECKING:
     from credagent.handover.unix.peer_credentials import Caller
@@ -33,16 +30,24 @@ Deliver = Callable[[str, str], Awaitable[str]]
 
 
 class AgentApi:
-    """Satisfies the socket's `Agent`."""
+    """Satisfies the socket's `AgentOperations`."""
 
     def __init__(
-        self, config: Config, custody: CredentialResolver, handover: WorkerHandover, *, clock: Clock, deliver: Deliver
+        self,
+        agent: Agent,
+        *,
+        deliver: Deliver,
+        subscribers: Callable[[], "tuple[Subscriber, ...]"] = tuple,
+        standing_errors: Callable[[], tuple[str, ...]] = tuple,
     ) -> None:
-        """Answer for one agent; `subscribers` is set by whoever serves the socket."""
-        self.config, self.custody, self.handover = config, custody, handover
-        self.subscribers: Callable[[], tuple[Subscriber, ...]] = tuple
-        self.standing_errors: Callable[[], tuple[str, ...]] = tuple
-        self._clock, self._deliver = clock, deliver
+        """Answer for `agent`.
+
+        `subscribers` are the workers that its socket keeps supplied, `standing_errors` the codes of what troubles
+        whoever runs it.
+        """
+        self._agent, self._resolver = agent, agent.resolver
+        self._deliver, self._subscribers, self._standing_errors = deliver, subscribers, standing_errors
+        self._clock = clock = agent.clock
         self._started, self._since = clock.monotonic(), clock.now()
         self._memory = ShortLivedCache(_measured, clock.monotonic)
         self._looks = ShortLivedCache(dict[tuple[int, datetime], bool], clock.monotonic)
@@ -51,39 +56,39 @@ class AgentApi:
 
     def worker_document(self) -> dict[str, Any]:
         """Return what workers see now."""
-        required = frozenset(slot for slot, rules in self.custody.rules.slots.items() if rules.required)
-        return self.handover.document(
-            self.custody.present(),
-            settled=self.custody.settled,
+        required = frozenset(slot for slot, rules in self._agent.settings.slots.slots.items() if rules.required)
+        return self._agent.handover.document(
+            self._resolver.present(),
+            settled=self._resolver.settled,
             required=required,
             public_key=self.public_key or "",
         )
 
     def identity(self) -> dict[str, Any]:
         """Return what a sender has to know of this machine."""
-        return {"public_key": self.public_key, "audience": self.config.agent.audience, "version": __version__}
+        return {"public_key": self.public_key, "audience": self._agent.config.agent.audience, "version": __version__}
 
     def credential_process(self) -> dict[str, object] | None:
         """Return the AWS `credential_process` document, None for an empty slot."""
-        return self.handover.credential_process(self.custody.present())
+        return self._agent.handover.credential_process(self._resolver.present())
 
     async def renew(self, slot: Slot | None) -> dict[str, Any]:
         """Try to renew one slot, or all."""
         outcomes = {}
         for chosen in Slot if slot is None else (slot,):
-            outcomes[chosen.value] = await self.custody.keepers[chosen].renew()
+            outcomes[chosen.value] = await self._resolver.controllers[chosen].renew()
         return {"slots": outcomes}
 
     async def deliver(self, bundle: str, caller: "Caller") -> dict[str, Any]:
         """Admit what a caller delivers, where the configuration has a channel for that."""
-        if not any(isinstance(channel, SocketChannelSpec) for channel in self.config.bundle.channels):
+        if not any(isinstance(channel, SocketChannelSpec) for channel in self._agent.config.bundle.channels):
             hint = 'add "socket" to bundle.channels of this machine'
             raise PermissionRefused("no-push-channel", "this agent takes no deliveries", what="the socket", hint=hint)
         try:
             outcome = await self._deliver(bundle, PUSHED_BY)
         finally:
             self.changed()
-        in_force = self.custody.intake.in_force
+        in_force = self._resolver.admission.state.in_force
         return {"outcome": outcome, "bundle_id": in_force.bundle.bundle_id if in_force else None, "by": caller.uid}
 
     def status(self) -> dict[str, Any]:
@@ -98,28 +103,29 @@ class AgentApi:
     @property
     def public_key(self) -> str | None:
         """Return this machine's own public key as a line, None where it has none."""
-        own = self.custody.intake.keyring.own
+        own = self._agent.settings.admission.keyring.own
         return own.public_key.line if own is not None else None
 
     def snapshot(self, *, rss_bytes: int | None = None, uss_bytes: int | None = None) -> Snapshot:
         """Return everything that status shows."""
-        custody = self.custody
-        withheld = (custody.intake.withheld.code,) if custody.intake.withheld else ()
-        refused_now = tuple(refusal.code for refusal in custody.refused_now.values())
-        unwritten = (self.handover.error, custody.intake.unsaved)
+        resolver, settings = self._resolver, self._agent.settings
+        error = resolver.admission.state.withheld
+        withheld = (error.code,) if error is not None else ()
+        refused_now = tuple(refusal.code for refusal in resolver.refusals.present.values())
+        unwritten = (self._agent.handover.error, resolver.admission.unsaved)
         written = tuple(error.code for error in unwritten if error is not None)
         return Snapshot(
             now=self._clock.now(),
             since=self._since,
-            generation=custody.present().generation,
-            audience=self.config.agent.audience,
+            generation=resolver.present().generation,
+            audience=self._agent.config.agent.audience,
             public_key=self.public_key,
             slots={slot: self._slot(slot) for slot in Slot},
             bundle=self._bundle(),
-            bundle_required=custody.rules.bundle_required,
-            min_validity=custody.rules.min_validity,
-            refused=tuple(custody.refusals),
-            standing_errors=(*withheld, *refused_now, *written, *self.standing_errors()),
+            bundle_required=settings.slots.bundle_required,
+            min_validity=settings.slots.min_validity,
+            refused=tuple(resolver.refusals.recent),
+            standing_errors=(*withheld, *refused_now, *written, *self._standing_errors()),
             workers=tuple(self._workers()),
             agent=AgentSnapshot(
                 version=__version__,
@@ -131,21 +137,21 @@ class AgentApi:
         )
 
     def _slot(self, slot: Slot) -> SlotSnapshot:
-        keeper, rules = self.custody.keepers[slot], self.custody.rules.slots[slot]
-        track = keeper.track
+        state, settings = self._resolver.controllers[slot].state, self._agent.settings.slots.slots[slot]
+        source = state.in_use
         return SlotSnapshot(
-            content=keeper.content,
-            tried=keeper.tried or self.custody.waited_enough,
-            statement=keeper.order.statement,
-            renew_at=track.renew_at if track else None,
-            renewable=track is not None and track.fetched,
-            required=rules.required,
-            handover=rules.handover,
-            failure=keeper.failure,
+            content=state.content,
+            tried=state.tried or self._resolver.waited_enough,
+            statement=state.desired.statement,
+            renew_at=state.renew_at(self._clock.now(), self._clock.monotonic()),
+            renewable=source is not None and source.fetched,
+            required=settings.required,
+            handover=settings.handover,
+            failure=state.failure,
         )
 
     def _bundle(self) -> BundleSnapshot | None:
-        admitted = self.custody.intake.in_force
+        admitted = self._resolver.admission.state.in_force
         if admitted is None:
             return None
         bundle = admitted.bundle
@@ -172,7 +178,7 @@ class AgentApi:
     def _workers(self) -> "list[WorkerSnapshot]":
         return [
             WorkerSnapshot(pid=one.pid, uid=one.uid, role=one.role, generation=one.generation, since=one.since)
-            for one in self.subscribers()
+            for one in self._subscribers()
             if not self._is_reused(one.pid, one.since)
         ]
 

@@ -1,4 +1,4 @@
-"""Keeps a booted service going: serves, renews, reloads, reports, and ends in order. The only event loop."""
+"""Keeps a booted agent going: serves, renews, reloads, reports, and ends in order. The only event loop."""
 
 import asyncio
 import errno
@@ -6,18 +6,22 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
+from msgspec import Struct, structs
+
 from credagent import log
 from credagent.config import Config
 from credagent.credentials import origin_of
 from credagent.daemon.agent import Agent
 from credagent.daemon.agent_api import AgentApi
 from credagent.daemon.channel_follower import AGAIN_S, ChannelFollower
+from credagent.daemon.folder_supervisor import FolderSupervisor
 from credagent.daemon.socket_supervisor import SocketSupervisor
 from credagent.errors import CredagentError
 from credagent.event_counters import REQUESTS
 from credagent.handover.http.listeners import Listeners, start_listeners, start_metrics_listener, unix_http
 from credagent.handover.http.metrics_endpoint import Observability
 from credagent.handover.http.tcp_access import TcpAccess
+from credagent.handover.unix.request_dispatch import Subscriber
 from credagent.handover.unix.server import SocketServer
 from credagent.log_throttle import LogThrottle
 from credagent.operations.observability.status_document import State, state
@@ -27,49 +31,59 @@ Reread = Callable[[Config], tuple[Config, list[str]]]
 """Given the running configuration, returns the one to go over to, and the keys that wait for a restart."""
 
 
-class MainLoop:
-    """A running service."""
+class Announced(Struct, frozen=True, kw_only=True):
+    """What was said last: to subscribers (`generation`, `settled`), to the service manager (`ready`), in the log."""
 
-    def __init__(self, service: Agent, reread: Reread, *, ready: bool) -> None:
-        """Keep `service` going; `reread` gives the configuration at a reload.
+    generation: int = -1
+    settled: bool = False
+    ready: bool = False
+    state: State | None = None
+
+
+class MainLoop:
+    """A running agent."""
+
+    def __init__(self, agent: Agent, reread: Reread, *, ready: bool) -> None:
+        """Keep `agent` going; `reread` gives the configuration at a reload.
 
         `ready`: the service manager was told so already.
         """
-        self.service, self._reread = service, reread
-        self.following = ChannelFollower(service.custody)
-        self.answers = AgentApi(
-            service.config, service.custody, service.handover, clock=service.clock, deliver=self.following.deliver
+        self.agent, self._reread = agent, reread
+        self._follower = ChannelFollower(agent.resolver, agent.clock)
+        self._api = AgentApi(
+            agent,
+            deliver=self._follower.deliver,
+            subscribers=self._subscribers,
+            standing_errors=self._standing_errors,
         )
-        self.answers.standing_errors = self._standing_errors
-        self._observability = Observability(self.answers.recent_snapshot, service.custody.counters)
+        self._observability = Observability(self._api.recent_snapshot, agent.resolver.counters)
         http = unix_http(self._observability.answer, self._count)
-        self._sockets = SocketSupervisor(service, lambda: SocketServer(self.answers, service.handover.admission, http))
-        self._tcp = TcpAccess(service.handover.admission, monotonic=service.clock.monotonic)
+        self._sockets = SocketSupervisor(agent, lambda: SocketServer(self._api, agent.settings.access, http))
+        self._folders = FolderSupervisor(agent, self._sockets)
+        self._tcp = TcpAccess(agent.settings.access, monotonic=agent.clock.monotonic)
         self._listeners: list[Listeners] = []
         self._reload_error: tuple[str, ...] = ()
         self._stop = asyncio.Event()
-        self._told: tuple[int, bool] = (-1, False)
-        self._ready = ready
-        self._state: State | None = None
+        self._announced = Announced(ready=ready)
         self._settling: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT, reload at SIGHUP. The first task that fails stops all."""
-        custody = self.service.custody
+        resolver = self.agent.resolver
         asyncio.get_running_loop().set_exception_handler(tell_of_a_defect)
         await self._serve()
         self._heed_signals()
-        custody.on_change = self._changed
+        resolver.store.listen(lambda _old, _new: self._announce())
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(keeper.run()) for keeper in custody.keepers.values()]
-            tasks += [group.create_task(self.following.look_again()), group.create_task(self._write_again())]
-            tasks += [group.create_task(self._sockets.keep())]
+            tasks = [group.create_task(controller.run()) for controller in resolver.controllers.values()]
+            tasks += [group.create_task(self._follower.look_again()), group.create_task(self._write_again())]
+            tasks += [group.create_task(self._folders.keep())]
             tasks += [group.create_task(self._feed_the_watchdog())]
             self._follow()
-            self._changed()
+            self._announce()
             await self._stop.wait()
             notify.stopping()
-            self.following.stop()
+            self._follower.stop()
             for task in tasks:
                 task.cancel()
         await self._close()
@@ -77,10 +91,10 @@ class MainLoop:
 
     def reload(self) -> None:
         """Take the configuration as it stands now; a broken one is reported, and the old one stays."""
-        notify.reloading(int(self.service.clock.monotonic() * 1_000_000))
+        notify.reloading(int(self.agent.clock.monotonic() * 1_000_000))
         try:
-            config, late = self._reread(self.service.config)
-            self.service.reconfigure(config)
+            config, late = self._reread(self.agent.config)
+            self.agent.reconfigure(config)
         except CredagentError as error:
             self._reload_error = ("reload-failed",)
             log.error("reload_failed", code=error.code, why=str(error), hint=error.hint)
@@ -89,16 +103,15 @@ class MainLoop:
             log.error("reload_failed", code="internal", why=type(error).__name__, hint="the old configuration stays")
         else:
             self._reload_error = ()
-            self.answers.config = config
-            admission = self.service.handover.admission
-            self._tcp = TcpAccess(admission, monotonic=self.service.clock.monotonic)
+            admission = self.agent.settings.access
+            self._tcp = TcpAccess(admission, monotonic=self.agent.clock.monotonic)
             for server in self._sockets.servers:
                 server.admission = admission
             self._follow()
             log.start(config.log.level, config.log.format)
             log.info("configuration_reloaded", needs_restart=late)
-        self._told = (-1, False)
-        self._changed()
+        self._announced = structs.replace(self._announced, generation=-1)
+        self._announce()
         notify.ready(self._sentence())
 
     def _heed_signals(self) -> None:
@@ -109,25 +122,24 @@ class MainLoop:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, actions)
 
     async def _serve(self) -> None:
-        service = self.service
+        agent = self.agent
         await self._sockets.serve()
-        self.answers.subscribers = self._sockets.subscribers
-        if service.handover.sockets:
+        if agent.handover.sockets:
             self._listeners.append(
                 await start_listeners(
-                    service.handover.sockets,
-                    source=service.custody.present,
-                    now=service.clock.now,
+                    agent.handover.sockets,
+                    source=agent.resolver.present,
+                    now=agent.clock.now,
                     admits=self._admits,
                     count=self._count,
-                    token=service.handover.token,
-                    google=service.config.google.handover == "metadata",
-                    project=service.config.google.project,
+                    token=agent.handover.token,
+                    google=agent.config.google.handover == "metadata",
+                    project=agent.config.google.project,
                 )
             )
-        if service.handover.metrics:
+        if agent.handover.metrics:
             answer = self._observability.answer
-            self._listeners.append(await start_metrics_listener(service.handover.metrics, answer, self._count))
+            self._listeners.append(await start_metrics_listener(agent.handover.metrics, answer, self._count))
 
     async def _close(self) -> None:
         await asyncio.gather(self._sockets.close(), *(listeners.close() for listeners in self._listeners))
@@ -137,60 +149,63 @@ class MainLoop:
         return self._tcp.admits(uid)
 
     def _count(self, face: str, outcome: str) -> None:
-        self.service.custody.counters.count(REQUESTS, face, outcome)
+        self.agent.resolver.counters.count(REQUESTS, face, outcome)
+
+    def _subscribers(self) -> tuple[Subscriber, ...]:
+        return self._sockets.subscribers()
 
     def _standing_errors(self) -> tuple[str, ...]:
-        lost = (self._sockets.trouble,) if self._sockets.trouble else ()
+        lost = (self._folders.trouble,) if self._folders.trouble else ()
         unknown = () if all(one.tells_callers_apart for one in self._listeners) else ("callers-unknown",)
-        return (*self._reload_error, *lost, *unknown, *self.following.standing_errors())
+        return (*self._reload_error, *lost, *unknown, *self._follower.standing_errors())
 
-    def _changed(self) -> None:
-        """Tell subscribers and the service manager what is new, once."""
-        self.answers.changed()
-        custody = self.service.custody
-        told, self._told = self._told, (custody.store.current.generation, custody.settled)
-        if told != self._told:
+    def _announce(self) -> None:
+        """Tell subscribers, the service manager and the log what is new, once."""
+        self._api.changed()
+        resolver, said = self.agent.resolver, self._announced
+        if (said.generation, said.settled) != (resolver.store.current.generation, resolver.settled):
             for server in self._sockets.servers:
                 server.publish()
-        self._tell_state()
-
-    def _tell_state(self) -> None:
-        present = state(self.answers.snapshot())
-        if self.service.custody.settled and not self._ready:
-            self._ready = True
+        present, settled = state(self._api.snapshot()), resolver.settled
+        self._announced = Announced(
+            generation=resolver.store.current.generation,
+            settled=settled,
+            ready=said.ready or settled,
+            state=present,
+        )
+        if self._announced.ready and not said.ready:
             notify.ready(self._sentence())
-        elif present is not self._state:
+        elif present is not said.state:
             notify.status(self._sentence())
-        if present is not self._state:
-            log.info("state_changed", before=self._state and self._state.value, state=present.value)
-            self._state = present
+        if present is not said.state:
+            log.info("state_changed", before=said.state and said.state.value, state=present.value)
 
     def _sentence(self) -> str:
         """Return the one line that `systemctl status` shows."""
-        snapshot = self.answers.snapshot()
+        snapshot = self._api.snapshot()
         origins = ", ".join(f"{slot.value}: {origin_of(shown.content)}" for slot, shown in snapshot.slots.items())
         return f"{state(snapshot).value}, generation {snapshot.generation} ({origins})"
 
     def _follow(self) -> None:
         """Follow the channels of the present configuration. They, and all slots, get the time that it gives them."""
-        self.following.follow(self.service.channels)
+        self._follower.follow(self.agent.settings.channels)
         if self._settling is not None:
             self._settling.cancel()
-        self._settling = asyncio.get_running_loop().call_later(self.service.config.agent.settle_s, self._settle)
+        self._settling = asyncio.get_running_loop().call_later(self.agent.config.agent.settle_s, self._settle)
 
     def _settle(self) -> None:
-        custody = self.service.custody
-        if not custody.settled or custody.unresolved:
-            log.warning("not_settled", after_s=self.service.config.agent.settle_s, unread=sorted(custody.unlooked))
-        custody.wait_no_longer()
+        resolver = self.agent.resolver
+        if not resolver.settled or resolver.unresolved:
+            log.warning("not_settled", after_s=self.agent.config.agent.settle_s, unread=sorted(resolver.unlooked))
+        resolver.wait_no_longer()
 
     async def _write_again(self) -> None:
         """Write what could not be written, for ever: the disk may have room again, and workers that start read it."""
         while True:
-            await asyncio.sleep(AGAIN_S)
-            if self.service.handover.error is not None:
-                self.service.handover.write(self.service.custody.store.current)
-                self._changed()
+            await self.agent.clock.sleep(AGAIN_S)
+            if self.agent.handover.error is not None:
+                self.agent.handover.write(self.agent.resolver.store.current)
+                self._announce()
 
     async def _feed_the_watchdog(self) -> None:
         interval = notify.watchdog_interval_s()

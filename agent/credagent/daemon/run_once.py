@@ -5,6 +5,7 @@ from typing import Any
 
 from credagent import config as configuration
 from credagent import log
+from credagent.channels.factory import content_of
 from credagent.config import Config
 from credagent.daemon import runtime_folders
 from credagent.daemon.agent import Agent
@@ -26,50 +27,62 @@ def run(config_path: str | None, environ: Mapping[str, str], tell: Callable[[dic
     log.start(config.log.level, config.log.format)
     if locks is None:
         log.info("daemon_runs", note="nothing is written beside it", runtime_dir=config.agent.runtime_dir)
-    service = Agent(config, environ, writes=locks is not None)
-    service.locks = locks or ()
-    _resolve(service)
+    agent = Agent(config, environ, writes=locks is not None)
+    agent.locks = locks or ()
+    _resolve(agent)
     if locks is not None:
-        service.handover.write(service.custody.store.current)
-        if service.handover.error is not None:
-            raise service.handover.error
-    tell(_document(service))
-    _require(service)
+        agent.handover.write(agent.resolver.store.current)
+        if agent.handover.error is not None:
+            raise agent.handover.error
+    tell(_document(agent))
+    _require(agent)
     return Exit.DONE
 
 
 def resolve(config: Config, environ: Mapping[str, str]) -> tuple[dict[str, Any], WorkerView]:
     """Return the status document and what a worker would get now. Writes nothing, makes no key and no folder."""
-    service = Agent(config, environ, writes=False)
-    _resolve(service)
-    return _document(service), service.handover.view(service.custody.store.current)
+    agent = Agent(config, environ, writes=False)
+    _resolve(agent)
+    return _document(agent), agent.handover.view(agent.resolver.store.current)
 
 
-def _resolve(service: Agent) -> None:
-    """Try every slot once, within the time that the configuration gives."""
-    service.resolve(waiting=True)
-    if service.custody.settled:
+def _resolve(agent: Agent) -> None:
+    """Look at every channel and try every slot once; slots have the time that the configuration gives."""
+    agent.resolve()
+    if agent.resolver.settled and not agent.resolver.unlooked and not agent.resolver.admission.state.unopened:
         return
     import asyncio  # noqa: PLC0415  only where a cloud has to be asked
 
-    async def settle() -> None:
-        settled = asyncio.Event()
-        service.custody.on_change = lambda: settled.set() if service.custody.settled else None
-        keepers = [asyncio.create_task(keeper.run()) for keeper in service.custody.keepers.values()]
-        try:
-            async with asyncio.timeout(service.config.agent.settle_s):
-                await settled.wait()
-        except TimeoutError:
-            log.warning("not_settled", after_s=service.config.agent.settle_s)
-        finally:
-            for keeper in keepers:
-                keeper.cancel()
-            await asyncio.gather(*keepers, return_exceptions=True)
-
-    asyncio.run(settle())
+    asyncio.run(_settle(agent))
 
 
-def _document(service: Agent) -> dict[str, Any]:
+async def _settle(agent: Agent) -> None:
+    import asyncio  # noqa: PLC0415  only where a cloud has to be asked
+
+    from credagent.daemon.channel_follower import ChannelFollower  # noqa: PLC0415  only where a cloud has to be asked
+
+    resolver, settled = agent.resolver, asyncio.Event()
+    follower = ChannelFollower(resolver, agent.clock)
+    await follower.reopen()
+    unlooked = [channel for channel in agent.settings.channels if channel.name in resolver.unlooked]
+    found = await asyncio.gather(*(asyncio.to_thread(content_of, channel) for channel in unlooked))
+    for channel, content in zip(unlooked, found, strict=True):
+        await follower.offer(channel, content)
+    resolver.store.listen(lambda _old, _new: settled.set() if resolver.settled else None)
+    running = [asyncio.create_task(controller.run()) for controller in resolver.controllers.values()]
+    resolver.resolve()
+    try:
+        async with asyncio.timeout(agent.config.agent.settle_s):
+            await settled.wait()
+    except TimeoutError:
+        log.warning("not_settled", after_s=agent.config.agent.settle_s)
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
+def _document(agent: Agent) -> dict[str, Any]:
     """Return what `status` would say of a daemon that had found the same."""
     from credagent.daemon.agent_api import AgentApi  # noqa: PLC0415  the daemon's start loads this module, not that one
 
@@ -77,21 +90,20 @@ def _document(service: Agent) -> dict[str, Any]:
         hint = "deliver to a running agent, or put the bundle on a channel"
         raise Unavailable("no-daemon", "one resolution takes no deliveries", what="deliver", hint=hint)
 
-    answers = AgentApi(service.config, service.custody, service.handover, clock=service.clock, deliver=nobody_delivers)
-    return answers.status()
+    return AgentApi(agent, deliver=nobody_delivers).status()
 
 
-def _require(service: Agent) -> None:
+def _require(agent: Agent) -> None:
     """Raise why this machine does not give what it should: a refused bundle first, for it explains an empty slot."""
-    custody = service.custody
-    in_force = custody.intake.in_force is not None
-    if not in_force and custody.refusals:
-        last = custody.refusals[-1]
+    resolver, admission = agent.resolver, agent.resolver.admission.state
+    if admission.in_force is None and resolver.refusals.recent:
+        last = resolver.refusals.recent[-1]
         raise Refused(last.code, last.message, what=f"channel {last.channel}", hint=last.hint)
-    if not in_force and custody.intake.withheld is not None:
-        kept = custody.intake.withheld
+    if admission.withheld is not None:
+        kept = admission.withheld
         raise Refused(kept.code, kept.why, what="the bundle kept by this machine", hint=kept.hint)
-    empty = [slot for slot, rules in custody.rules.slots.items() if rules.required and not custody.is_filled(slot)]
+    slots = agent.settings.slots
+    empty = [slot for slot, said in slots.slots.items() if said.required and not resolver.is_filled(slot)]
     if empty:
         missing = ", ".join(slot.value for slot in empty)
         raise Unavailable(
@@ -100,7 +112,7 @@ def _require(service: Agent) -> None:
             what=missing,
             hint=f"the log says why, `credagent doctor` looks closer; {empty[0].value}.required = false waives it",
         )
-    if custody.rules.bundle_required and not in_force:
+    if slots.bundle_required and admission.in_force is None:
         raise Unavailable(
             "no-bundle",
             "required, and none is in force",

@@ -33,9 +33,9 @@ class Remembered(Struct, frozen=True, kw_only=True):
 
 def prepare(config: Config) -> None:
     """Make the folders where missing, and refuse ones that somebody else could change."""
-    make_private_folder(config.agent.runtime_dir, RUNTIME_MODE)
-    make_private_folder(config.agent.state_dir, 0o700)
-    for folder in _inboxes(config):
+    runtime_dir, *others = folders(config)
+    make_private_folder(runtime_dir, RUNTIME_MODE)
+    for folder in others:
         make_private_folder(folder, 0o700)
 
 
@@ -57,6 +57,30 @@ def take_locks(config: Config, owner: bytes = b"") -> tuple[Lock, Lock]:
         raise Unavailable("state-in-use", "another agent uses it", what=state_dir, hint=hint)
     _sweep(config)
     return runtime, state
+
+
+def hold_locks(config: Config, held: tuple[Lock, ...]) -> tuple[Lock, ...]:
+    """Return the locks on the folders that are there now: those that are `held`, and new ones where a folder is new.
+
+    Raises Unavailable where another daemon was faster; then those that were held stay.
+    """
+    paths = [_lock_path(folder) for folder in (config.agent.runtime_dir, config.agent.state_dir)]
+    now = []
+    for lock, path in zip(held, paths, strict=True):
+        new = lock if lock.is_at(path) else file_lock.lock(path)
+        if new is None:
+            hint = "stop it, or give this one a runtime_dir and a state_dir of its own"
+            raise Unavailable("already-running", "another agent runs there by now", what=path, hint=hint)
+        now.append(new)
+    for lock in held:
+        if lock not in now:
+            lock.release()
+    return tuple(now)
+
+
+def folders(config: Config) -> tuple[str, ...]:
+    """Return the folders that are this agent's to make and to keep."""
+    return (config.agent.runtime_dir, config.agent.state_dir, *_inboxes(config))
 
 
 def free_locks(config: Config) -> tuple[Lock, Lock] | None:

@@ -19,8 +19,8 @@ def run(config_path: str | None, environ: Mapping[str, str], *, owner: bytes = b
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, LATER)
     config = configuration.load(config_path, environ)
-    service = boot(config, environ, owner)
-    ready = service.custody.settled
+    agent = boot(config, environ, owner)
+    ready = agent.resolver.settled
     if ready:
         notify.ready("the first resolution is over", environ)
 
@@ -33,7 +33,7 @@ def run(config_path: str | None, environ: Mapping[str, str], *, owner: bytes = b
     log.info("agent_started", audience=config.agent.audience, runtime_dir=config.agent.runtime_dir, ready=ready)
 
     async def live() -> None:
-        await MainLoop(service, lambda running: reread(config_path, environ, running), ready=ready).run()
+        await MainLoop(agent, lambda running: reread(config_path, environ, running), ready=ready).run()
 
     asyncio.run(live())
     return 0

@@ -12,9 +12,9 @@ from credagent import log
 from credagent.config import Config
 from credagent.credentials import CredentialSet, Held, Slot, Variables
 from credagent.daemon import runtime_folders
+from credagent.daemon.agent_settings import AgentSettings
 from credagent.daemon.runtime_folders import Remembered
 from credagent.errors import CredagentError
-from credagent.handover.unix.caller_access import AccessRules
 from credagent.handover.unix.protocol import set_document
 from credagent.secret import Secret
 from credagent.system.file_writing import remove_own_file
@@ -26,37 +26,43 @@ from credagent.worker_environment.vendor_documents import credential_process
 class WorkerHandover:
     """Renders the present set for this machine. `sockets` are bound, not served; the loop serves them."""
 
-    def __init__(self, config: Config, admission: AccessRules, *, remembered: Remembered) -> None:
-        """Hand over as `config` says."""
-        self.config, self.admission = config, admission
+    def __init__(
+        self, settings: Callable[[], AgentSettings], *, machine_region: Callable[[], str], remembered: Remembered
+    ) -> None:
+        """Hand over as the present `settings` say; `machine_region` gives the AWS region that the machine is in."""
+        self._settings, self._machine_region = settings, machine_region
         self.sockets: list[socket.socket] = []
         self.metrics: list[socket.socket] = []
         self.token: Secret | None = None
-        self.machine_region: Callable[[], str] = str
         self.error: CredagentError | None = None
         self._names, self._env_file = frozenset(remembered.names), remembered.env_file
         self._written: tuple[Mapping[str, Secret], ...] = ()
 
     def bind(self, given: list[socket.socket]) -> None:
         """Take the loopback ports, and the token, where a handover needs them; and the one for metrics if wanted."""
-        if self.config.endpoint.metrics is not None:
+        if self._config.endpoint.metrics is not None:
             from credagent.handover.http import port_binding  # noqa: PLC0415  as below
 
-            self.metrics = port_binding.bind([self.config.endpoint.metrics])
+            self.metrics = port_binding.bind([self._config.endpoint.metrics])
         if not self.needs_ports:
             return
         from credagent.handover.http import endpoint_token, port_binding  # noqa: PLC0415  not on the path of the default on AWS
 
-        self.sockets = port_binding.bind(self.config.endpoint.listen, given=given)
-        if self.config.aws.handover == "endpoint":
+        self.sockets = port_binding.bind(self._config.endpoint.listen, given=given)
+        if self._config.aws.handover == "endpoint":
+            access = self._settings().access
             self.token = endpoint_token.load_or_make(
-                self.config.agent.runtime_dir, users=self.admission.users, groups=self.admission.groups
+                self._config.agent.runtime_dir, users=access.users, groups=access.groups
             )
+
+    @property
+    def _config(self) -> Config:
+        return self._settings().config
 
     @property
     def needs_ports(self) -> bool:
         """Whether workers ask over loopback."""
-        return self.config.aws.handover == "endpoint" or self.config.google.handover == "metadata"
+        return self._config.aws.handover == "endpoint" or self._config.google.handover == "metadata"
 
     def view(self, credential_set: CredentialSet) -> WorkerView:
         """Return what a worker does with its environment now."""
@@ -71,7 +77,7 @@ class WorkerHandover:
             self.view(credential_set),
             settled=settled,
             required=required,
-            audience=self.config.agent.audience,
+            audience=self._config.agent.audience,
             public_key=public_key,
         )
 
@@ -88,18 +94,37 @@ class WorkerHandover:
         if isinstance(content, Held) and isinstance(content.credentials, Variables):
             self._names |= frozenset(content.credentials.values)
         try:
-            path = self.config.workers.env_file
+            path = self._config.workers.env_file
             env_file.write(path, self.view(credential_set).environment)
             if self._env_file and self._env_file != path:
                 _remove_former(self._env_file)
             self._env_file, names = path, tuple(sorted(self._names))
             remembered = Remembered(generation=credential_set.generation, names=names, env_file=path)
-            runtime_folders.remember(self.config, remembered)
+            runtime_folders.remember(self._config, remembered)
         except CredagentError as error:
             self.error = error
             log.error("handover_not_written", code=error.code, why=str(error), hint=error.hint)
         else:
             self.error = None
+
+    def is_there(self) -> bool:
+        """Tell whether the files that workers read are where they were written."""
+        token = [self._token_file] if self.token is not None else []
+        env_file = [self._env_file] if self._env_file and self.error is None else []
+        return all(os.path.lexists(path) for path in (*token, *env_file))
+
+    def restore(self, credential_set: CredentialSet) -> None:
+        """Write the files that workers read where they are gone. Raises OutputError for the token."""
+        if self.token is not None:
+            from credagent.handover.http import endpoint_token  # noqa: PLC0415  not on the path of the default on AWS
+
+            runtime_dir, access = self._config.agent.runtime_dir, self._settings().access
+            endpoint_token.put_back(self.token, runtime_dir, users=access.users, groups=access.groups)
+        self.write(credential_set)
+
+    @property
+    def _token_file(self) -> str:
+        return f"{self._config.agent.runtime_dir}/token"
 
     def _plan(self) -> HandoverPlan:
         host, uri = "", ""
@@ -108,15 +133,15 @@ class WorkerHandover:
 
             host = str(port_binding.preferred(self.sockets))
             uri = f"http://{host}{aws_endpoint.PATH}" if self.token else ""
-        config = self.config
+        config = self._config
         return HandoverPlan(
             aws=config.aws.handover,
             google=config.google.handover,
             region=config.aws.region,
-            machine_region=self.machine_region(),
+            machine_region=self._machine_region(),
             endpoint_uri=uri,
             endpoint_token=self.token,
-            endpoint_token_file=f"{config.agent.runtime_dir}/token" if self.token else "",
+            endpoint_token_file=self._token_file if self.token else "",
             metadata_host=host,
             google_project=config.google.project,
             google_required=config.google.required,
@@ -130,16 +155,3 @@ def _remove_former(env_file: str) -> None:
         remove_own_file(env_file)
     except CredagentError as error:
         log.warning("former_env_file_stays", path=env_file, why=error.why, hint="it holds credentials: remove it")
-
-
-def admission_of(config: Config) -> AccessRules:
-    """Return who may ask on this machine; names that do not exist here are said once."""
-    admission, missing = AccessRules.resolve(
-        users=config.workers.users,
-        groups=config.workers.groups,
-        deliver_users=config.bundle.deliver_users,
-        own_uid=os.geteuid(),
-    )
-    if missing:
-        log.info("users_or_groups_missing", names=list(missing))
-    return admission

@@ -114,7 +114,7 @@ class IdentityRenewal:
     def _failed(self, slot: Slot, error: Unavailable) -> list[str]:
         self._failures[slot] = failures = self._failures.get(slot, 0) + 1
         jitter = random.uniform(-1, 1)  # noqa: S311  spreads load, hides nothing
-        wait_s = min(retry_wait_s(failures, jitter, permanent=False), LONGEST_RETRY_S)
+        wait_s = min(retry_wait_s(failures, jitter), LONGEST_RETRY_S)
         self._due[slot] = _after(self._clock.now(), wait_s)
         if failures > 1:
             return []  # said once, not at every attempt

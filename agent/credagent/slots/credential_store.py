@@ -7,10 +7,11 @@ from msgspec import structs
 from credagent.credentials import CredentialSet, Held, Slot, SlotContent
 
 Listener = Callable[[CredentialSet, CredentialSet], None]
+"""Told (old, new) after each pass; both are the same value where the pass has changed nothing that workers see."""
 
 
 class CredentialStore:
-    """Holds the present credential set and tells listeners (old, new) when another one takes its place."""
+    """Holds the present credential set, and tells listeners of each pass that may have replaced it."""
 
     def __init__(self, generation: int = 0) -> None:
         """Start with three empty slots under `generation`, the last one this machine handed out."""
@@ -18,20 +19,20 @@ class CredentialStore:
         self._listeners: list[Listener] = []
 
     def listen(self, listener: Listener) -> Callable[[], None]:
-        """Call `listener` after each replacement, in the order of listening; return how to stop it."""
+        """Call `listener` after each pass, in the order of listening; return how to stop it."""
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
-    def replace(self, contents: Mapping[Slot, SlotContent]) -> bool:
-        """Put `contents` in force under the next generation; False, and nothing is told, where they are the same."""
+    def publish(self, contents: Mapping[Slot, SlotContent]) -> bool:
+        """Put `contents` in force, under the next generation where they are others, and tell so: the end of a pass."""
         old = self.current
-        if all(same_content(old.content(slot), content) for slot, content in contents.items()):
-            return False
-        changed = {slot.value: content for slot, content in contents.items()}
-        self.current = structs.replace(old, generation=old.generation + 1, **changed)
+        same = all(same_content(old.content(slot), content) for slot, content in contents.items())
+        if not same:
+            changed = {slot.value: content for slot, content in contents.items()}
+            self.current = structs.replace(old, generation=old.generation + 1, **changed)
         for listener in tuple(self._listeners):
             listener(old, self.current)
-        return True
+        return not same
 
 
 def same_content(one: SlotContent, other: SlotContent) -> bool:

@@ -1,6 +1,18 @@
 """When to renew, when to try again, when to warn: pure functions of times, failures and a jitter drawn by the caller.
 
 Times are aware UTC and judged by the wall clock; the waits returned are seconds for the monotonic clock.
+
+After a failure the wait doubles, from a second, up to a bound that depends on what asking again can bring and on what
+it costs to wait. One bad sample therefore costs seconds, whatever its class, and no trouble lasts much longer here than
+twice its own length:
+
+    what is held, and who is asked           passing failure    refusal            nothing of the kind here
+    valid credentials with `left` to live    300 s, left / 3    900 s, left / 3    as a refusal
+    nothing; a service of this machine       60 s               60 s               900 s after the first minute
+    nothing; a service of the cloud (STS)    300 s              300 s              -
+
+A refusal (`access-denied`) stands until somebody changes something; "nothing of the kind here" (`no-identity`) until
+the machine becomes another one. A service that names a time (`Retry-After`) is left alone for so long, up to 300 s.
 """
 
 from datetime import datetime, timedelta
@@ -13,7 +25,10 @@ LEAST_WAIT_S = 1.0  # between two attempts whatever the life: no hot loop
 LONGEST_WAIT_S = 30.0  # between two looks at the wall clock: bounds how long a step or a suspension goes unnoticed
 FIRST_RETRY_S = 1.0
 LONGEST_RETRY_S = 300.0
-REFUSED_RETRY_S = 900.0  # for permanent refusals: somebody has to change something first
+REFUSED_RETRY_S = 900.0  # while something is held: somebody has to change something first
+CHEAP_RETRY_S = 60.0  # nothing is held, and the answer costs nobody anything: first boots, roles attached late
+ABSENT_RETRY_S = 900.0  # a machine does not change its cloud; each question starts a helper process
+RETRY_SHARE = 1 / 3  # of what is left: three more attempts before the end, whatever the failure
 WARNING_SHARES = (0.5, 0.75, 0.9)
 
 
@@ -35,11 +50,41 @@ def renew_at(obtained_at: datetime, expires_at: datetime, lead: timedelta, jitte
     return obtained_at + timedelta(seconds=renewal_wait_s(expires_at - obtained_at, lead, jitter))
 
 
-def retry_wait_s(failures: int, jitter: float, *, permanent: bool) -> float:
-    """Return the pause after the `failures`-th failure in a row (1 or more): doubling, capped, moved by `jitter`."""
-    backed_off = min(FIRST_RETRY_S * 2 ** min(failures - 1, 16), LONGEST_RETRY_S)
-    base = REFUSED_RETRY_S if permanent else backed_off
-    return float(base * (1 + JITTER_SHARE * jitter))
+def longest_retry_s(*, left_s: float | None, cheap: bool, refused: bool) -> float:
+    """Return the bound of the table, in seconds, before jitter.
+
+    `left_s`: how long what is held is still valid (infinite where it has no end), None where nothing is held. `cheap`:
+    a service of this machine is asked. `refused`: asking again helps only after somebody has changed something.
+    """
+    if left_s is None:
+        return CHEAP_RETRY_S if cheap else LONGEST_RETRY_S
+    return REFUSED_RETRY_S if refused else LONGEST_RETRY_S
+
+
+def retry_wait_s(
+    failures: int,
+    jitter: float,
+    *,
+    left_s: float | None = None,
+    cheap: bool = False,
+    refused: bool = False,
+    absent: bool = False,
+    retry_after_s: float = 0.0,
+) -> float:
+    """Return the pause after the `failures`-th failure in a row (1 or more), in seconds, moved by `jitter`.
+
+    The other arguments choose the cell of the table; `absent` is its last column. `retry_after_s` is the time that
+    the service has named, 0 where it has not.
+    """
+    doubled = FIRST_RETRY_S * 2.0 ** min(failures - 1, 16)
+    bound = longest_retry_s(left_s=left_s, cheap=cheap, refused=refused)
+    if absent and left_s is None and doubled > CHEAP_RETRY_S:
+        doubled = bound = ABSENT_RETRY_S
+    wait: float = min(doubled, bound) * (1 + JITTER_SHARE * jitter)
+    if left_s is not None:
+        wait = min(wait, left_s * RETRY_SHARE)
+    named = min(retry_after_s, LONGEST_RETRY_S) * (1 + JITTER_SHARE * abs(jitter))  # never earlier than it was named
+    return max(wait, named, LEAST_WAIT_S * (1 - JITTER_SHARE))
 
 
 def look_wait_s(seconds_until_due: float) -> float:

@@ -1,9 +1,10 @@
 """Turns a source into a question to the helper process, and its answer into what a slot holds.
 
-A bundle uses the machine's own identity only for targets that the machine's configuration lists: that is checked here,
-at the one place where it would be used.
+A bundle uses the machine's own identity only for targets that the machine's configuration lists. The resolver closes a
+slot whose target is not listed (any more); here, where the identity would be used, the same list is asked once more.
 """
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,10 +21,10 @@ from credagent.bundle.contents import (
     Grant,
 )
 from credagent.clock import Clock
-from credagent.cloud_helper import helper_process, job_requests, job_responses
+from credagent.cloud_helper import job_requests, job_responses
 from credagent.credentials import Held, Slot
 from credagent.errors import InternalError, Unavailable
-from credagent.slots.allowed_targets import listed
+from credagent.slots.allowed_targets import Targets, listed
 from credagent.slots.source_state import MachineSource, Source, google_token, session_credentials
 
 ASK_AGAIN_S = 3600.0  # after STS did not say who this is: it costs seconds where it cannot be reached at all
@@ -37,10 +38,9 @@ class FetchSettings(Struct, frozen=True, kw_only=True):
     """What the machine's configuration says of its own identity and of what a bundle may do with it."""
 
     region: str = ""
-    assumable_roles: tuple[str, ...] = ()
     project: str = ""
     scopes: tuple[str, ...] = ()
-    impersonable: tuple[str, ...] = ()
+    targets: Targets = Targets()
 
 
 class KnownPrincipal(Struct, frozen=True, kw_only=True):
@@ -52,11 +52,11 @@ class KnownPrincipal(Struct, frozen=True, kw_only=True):
 
 
 class SourceFetcher:
-    """Obtains credentials through a helper process; satisfies the keeper's `Fetch`."""
+    """Obtains credentials through a helper process; satisfies the controllers' `Fetch`."""
 
-    def __init__(self, bounds: FetchSettings, clock: Clock) -> None:
-        """Fetch within `bounds`; `clock` says when something was obtained."""
-        self.bounds = bounds
+    def __init__(self, settings: Callable[[], FetchSettings], clock: Clock) -> None:
+        """Fetch by the present `settings`; `clock` says when something was obtained."""
+        self._settings = settings
         self.skew_s: float | None = None
         self.region = ""
         self._clock = clock
@@ -65,7 +65,10 @@ class SourceFetcher:
 
     async def __call__(self, source: Source) -> Held:
         """Return what `source` gives now. Raises Unavailable."""
-        request: job_requests.RequestFor[Any] = request_for(source, self.bounds)
+        from credagent.cloud_helper import helper_process  # noqa: PLC0415  starts processes: nothing for the boot path
+
+        settings = self._settings()
+        request: job_requests.RequestFor[Any] = request_for(source, settings)
         if isinstance(request, job_requests.AwsMachineIdentity):
             request = structs.replace(request, known_role=self._known_role())
         return self._accepted(await helper_process.call(request))
@@ -116,37 +119,37 @@ INFORMATION = frozenset({"principal-unknown"})
 """Not being allowed to ask whose credentials these are is no failure."""
 
 
-def request_for(source: Source, bounds: FetchSettings) -> Asked:
+def request_for(source: Source, settings: FetchSettings) -> Asked:
     """Return what the helper is asked. Raises Unavailable where the configuration forbids it."""
     if not isinstance(source, MachineSource):
-        return _request_for_grant(source.grant, bounds)
+        return _request_for_grant(source.grant, settings)
     if source.slot is Slot.AWS:
-        return job_requests.AwsMachineIdentity(region=bounds.region)
-    return job_requests.GoogleMachineToken(scopes=bounds.scopes, project=bounds.project)
+        return job_requests.AwsMachineIdentity(region=settings.region)
+    return job_requests.GoogleMachineToken(scopes=settings.scopes, project=settings.project)
 
 
-def _request_for_grant(grant: Grant, bounds: FetchSettings) -> Asked:
+def _request_for_grant(grant: Grant, settings: FetchSettings) -> Asked:
     match grant:
         case AwsAssumeRoleGrant():
-            return _assume_role(grant, bounds)
+            return _assume_role(grant, settings)
         case GoogleAuthorizedUserGrant():
             return job_requests.GoogleAuthorizedUserToken(
                 client_id=grant.client_id,
                 client_secret=grant.client_secret,
                 refresh_token=grant.refresh_token,
                 token_uri=grant.token_uri,
-                project=grant.project or bounds.project,
-                scopes=grant.scopes or bounds.scopes,
+                project=grant.project or settings.project,
+                scopes=grant.scopes or settings.scopes,
             )
         case GoogleImpersonationGrant():
-            return _impersonate(grant, bounds)
+            return _impersonate(grant, settings)
         case AwsSessionGrant() | GoogleAccessTokenGrant() | EnvironmentGrant():
             raise InternalError("nothing-to-fetch", f"a {type(grant).__name__} carries its credentials itself")
 
 
-def _assume_role(grant: AwsAssumeRoleGrant, bounds: FetchSettings) -> job_requests.AwsAssumeRole:
+def _assume_role(grant: AwsAssumeRoleGrant, settings: FetchSettings) -> job_requests.AwsAssumeRole:
     if grant.session is None:
-        _listed(grant.role_arn, bounds.assumable_roles, "role-not-listed", "[aws] assumable_roles")
+        _listed(grant.role_arn, settings.targets.assumable_roles, "role-not-listed", "[aws] assumable_roles")
     return job_requests.AwsAssumeRole(
         role_arn=grant.role_arn,
         session_name=grant.session_name,
@@ -154,19 +157,19 @@ def _assume_role(grant: AwsAssumeRoleGrant, bounds: FetchSettings) -> job_reques
         duration_s=grant.duration_s,
         policy=grant.policy,
         tags=grant.tags,
-        region=bounds.region or grant.region,
+        region=settings.region or grant.region,
         session=session_credentials(grant.session) if grant.session else None,
     )
 
 
-def _impersonate(grant: GoogleImpersonationGrant, bounds: FetchSettings) -> job_requests.GoogleImpersonate:
+def _impersonate(grant: GoogleImpersonationGrant, settings: FetchSettings) -> job_requests.GoogleImpersonate:
     if grant.token is None:
-        _listed(grant.target, bounds.impersonable, "account-not-listed", "[google] impersonable")
+        _listed(grant.target, settings.targets.impersonable, "account-not-listed", "[google] impersonable")
     return job_requests.GoogleImpersonate(
         target=grant.target,
         lifetime_s=grant.lifetime_s,
-        project=grant.project or bounds.project,
-        scopes=grant.scopes or bounds.scopes,
+        project=grant.project or settings.project,
+        scopes=grant.scopes or settings.scopes,
         token=google_token(grant.token) if grant.token else None,
     )
 

@@ -24,6 +24,13 @@ class Lock:
             os.close(self._fd)
             self._fd = -1
 
+    def is_at(self, path: str) -> bool:
+        """Tell whether `path` still names the file that is locked: its folder may have been replaced."""
+        try:
+            return os.path.samestat(os.fstat(self._fd), os.stat(path))
+        except OSError:
+            return False
+
     def __enter__(self) -> Self:
         """Hold it for a block."""
         return self

@@ -6,6 +6,7 @@ from credagent.system.file_reading import read_bounded
 
 MACHINE_ID_FILES = ("/etc/machine-id", "/var/lib/dbus/machine-id")
 _LIMIT_BYTES = 4096
+_NONE_YET = (b"", b"uninitialized")  # the latter is there until a first boot is over: machine-id(5)
 
 
 def machine_fingerprint(paths: Sequence[str] = MACHINE_ID_FILES) -> str:
@@ -17,6 +18,6 @@ def machine_fingerprint(paths: Sequence[str] = MACHINE_ID_FILES) -> str:
 
     for path in paths:
         machine_id = read_bounded(path, _LIMIT_BYTES)
-        if machine_id is not None and machine_id.strip():
+        if machine_id is not None and machine_id.strip() not in _NONE_YET:
             return hashlib.sha256(b"credagent machine " + machine_id.strip()).hexdigest()
     return ""

@@ -90,6 +90,59 @@ def test_a_month_after_a_rotation_the_old_key_opens_nothing_and_is_removed(state
     assert not old.exists()
 
 
+def test_each_of_many_rotations_leaves_every_earlier_key(state: Path) -> None:
+    ids = {own(state).own_ids}
+    for _ in range(3):
+        ids.add(frozenset({recipient_keyring.rotate(str(state)).recipient_id}))
+        own(state)  # as a reload does
+    assert own(state).own_ids == frozenset().union(*ids)
+
+
+def test_a_rotation_that_is_repeated_after_a_crash_loses_no_key(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = own(state)
+    recipient_keyring.rotate(str(state))
+    second = own(state)
+
+    def crash(*_: object) -> NoReturn:
+        raise SystemExit
+
+    with monkeypatch.context() as patched:
+        patched.setattr(recipient_keyring, "_make_key", crash)
+        with pytest.raises(SystemExit):
+            recipient_keyring.rotate(str(state))
+    assert own(state).own_ids == second.own_ids
+    third = recipient_keyring.rotate(str(state))
+    assert own(state).own_ids == {*second.own_ids, third.recipient_id}
+    assert first.own_ids < own(state).own_ids
+
+
+@pytest.mark.parametrize("content", ["", "\n", "uninitialized\n", None])
+def test_a_start_without_a_machine_id_keeps_the_key_and_what_it_is_bound_to(
+    state: Path, tmp_path: Path, content: str | None
+) -> None:
+    machine_id, first = tmp_path / "machine-id", own(state)
+    recipient_keyring.rotate(str(state))
+    rotated = own(state)
+    machine_id.unlink()
+    if content is not None:
+        machine_id.write_text(content)
+    assert own(state).own_ids == rotated.own_ids
+    machine_id.write_text("one\n")
+    assert own(state).own_ids == rotated.own_ids
+    machine_id.write_text("two\n")
+    assert not own(state).own_ids & (first.own_ids | rotated.own_ids)
+
+
+def test_a_key_that_was_made_without_a_machine_id_is_not_the_key_of_whatever_machine_comes(
+    state: Path, tmp_path: Path
+) -> None:
+    """An image whose template had no id is copied to machines that have one."""
+    (tmp_path / "machine-id").write_text("")
+    template = own(state)
+    (tmp_path / "machine-id").write_text("two\n")
+    assert not own(state).own_ids & template.own_ids
+
+
 def test_keys_of_files_and_of_systemd_are_shared_ones(state: Path, tmp_path: Path) -> None:
     key = RecipientPrivateKey.generate(Kem.X25519)
     _write(tmp_path / "shared.key", key)
@@ -166,12 +219,12 @@ def test_the_old_key_stays_as_long_as_what_is_in_force_was_sealed_to_it(state: P
     old = state / recipient_keyring.PREVIOUS_FILE
     past = old.stat().st_mtime - recipient_keyring.PREVIOUS_KEPT_S - 1
     os.utime(old, (past, past))
-    _, save = state_file.archived_in(str(state), writes=True)
-    for kept in (state_file.AdmissionState(bundle=sealed), state_file.AdmissionState(earlier={Slot.AWS: sealed})):
+    _, save = state_file.load_and_save(str(state), writes=True)
+    for kept in (state_file.SavedState(bundle=sealed), state_file.SavedState(earlier={Slot.AWS: sealed})):
         save(kept)
         assert before.recipient_id in own(state).own_ids
         assert old.exists()
-    save(state_file.AdmissionState())
+    save(state_file.SavedState())
     assert before.recipient_id not in own(state).own_ids
     assert not old.exists()
 

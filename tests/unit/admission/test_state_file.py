@@ -7,11 +7,11 @@ import pytest
 
 from credagent.admission import state_file
 from credagent.admission.rules import ReplayMark
-from credagent.admission.state_file import AdmissionState
+from credagent.admission.state_file import SavedState
 from credagent.credentials import Slot
 from credagent.errors import ConfigurationError, OutputError
 
-KEPT = AdmissionState(
+KEPT = SavedState(
     bundle="credagent-bundle:1:AA",
     channel="file",
     earlier={Slot.AWS: "credagent-bundle:1:BB"},
@@ -20,7 +20,7 @@ KEPT = AdmissionState(
 
 
 def test_nothing_was_kept_where_there_is_nothing(tmp_path: Path) -> None:
-    assert state_file.load(str(tmp_path)) == AdmissionState()
+    assert state_file.load(str(tmp_path)) == SavedState()
 
 
 def test_what_was_kept_comes_back_and_is_nobody_elses(tmp_path: Path) -> None:
@@ -49,9 +49,9 @@ def test_a_folder_that_is_gone_is_said(tmp_path: Path) -> None:
 
 def test_an_archive_that_does_not_write_reads_and_forgets(tmp_path: Path) -> None:
     state_file.save(str(tmp_path), KEPT)
-    load, save = state_file.archived_in(str(tmp_path), writes=False)
-    save(AdmissionState())
+    load, save = state_file.load_and_save(str(tmp_path), writes=False)
+    save(SavedState())
     assert load() == KEPT
-    load, save = state_file.archived_in(str(tmp_path), writes=True)
-    save(AdmissionState())
-    assert load() == AdmissionState()
+    load, save = state_file.load_and_save(str(tmp_path), writes=True)
+    save(SavedState())
+    assert load() == SavedState()

@@ -172,6 +172,9 @@ def test_an_envelope_put_together_from_its_parts_is_the_same() -> None:
     text = sealing.seal(letter(), [MACHINE.public_key], SENDER)
     parsed = envelope.parse(text.encode() + b"\n")
     assert parsed.text == text
-    assert replace(parsed, signature=bytes(64)).digest != parsed.digest
+    assert envelope.text_of(parsed.signed, parsed.signature) == text
+    assert envelope.header_bytes(parsed.header, parsed.stanzas) == parsed.sealed
+    assert envelope.signed_bytes(parsed.sealed, parsed.content) == parsed.signed
+    assert envelope.parse(envelope.text_of(parsed.signed, bytes(64))).digest != parsed.digest
     with pytest.raises(Refused):
         opening.verify_signature(replace(parsed, signature=bytes(64)))

@@ -45,8 +45,8 @@ class HeldElsewhere:
         return bytes.fromhex(self._said["content_key"])
 
 
-def _read(vector: dict[str, Any]) -> rules.AdmissionResult:
-    """Return what this package makes of a vector."""
+def _read(vector: dict[str, Any]) -> tuple[rules.Standing, rules.AdmissionResult]:
+    """Return what this package makes of a vector, and what the bundle is to the machine."""
     machine = vector["machine"]
     policy = rules.AdmissionPolicy(
         audience=machine["audience"],
@@ -59,14 +59,15 @@ def _read(vector: dict[str, Any]) -> rules.AdmissionResult:
     parsed = envelope.parse(vector["text"])
     opening.verify_signature(parsed)
     if vector["reading"] == "restart":
-        standing = rules.before_reopening(parsed, policy)
+        rules.before_reopening(parsed, policy)
+        standing = rules.Standing.AGAIN
     else:
         marks = {key: rules.ReplayMark(**mark) for key, mark in machine["marks"].items()}
         now = datetime.fromisoformat(vector["now"])
         standing = rules.before_opening(parsed, policy, marks, _in_force(machine["in_force"]), now)
     keys = [RecipientPrivateKey.parse(Secret(line)) for line in machine["recipient_keys"]]
     bundle = opening.open_envelope(parsed, [*keys, *map(HeldElsewhere, machine["kms"])])
-    return rules.after_opening(parsed, bundle, policy, standing, own_key=machine["keys_are_own"])
+    return standing, rules.after_opening(parsed, bundle, policy, own_key=machine["keys_are_own"])
 
 
 def _in_force(said: dict[str, Any] | None) -> rules.InForce | None:
@@ -88,8 +89,8 @@ def test_a_vector_is_read_as_it_says(path: Path) -> None:
         assert refused.value.hint
         assert isinstance(refused.value, NotForThisMachine) == (expect["code"] == "not-for-this-machine")
     else:
-        admitted = _read(vector)
-        assert admitted.standing.value == expect["outcome"]
+        standing, admitted = _read(vector)
+        assert standing.value == expect["outcome"]
         assert admitted.mark.digest == expect["digest"]
         assert json.loads(canonical_json.encode(admitted.bundle)) == expect["plaintext"]
 

@@ -1,16 +1,18 @@
 """How pull channels are followed while some of them fail."""
 
 import asyncio
-from types import SimpleNamespace
-from typing import Any, cast
 
 import pytest
 
 from credagent.channels.pull_channel import Arrived, Content
-from credagent.daemon import channel_follower
-from credagent.daemon.channel_follower import ChannelFollower
-from credagent.errors import CredagentError, OutputError, Refused, Unavailable
-from credagent.slots.credential_resolver import CredentialResolver
+from credagent.credentials import Empty
+from credagent.daemon.channel_follower import AGAIN_S
+from credagent.errors import CredagentError, OutputError, Unavailable
+from tests.scenario.conftest import service, world, worlds
+from tests.scenario.harness import HOUR, World
+from tests.scenario.key_service import Worlds
+
+__all__ = ["service", "world", "worlds"]
 
 
 class Channel:
@@ -18,11 +20,12 @@ class Channel:
 
     name, shared, waits = "file", False, False
 
-    def __init__(self, *failures: Exception) -> None:
+    def __init__(self, content: str | Content, *failures: Exception) -> None:
+        self.content = content.encode() if isinstance(content, str) else content
         self.failures = list(failures)
 
     def present(self) -> Content:
-        return b"content"
+        return self.content
 
     async def follow(self, arrived: Arrived) -> None:
         if self.failures:
@@ -31,86 +34,50 @@ class Channel:
         await asyncio.Event().wait()
 
 
-class Offers:
-    """Stands for a custody that answers offers with what it is given, one after the other."""
-
-    def __init__(self, *answers: CredagentError | None) -> None:
-        self.answers = list(answers)
-        self.offered = 0
-        self.looked: list[str] = []
-        self.intake = SimpleNamespace(
-            keyring=SimpleNamespace(local_only=True), withheld=None, unopened=(), unavailable=(), save_again=tuple
-        )
-
-    def offer(self, content: Content, channel: str, *, shared: bool) -> CredagentError | None:
-        self.offered += 1
-        return self.answers.pop(0) if self.answers else None
-
-    def looked_at(self, channel: str) -> None:
-        self.looked.append(channel)
-
-    @property
-    def custody(self) -> CredentialResolver:
-        return cast("CredentialResolver", self)
-
-
-async def until(truth: Any) -> None:
-    async with asyncio.timeout(10):
-        while not truth():  # noqa: ASYNC110  what is waited for tells nobody
-            await asyncio.sleep(0.001)
-
-
 @pytest.mark.parametrize("failure", [OSError(24, "too many"), OutputError("x", "y"), ZeroDivisionError()])
-def test_a_channel_that_fails_is_shown_and_followed_again(monkeypatch: pytest.MonkeyPatch, failure: Exception) -> None:
-    monkeypatch.setattr(channel_follower, "AGAIN_S", 0.05)
-
-    async def story() -> None:
-        offers = Offers()
-        one = ChannelFollower(offers.custody)
-        one.follow([Channel(failure)])
-        await until(one.standing_errors)
-        assert one.standing_errors() == (
-            failure.code if isinstance(failure, CredagentError) else type(failure).__name__,
-        )
-        await until(lambda: offers.offered)
-        assert one.standing_errors() == ()
-        one.stop()
-
-    asyncio.run(story())
+def test_a_channel_that_fails_is_shown_and_followed_again(world: World, failure: Exception) -> None:
+    follower = world.follow(Channel(world.bundle(aws=world.session()), failure))
+    code = failure.code if isinstance(failure, CredagentError) else type(failure).__name__
+    assert follower.standing_errors() == (code,)
+    world.advance(AGAIN_S)
+    assert (follower.standing_errors(), world.key()) == ((), "ASIAALICE")
 
 
-def test_what_could_not_be_kept_is_offered_again_and_what_is_refused_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(channel_follower, "AGAIN_S", 0.01)
-
-    async def story(error: CredagentError) -> tuple[int, tuple[str, ...]]:
-        offers = Offers(error)
-        one = ChannelFollower(offers.custody)
-        again = asyncio.create_task(one.look_again())
-        one.follow([Channel()])
-        await until(lambda: offers.offered)
-        first = one.standing_errors()
-        await asyncio.sleep(0.1)
-        again.cancel()
-        one.stop()
-        return offers.offered, first
-
-    assert asyncio.run(story(OutputError("not-written", "full"))) == (2, ("not-written",))
-    for code in ("from-the-future", "expired", "too-old"):
-        assert asyncio.run(story(Refused(code, "clock"))) == (2, (code,))
-    assert asyncio.run(story(Refused("bad-signature", "bent"))) == (1, ())
+def test_what_could_not_be_saved_is_offered_again(world: World) -> None:
+    world.disk.full = True
+    follower = world.follow(Channel(world.bundle(aws=world.session())))
+    assert follower.standing_errors() == ("cannot-write",)
+    world.advance(AGAIN_S)
+    assert follower.standing_errors() == ("cannot-write",)
+    world.disk.full = False
+    world.advance(AGAIN_S)
+    assert (follower.standing_errors(), world.key()) == ((), "ASIAALICE")
 
 
-def test_a_channel_that_cannot_be_read_was_looked_at_and_offers_nothing() -> None:
-    class Unreadable(Channel):
-        def present(self) -> Content:
-            return Unavailable("access-denied", "no", retry=False)
+@pytest.mark.parametrize(
+    ("ago_s", "step_s", "code"),
+    [(-HOUR, HOUR, "from-the-future"), (25 * HOUR, -2 * HOUR, "too-old"), (31 * 24 * HOUR, -31 * 24 * HOUR, "expired")],
+)
+def test_what_was_refused_for_the_clock_is_offered_again(world: World, ago_s: float, step_s: float, code: str) -> None:
+    lasts_s = 40 * 24 * HOUR
+    text = world.bundle(aws=world.session(lasts_s=lasts_s), issued_ago_s=ago_s, lasts_s=30 * 24 * HOUR)
+    follower = world.follow(Channel(text))
+    assert follower.standing_errors() == (code,)
+    world.step_clock(step_s)
+    world.advance(AGAIN_S)
+    assert (follower.standing_errors(), world.key()) == ((), "ASIAALICE")
 
-    async def story() -> None:
-        offers = Offers()
-        one = ChannelFollower(offers.custody)
-        one.follow([Unreadable()])
-        await until(lambda: offers.looked)
-        assert offers.offered == 0
-        one.stop()
 
-    asyncio.run(story())
+def test_what_is_refused_for_good_is_not_offered_again(world: World) -> None:
+    follower = world.follow(Channel("this is no bundle"))
+    assert (follower.standing_errors(), set(world.resolver.refusals.present)) == ((), {"file"})
+
+
+def test_a_channel_that_cannot_be_read_was_looked_at_and_offers_nothing(worlds: Worlds) -> None:
+    world = worlds(started=False)
+    world.unlooked = ("file",)
+    world.start()
+    assert world.content() == Empty(may_fall_back=False)
+    world.follow(Channel(Unavailable("access-denied", "no", retry=False)))
+    assert world.origin() == "aws-metadata"
+    assert not world.resolver.refusals.recent

@@ -25,36 +25,36 @@ def listened(store: CredentialStore) -> list[tuple[int, int]]:
 def test_a_new_content_is_a_new_generation_and_told_with_the_old_one() -> None:
     store = CredentialStore(generation=6)
     told = listened(store)
-    assert store.replace({Slot.AWS: HELD})
+    assert store.publish({Slot.AWS: HELD})
     assert store.current == CredentialSet(generation=7, aws=HELD)
     assert told == [(6, 7)]
 
 
-def test_the_same_content_is_nothing_new() -> None:
+def test_the_same_content_is_nothing_new_and_the_end_of_the_pass_is_told() -> None:
     store = CredentialStore()
-    store.replace({Slot.AWS: HELD})
+    store.publish({Slot.AWS: HELD})
     told = listened(store)
-    assert not store.replace({Slot.AWS: HELD, Slot.GOOGLE: Empty()})
-    assert not store.replace({Slot.AWS: replace(HELD, obtained_at=NOW + timedelta(hours=1))})
-    assert (told, store.current.generation) == ([], 1)
+    assert not store.publish({Slot.AWS: HELD, Slot.GOOGLE: Empty()})
+    assert not store.publish({Slot.AWS: replace(HELD, obtained_at=NOW + timedelta(hours=1))})
+    assert (told, store.current.generation) == ([(1, 1), (1, 1)], 1)
 
 
 def test_another_end_principal_or_emptiness_is_something_new() -> None:
     store = CredentialStore()
-    store.replace({Slot.AWS: HELD})
+    store.publish({Slot.AWS: HELD})
     contents: list[SlotContent] = [
         replace(HELD, expires_at=NOW),
         replace(HELD, principal="arn:x"),
         Empty(),
         Empty(withdrawn=True),
     ]
-    assert [store.replace({Slot.AWS: content}) for content in contents] == [True] * 4
+    assert [store.publish({Slot.AWS: content}) for content in contents] == [True] * 4
 
 
 def test_several_slots_change_under_one_generation() -> None:
     store = CredentialStore()
     told = listened(store)
-    store.replace({Slot.AWS: HELD, Slot.GOOGLE: Empty(may_fall_back=False)})
+    store.publish({Slot.AWS: HELD, Slot.GOOGLE: Empty(may_fall_back=False)})
     assert told == [(0, 1)]
 
 
@@ -63,7 +63,7 @@ def test_whoever_has_stopped_listening_is_told_nothing() -> None:
     told: list[int] = []
     stop = store.listen(lambda _, new: told.append(new.generation))
     stop()
-    store.replace({Slot.AWS: HELD})
+    store.publish({Slot.AWS: HELD})
     assert told == []
 
 
@@ -77,5 +77,5 @@ def test_a_listener_may_stop_while_it_is_told() -> None:
 
     stop = store.listen(once)
     store.listen(lambda *_: told.append("second"))
-    store.replace({Slot.AWS: HELD})
+    store.publish({Slot.AWS: HELD})
     assert told == ["first", "second"]

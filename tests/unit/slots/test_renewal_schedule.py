@@ -1,6 +1,7 @@
 """When renewal happens, by example. That it holds for every life and jitter is a property test."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -32,13 +33,32 @@ def test_what_a_life_leads_to(life_s: float, lead: timedelta, jitter: float, wai
     assert renewal_schedule.renew_at(NOW, NOW + life, lead, jitter) == NOW + timedelta(seconds=wait_s)
 
 
-def test_failures_double_the_pause_up_to_five_minutes() -> None:
-    pauses = [renewal_schedule.retry_wait_s(failures, 0, permanent=False) for failures in (1, 2, 3, 4, 9, 10, 1000)]
-    assert pauses == [1, 2, 4, 8, 256, 300, 300]
+HOUR_LEFT, NOTHING = 3600.0, None
 
 
-def test_a_permanent_refusal_waits_a_quarter_of_an_hour_from_the_first() -> None:
-    assert renewal_schedule.retry_wait_s(1, 0, permanent=True) == 900
+@pytest.mark.parametrize(
+    ("how", "pauses"),
+    [
+        ({"left_s": NOTHING}, [1, 2, 4, 8, 256, 300, 300]),
+        ({"left_s": NOTHING, "refused": True}, [1, 2, 4, 8, 256, 300, 300]),
+        ({"left_s": NOTHING, "cheap": True}, [1, 2, 4, 8, 60, 60, 60]),
+        ({"left_s": NOTHING, "cheap": True, "refused": True}, [1, 2, 4, 8, 60, 60, 60]),
+        ({"left_s": NOTHING, "cheap": True, "refused": True, "absent": True}, [1, 2, 4, 8, 900, 900, 900]),
+        ({"left_s": HOUR_LEFT}, [1, 2, 4, 8, 256, 300, 300]),
+        ({"left_s": HOUR_LEFT, "cheap": True, "refused": True}, [1, 2, 4, 8, 256, 512, 900]),
+        ({"left_s": 30.0, "refused": True}, [1, 2, 4, 8, 10, 10, 10]),
+        ({"left_s": 3.0}, [1, 1, 1, 1, 1, 1, 1]),
+        ({"left_s": float("inf"), "refused": True}, [1, 2, 4, 8, 256, 512, 900]),
+    ],
+)
+def test_failures_double_the_pause_up_to_the_bound_of_their_cell(how: dict[str, Any], pauses: list[float]) -> None:
+    assert [renewal_schedule.retry_wait_s(failures, 0, **how) for failures in (1, 2, 3, 4, 9, 10, 1000)] == pauses
+
+
+@pytest.mark.parametrize(("named_s", "wait_s"), [(0, 1), (0.5, 1), (45, 45), (300, 300), (86_400, 300)])
+def test_a_service_that_names_a_time_is_left_alone_for_so_long_within_bounds(named_s: float, wait_s: float) -> None:
+    assert renewal_schedule.retry_wait_s(1, 0, retry_after_s=named_s) == wait_s
+    assert renewal_schedule.retry_wait_s(1, 0, left_s=20.0, retry_after_s=named_s) == wait_s
 
 
 @pytest.mark.parametrize(("due_s", "wait_s"), [(-5, 0), (0, 0), (7, 7), (30, 30), (31, 30), (float("inf"), 30)])

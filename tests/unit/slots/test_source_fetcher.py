@@ -22,6 +22,7 @@ from credagent.cloud_helper.job_responses import AwsObtained, GoogleObtained
 from credagent.credentials import AwsCredentials, GoogleToken, Origin, Slot
 from credagent.errors import InternalError, Unavailable
 from credagent.secret import Secret
+from credagent.slots.allowed_targets import Targets
 from credagent.slots.source_fetcher import FetchSettings, KnownPrincipal, SourceFetcher, request_for
 from credagent.slots.source_state import GrantSource, MachineSource
 from tests.scenario.clock import FakeClock
@@ -35,10 +36,9 @@ SESSION = AwsSessionGrant(
 TOKEN = GoogleAccessTokenGrant(access_token=Secret("t"), expires_at=NOW + HOUR)
 BOUNDS = FetchSettings(
     region="eu-central-1",
-    assumable_roles=("arn:aws:iam::123456789012:role/read*",),
     project="configured",
     scopes=("scope",),
-    impersonable=("reader@*",),
+    targets=Targets(assumable_roles=("arn:aws:iam::123456789012:role/read*",), impersonable=("reader@*",)),
 )
 
 
@@ -65,7 +65,7 @@ def test_a_role_is_asked_for_as_the_grant_says_and_in_the_machines_region() -> N
         tags={"a": "b"},
         region="eu-central-1",
     )
-    without = request_for(source(grant), FetchSettings(assumable_roles=(ROLE,)))
+    without = request_for(source(grant), FetchSettings(targets=Targets(assumable_roles=(ROLE,))))
     assert isinstance(without, job_requests.AwsAssumeRole)
     assert without.region == "x"
 
@@ -113,7 +113,7 @@ def test_what_is_in_the_grant_is_asked_of_nobody(grant: Grant) -> None:
 
 
 def fetched(answer: object) -> Any:
-    return SourceFetcher(BOUNDS, FakeClock(NOW))._accepted(answer)
+    return SourceFetcher(lambda: BOUNDS, FakeClock(NOW))._accepted(answer)
 
 
 def aws(left: timedelta, skew_s: float | None) -> AwsObtained:
@@ -145,7 +145,7 @@ def test_what_has_expired_on_arrival_is_a_failure(skew_s: float) -> None:
 
 
 def test_the_region_and_the_skew_are_remembered() -> None:
-    fetcher = SourceFetcher(BOUNDS, FakeClock(NOW))
+    fetcher = SourceFetcher(lambda: BOUNDS, FakeClock(NOW))
     fetcher._accepted(aws(HOUR, 7.0))
     assert (fetcher.region, fetcher.skew_s) == ("eu-west-1", 7.0)
     token = GoogleToken(access_token=Secret("t"), expires_at=NOW + HOUR)
@@ -169,7 +169,7 @@ class Helper:
         self.notices: tuple[str, ...] = ("expiry-far",)
         self.questions = 0
         self.clock = FakeClock(NOW)
-        self.fetcher = SourceFetcher(BOUNDS, self.clock)
+        self.fetcher = SourceFetcher(lambda: BOUNDS, self.clock)
         monkeypatch.setattr("credagent.cloud_helper.helper_process.call", self._call)
 
     def obtain(self) -> str:

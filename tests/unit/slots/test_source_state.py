@@ -92,26 +92,26 @@ def test_what_has_to_be_fetched_is_in_no_grant() -> None:
 
 def test_expired_is_not_held_from_that_moment_on_and_a_failure_says_so() -> None:
     track = begin(source(SESSION), NOW)
-    assert track.as_of(NOW + HOUR - SECOND) == track
-    lost = track.as_of(NOW + HOUR)
+    assert track.as_of(NOW + HOUR - SECOND, 0.0) == track
+    lost = track.as_of(NOW + HOUR, 0.0)
     assert lost.held is None
     assert lost.failure is not None
     assert (lost.failure.code, lost.failure.at) == ("expired", NOW + HOUR)
     assert "sender" in lost.failure.hint
-    assert lost.as_of(NOW + 2 * HOUR) == lost
-    assert lost.as_of(NOW).held == track.held  # the clock was ahead
+    assert lost.as_of(NOW + 2 * HOUR, 0.0) == lost
+    assert lost.as_of(NOW, 0.0).held == track.held  # the clock was ahead
 
 
 def test_the_end_of_the_bundle_is_told_from_the_end_of_the_credentials() -> None:
-    lost = begin(source(SESSION, lasts=HOUR / 2), NOW).as_of(NOW + HOUR / 2)
+    lost = begin(source(SESSION, lasts=HOUR / 2), NOW).as_of(NOW + HOUR / 2, 0.0)
     assert lost.failure is not None
     assert lost.failure.code == "not-after"
 
 
 def test_a_failure_keeps_what_is_held_and_backs_off() -> None:
-    track = SourceState(source=source(ROLE)).obtained(held(HOUR), lead=renewal_schedule.AWS_LEAD, jitter=0)
+    track = SourceState(source=source(ROLE)).succeeded(held(HOUR), lead=renewal_schedule.AWS_LEAD, jitter=0)
     for failures, wait_s in ((1, 1), (2, 2), (3, 4)):
-        track = track.failed(FAILURE, monotonic=100.0, jitter=0)
+        track = track.failed(FAILURE, now=NOW, monotonic=100.0, jitter=0)
         assert track.held == held(HOUR)
         assert track.failure is not None
         assert track.failure.failures == failures
@@ -119,10 +119,10 @@ def test_a_failure_keeps_what_is_held_and_backs_off() -> None:
 
 
 def test_a_success_forgets_the_failures() -> None:
-    failed = SourceState(source=source(ROLE)).failed(FAILURE, monotonic=0, jitter=0)
-    track = failed.obtained(held(HOUR), lead=renewal_schedule.AWS_LEAD, jitter=0)
+    failed = SourceState(source=source(ROLE)).failed(FAILURE, now=NOW, monotonic=0, jitter=0)
+    track = failed.succeeded(held(HOUR), lead=renewal_schedule.AWS_LEAD, jitter=0)
     assert (track.failure, track.retry_at, track.renew_at) == (None, None, NOW + HOUR / 2)
-    again = track.failed(FAILURE, monotonic=0, jitter=0)
+    again = track.failed(FAILURE, now=NOW, monotonic=0, jitter=0)
     assert again.failure is not None
     assert again.failure.failures == 1
 
@@ -130,16 +130,16 @@ def test_a_success_forgets_the_failures() -> None:
 def test_an_expiry_is_not_counted_as_an_attempt() -> None:
     lost = (
         SourceState(source=source(ROLE))
-        .obtained(held(HOUR), lead=renewal_schedule.AWS_LEAD, jitter=0)
-        .as_of(NOW + HOUR)
+        .succeeded(held(HOUR), lead=renewal_schedule.AWS_LEAD, jitter=0)
+        .as_of(NOW + HOUR, 0.0)
     )
-    failed = lost.failed(FAILURE, monotonic=0, jitter=0)
+    failed = lost.failed(FAILURE, now=NOW, monotonic=0, jitter=0)
     assert failed.failure is not None
     assert failed.failure.failures == 1
 
 
 def test_nothing_is_fetched_after_the_bundles_end() -> None:
-    track = SourceState(source=source(ROLE, lasts=HOUR)).obtained(
+    track = SourceState(source=source(ROLE, lasts=HOUR)).succeeded(
         held(12 * HOUR), lead=renewal_schedule.AWS_LEAD, jitter=0
     )
     assert track.held is not None
@@ -150,11 +150,11 @@ def test_nothing_is_fetched_after_the_bundles_end() -> None:
 
 
 def test_what_has_no_end_is_asked_for_again_now_and_then_and_not_at_once() -> None:
-    track = SourceState(source=MachineSource(slot=Slot.AWS)).obtained(
+    track = SourceState(source=MachineSource(slot=Slot.AWS)).succeeded(
         held(None), lead=renewal_schedule.AWS_LEAD, jitter=0
     )
     assert track.seconds_until_due(NOW, 0) == 6 * 3600
-    assert track.as_of(NOW + 1000 * HOUR) == track
+    assert track.as_of(NOW + 1000 * HOUR, 0.0) == track
 
 
 @pytest.mark.parametrize("code", ["no-identity", "no-role", "no-service-account"])

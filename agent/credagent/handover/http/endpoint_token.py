@@ -46,6 +46,14 @@ def load_or_make(runtime_dir: str, *, users: frozenset[int], groups: frozenset[i
     return Secret(token)
 
 
+def put_back(token: Secret, runtime_dir: str, *, users: frozenset[int], groups: frozenset[int]) -> None:
+    """Write this boot's token again where its file is gone: workers were told it. Raises OutputError."""
+    path = token_path(runtime_dir)
+    if not os.path.lexists(path):
+        write_private(path, token.reveal().encode())
+        _let_read(path, users - {0, os.geteuid()}, groups)
+
+
 def _existing(path: str) -> str | None:
     """Return the token of an earlier start; one that is not as we write it, or that others made, is replaced."""
     try:

@@ -1,0 +1,72 @@
+"""The agent's folders while it runs: made again, with all that lives in them, where somebody took them away.
+
+A cleaner of /tmp, a logout that unmounts XDG_RUNTIME_DIR, a volume that is mounted late: the folders are removed,
+replaced, unmounted or closed under a running agent. One look finds all of it, and one way brings everything back.
+File channels look after the folders of their own files.
+"""
+
+import os
+
+from credagent import log
+from credagent.admission import recipient_keyring
+from credagent.daemon import runtime_folders
+from credagent.daemon.agent import Agent
+from credagent.daemon.socket_supervisor import SocketSupervisor
+from credagent.errors import CredagentError
+
+LOOK_S = 4.0  # a worker waits ten times as long for an agent
+
+Fingerprint = tuple[tuple[int, ...] | None, ...]
+"""Of each folder: which one it is, and its mode; None where there is none."""
+
+
+class FolderSupervisor:
+    """Looks after the folders of one agent. `trouble` is the code of what keeps it from bringing them back."""
+
+    def __init__(self, agent: Agent, sockets: SocketSupervisor) -> None:
+        """Take the folders as they are now for right."""
+        self._agent, self._sockets = agent, sockets
+        self._seen = self._fingerprint()
+        self.trouble = ""
+
+    async def keep(self) -> None:
+        """Look now and then, for ever. There is no event for all that can happen to a folder."""
+        while True:
+            await self._agent.clock.sleep(LOOK_S)
+            await self.look()
+
+    async def look(self) -> None:
+        """Bring back what is not there any more."""
+        folders, present = self._fingerprint(), self._sockets.are_there() and self._agent.handover.is_there()
+        if folders == self._seen and present:
+            return
+        try:
+            self._restore_folders()
+            await self._sockets.bind_again()
+            self._agent.handover.restore(self._agent.resolver.store.current)
+        except CredagentError as error:
+            if self.trouble != error.code:
+                log.warning("folders_lost", code=error.code, why=str(error), hint=error.hint)
+            self.trouble = error.code
+            return
+        self._seen, self.trouble = self._fingerprint(), ""
+        log.warning("folders_restored", runtime_dir=self._agent.config.agent.runtime_dir)
+
+    def _restore_folders(self) -> None:
+        """Make the folders and hold their locks; where the state folder is another one, save what it should hold."""
+        agent = self._agent
+        runtime_folders.prepare(agent.config)
+        agent.locks = runtime_folders.hold_locks(agent.config, agent.locks)
+        recipient_keyring.put_back(agent.settings.admission.keyring, agent.config.agent.state_dir)
+        agent.resolver.admission.save_where_missing()
+
+    def _fingerprint(self) -> Fingerprint:
+        return tuple(_identity(folder) for folder in runtime_folders.folders(self._agent.config))
+
+
+def _identity(folder: str) -> tuple[int, ...] | None:
+    try:
+        found = os.stat(folder)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_mode
