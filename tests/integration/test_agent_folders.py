@@ -90,7 +90,7 @@ def test_a_runtime_folder_that_was_closed_is_opened_to_workers_again(machine: Ma
     served(machine)
     machine.run_dir.chmod(0o700)
     machine.until(lambda: machine.run_dir.stat().st_mode & 0o777 == 0o751)
-    assert machine.events("folders_restored")
+    machine.until(lambda: machine.events("folders_restored"))
 
 
 @pytest.mark.parametrize("how", [removed, replaced])
