@@ -14,6 +14,7 @@ from credagent.exec.agent_subscription import AgentSubscription, Document
 from credagent.exec.child_process import Account, Launch
 from credagent.exec.dask_preload import preload_environment, worker_path
 from credagent.exec.renewal_action import OnRenewal
+from credagent.worker import credagent_worker
 
 WAIT_VARIABLE, WAIT = "CREDAGENT_WORKER_WAIT", "30s"
 MISSING_VARIABLE = "CREDAGENT_WORKER_MISSING"
@@ -67,6 +68,7 @@ class ProgramStart(Struct, frozen=True, kw_only=True):
         variables = {name: value for name, value in self.environ.items() if name not in scrubbed}
         variables |= document.get("environment", {})
         variables |= {name: value for name, value in document.get("overwrite", {}).items() if name in variables}
+        variables |= credagent_worker.past_proxies(variables, document.get("no_proxy", ()))
         variables |= preload_environment(variables, worker_path())
         return variables | {configuration.SOCKET_VARIABLE: path}
 

@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 import types
-from typing import Any, Mapping  # noqa: UP035  evaluated by the oldest Python that Dask supports
+from typing import Any, Iterable, Mapping  # noqa: UP035  evaluated by the oldest Python that Dask supports
 
 logger = logging.getLogger("distributed.credagent")
 
@@ -33,6 +33,7 @@ EXPIRATION = "AWS_CREDENTIAL_EXPIRATION"
 KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 NEAR_S = 14 * 60  # botocore reads again where less than 15 minutes remain
 TURNS, TURN_S = 10, 0.005
+PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 UNAVAILABLE = 69  # EX_UNAVAILABLE of sysexits.h
 
 
@@ -258,6 +259,8 @@ class Session:
         values = dict(document["environment"])
         for name in set(document["scrub"]).difference(values) if first else ():
             os.environ.pop(name, None)
+        if first:
+            values.update(past_proxies({**os.environ, **values}, document.get("no_proxy", ())))
         values.update({name: value for name, value in document["overwrite"].items() if name in os.environ})
         changes = {name: value for name, value in values.items() if os.environ.get(name) != value}
         self.generation = document["generation"]
@@ -266,6 +269,23 @@ class Session:
             _set(changes)
             return None
         return _replace_keys(changes, values[EXPIRATION])
+
+
+def past_proxies(environ: Mapping[str, str], hosts: Iterable[str]) -> dict[str, str]:
+    """Return NO_PROXY and no_proxy extended by `hosts`, for an environment that names a proxy; else nothing.
+
+    Clients that follow the proxy's variables for loopback would send the endpoint's token to it. Both spellings are
+    read, by one client or another, so both are written.
+    """
+    hosts = list(hosts)
+    if not hosts or not any(environ.get(name) or environ.get(name.upper()) for name in PROXIES):
+        return {}
+    present = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
+    names = [name.strip() for name in present.split(",") if name.strip()]
+    if "*" in names:
+        return {}  # no proxy at all; beside other names it would mean a host called "*"
+    extended = ",".join(dict.fromkeys([*names, *hosts]))
+    return {"NO_PROXY": extended, "no_proxy": extended}
 
 
 def _replace_keys(changes: Mapping[str, str], real: str) -> str | None:

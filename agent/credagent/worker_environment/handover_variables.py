@@ -1,4 +1,4 @@
-"""What each handover writes into a worker's environment and scrubs from it: the one list. Values are in `rendering`.
+"""The names of the variables that each handover writes and scrubs: the one list. Values are in `rendering`.
 
 Scrub, then set: what a client library would read before, or mix with, what is handed over is removed once, before the
 first task. A slot that is neither filled nor closed to falling back is not handed over, and nothing of it is touched.
@@ -18,13 +18,35 @@ AWS_REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")  # boto3 and s3fs read the se
 
 NOBODY = "127.0.0.1:1"  # an address where only root could listen
 
-# Stops botocore and the AWS SDKs, and (by an address where nobody answers) those that do not read the first: the
-# object_store family and GDAL. Without them a worker that may not fall back would take the machine's role in silence.
-AWS_CLOSED: Mapping[str, str] = {
+# Each variable keeps other clients from the instance's role; no client heeds all of them. The first stops botocore and
+# the AWS SDKs; the second (an address where nobody answers) the object_store family; the third GDAL.
+AWS_METADATA_CLOSED: Mapping[str, str] = {
     "AWS_EC2_METADATA_DISABLED": "true",
     "AWS_METADATA_ENDPOINT": f"http://{NOBODY}",
     "CPL_AWS_EC2_API_ROOT_URL": f"http://{NOBODY}",
 }
+# Where no endpoint of ours answers, clients that know container credentials and none of the three above (minio-go) are
+# given an address where nobody does. Its path is what a person finds in their error.
+AWS_CLOSED: Mapping[str, str] = {
+    **AWS_METADATA_CLOSED,
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"http://{NOBODY}/credagent-holds-no-credentials-for-this-slot",
+}
+
+PAST_PROXIES = (
+    "localhost",
+    "127.0.0.1",
+    "::1",
+    "[::1]",  # urllib compares what stands in the URL
+    "169.254.169.254",
+    "fd00:ec2::254",
+    "[fd00:ec2::254]",
+    "metadata.google.internal",
+)
+"""Hosts that a worker with a handover over loopback never asks through a proxy.
+
+A proxy would get the endpoint's token, and would answer for its own loopback or its own machine's metadata.
+"""
+NO_PROXY_VARIABLES = ("NO_PROXY", "no_proxy")
 
 GOOGLE_CLOSED: Mapping[str, str] = {"NO_GCE_CHECK": "true"}
 
@@ -115,6 +137,7 @@ AWS_HANDOVERS: Mapping[str, HandoverVariables] = {"environment": AWS_ENVIRONMENT
 GOOGLE_HANDOVERS: Mapping[str, HandoverVariables] = {"metadata": GOOGLE_METADATA, "off": OFF}
 
 HANDOVER_VARIABLES: frozenset[str] = frozenset().union(
-    *(handover.writes | handover.scrubs for handover in (*AWS_HANDOVERS.values(), *GOOGLE_HANDOVERS.values()))
+    NO_PROXY_VARIABLES,
+    *(handover.writes | handover.scrubs for handover in (*AWS_HANDOVERS.values(), *GOOGLE_HANDOVERS.values())),
 )
 """Every variable that some handover writes or scrubs. A custom variable may be none of them, whatever `allow` says."""

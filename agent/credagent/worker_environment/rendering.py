@@ -55,12 +55,14 @@ class WorkerView(Struct, frozen=True, kw_only=True):
     """What a worker does with its environment.
 
     `environment` is set (and added where missing); `overwrite` is set only where the variable exists; `scrub` is
-    removed only at the first application, before the first task. Order: scrub, environment, overwrite.
+    removed only at the first application, before the first task. `no_proxy` extends NO_PROXY at the first application,
+    where the process has a proxy. Order: scrub, environment, overwrite.
     """
 
     environment: Environment
     overwrite: Environment
     scrub: tuple[str, ...]
+    no_proxy: tuple[str, ...] = ()
 
 
 def worker_environment(credential_set: CredentialSet, plan: HandoverPlan) -> WorkerView:
@@ -70,6 +72,7 @@ def worker_environment(credential_set: CredentialSet, plan: HandoverPlan) -> Wor
         environment={name: value for view in views for name, value in sorted(view.environment.items())},
         overwrite={name: value for view in views for name, value in sorted(view.overwrite.items())},
         scrub=tuple(sorted({name for view in views for name in view.scrub})),
+        no_proxy=handover_variables.PAST_PROXIES if any(view.no_proxy for view in views) else (),
     )
 
 
@@ -80,13 +83,18 @@ def _aws(content: SlotContent, plan: HandoverPlan) -> WorkerView:
     aws = aws_credentials(content)
     region = _region(aws, plan)
     if plan.aws == "endpoint" and plan.endpoint_uri:
-        return _view({**_endpoint(plan), **region}, _withdrawn_keys(content), handover.scrubs)
+        # What the slot holds is had by the endpoint alone: clients that do not know it, or go on when it refuses, would
+        # take the machine's role. Where that is what it holds, they may.
+        closed = {} if _finds_it_without_us(content) else handover_variables.AWS_METADATA_CLOSED
+        environment = {**closed, **_endpoint(plan), **region}
+        return _view(environment, _withdrawn_keys(content), handover.scrubs, over_loopback=True)
     if plan.aws == "endpoint" and _finds_it_without_us(content):
         return _view()
     if plan.aws == "endpoint" or aws is None:
         # Closed; also what nobody serves: keys in the environment would win over an endpoint to come.
         scrubs = handover.scrubs.union(handover_variables.AWS_KEYS)
-        return _view({**handover_variables.AWS_CLOSED, **region}, _withdrawn_keys(content), scrubs)
+        environment = {**handover_variables.AWS_CLOSED, **region}
+        return _view(environment, _withdrawn_keys(content), scrubs, over_loopback=True)
     keys, blank = _keys(aws, expiration(content))
     return _view({**keys, **region}, blank, handover.scrubs.union(blank))
 
@@ -138,18 +146,18 @@ def _google(content: SlotContent, plan: HandoverPlan) -> WorkerView:
     if not served and _finds_it_without_us(content):
         return _view()
     redirect = _metadata(plan.metadata_host or handover_variables.NOBODY)
+    token = content.credentials if isinstance(content, Held) else None
+    project = plan.google_project or (token.project if served and isinstance(token, GoogleToken) else "")
+    if project:
+        redirect |= {"GOOGLE_CLOUD_PROJECT": project}  # also where closed: libraries that miss it ask metadata for it
     if served and isinstance(content, Held):
-        token = content.credentials
-        project = plan.google_project or (token.project if isinstance(token, GoogleToken) else "")
-        named = {"GOOGLE_CLOUD_PROJECT": project} if project else {}
         # Where the process started while the slot was closed, Google libraries not yet imported may look again.
-        return _view(
-            {**redirect, **_ON_GOOGLE, **named}, dict.fromkeys(handover_variables.GOOGLE_CLOSED, "false"), scrubs
-        )
+        reopened = dict.fromkeys(handover_variables.GOOGLE_CLOSED, "false")
+        return _view({**redirect, **_ON_GOOGLE}, reopened, scrubs, over_loopback=True)
     if served and (plan.google_required or (isinstance(content, Empty) and content.withdrawn)):
-        return _view({**redirect, **_ON_GOOGLE}, {}, scrubs)
+        return _view({**redirect, **_ON_GOOGLE}, {}, scrubs, over_loopback=True)
     # Closed: nobody is made to believe this is Google Cloud, and nobody reaches the machine's own metadata server.
-    return _view({**redirect, **handover_variables.GOOGLE_CLOSED}, {}, scrubs)
+    return _view({**redirect, **handover_variables.GOOGLE_CLOSED}, {}, scrubs, over_loopback=True)
 
 
 _ON_GOOGLE = {"CPL_MACHINE_IS_GCE": "YES"}
@@ -178,9 +186,12 @@ def _view(
     environment: Mapping[str, str] = {},
     overwrite: Mapping[str, str] = {},
     scrub: frozenset[str] = frozenset(),
+    *,
+    over_loopback: bool = False,
 ) -> WorkerView:
     return WorkerView(
         environment={name: Secret(value) for name, value in environment.items()},
         overwrite={name: Secret(value) for name, value in overwrite.items()},
         scrub=tuple(scrub),
+        no_proxy=handover_variables.PAST_PROXIES if over_loopback else (),
     )

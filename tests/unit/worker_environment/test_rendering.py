@@ -29,6 +29,7 @@ def shown(view: WorkerView) -> bytes:
         "environment": {name: value.reveal() for name, value in view.environment.items()},
         "overwrite": {name: value.reveal() for name, value in view.overwrite.items()},
         "scrub": list(view.scrub),
+        "no_proxy": list(view.no_proxy),
     }
     return json.dumps(document, indent=2).encode() + b"\n"
 
@@ -98,7 +99,7 @@ def test_where_nobody_serves_an_endpoint_the_slot_is_closed_and_no_keys_take_its
     found = alone(aws=content)
     assert found.items() >= handover_variables.AWS_CLOSED.items()
     assert "AWS_ACCESS_KEY_ID" not in found
-    assert "AWS_CONTAINER_CREDENTIALS_FULL_URI" not in found
+    assert found["AWS_CONTAINER_CREDENTIALS_FULL_URI"].startswith(f"http://{DEAD}/")
 
 
 @pytest.mark.parametrize("content", [FILLED.google, CLOSED, WITHDRAWN])
@@ -124,3 +125,34 @@ def test_a_closed_slot_names_nobody_to_those_clients_that_heed_no_switch() -> No
     found = worker_environment(CredentialSet(generation=1, aws=CLOSED), ENVIRONMENT).environment
     for name in ("AWS_METADATA_ENDPOINT", "CPL_AWS_EC2_API_ROOT_URL"):
         assert found[name] == Secret(f"http://{DEAD}")
+    assert found["AWS_CONTAINER_CREDENTIALS_FULL_URI"].reveal().startswith(f"http://{DEAD}/credagent-holds-no")
+
+
+@pytest.mark.parametrize("content", [FILLED.aws, CLOSED, WITHDRAWN])
+def test_beside_an_endpoint_instance_metadata_is_closed_granted_or_not(content: SlotContent) -> None:
+    """Clients that do not know the endpoint, or go on when it refuses, would sign with the machine's role."""
+    found = worker_environment(CredentialSet(generation=1, aws=content), ENDPOINT).environment
+    closed = {name: Secret(value) for name, value in handover_variables.AWS_METADATA_CLOSED.items()}
+    assert found.items() >= closed.items()
+    assert found["AWS_CONTAINER_CREDENTIALS_FULL_URI"] == Secret(ENDPOINT.endpoint_uri)
+
+
+def test_beside_an_endpoint_that_hands_out_the_machines_own_role_metadata_is_left_open() -> None:
+    own = msgspec.structs.replace(FILLED.aws, origin=Origin.AWS_METADATA)
+    found = worker_environment(CredentialSet(generation=1, aws=own), ENDPOINT).environment
+    assert found.keys().isdisjoint(handover_variables.AWS_METADATA_CLOSED)
+
+
+@pytest.mark.parametrize("content", [CLOSED, WITHDRAWN, FILLED.google])
+@pytest.mark.parametrize("host", ["127.0.0.1:1234", ""])
+def test_a_configured_project_is_written_in_a_closed_slot_too(content: SlotContent, host: str) -> None:
+    plan = HandoverPlan(metadata_host=host, google_project="billing")
+    found = worker_environment(CredentialSet(generation=1, google=content), plan).environment
+    assert found["GOOGLE_CLOUD_PROJECT"] == Secret("billing")
+
+
+def test_what_is_had_over_loopback_goes_past_every_proxy_and_keys_need_no_exception() -> None:
+    assert "127.0.0.1" in worker_environment(CredentialSet(generation=1, aws=FILLED.aws), ENDPOINT).no_proxy
+    assert "127.0.0.1" in worker_environment(CredentialSet(generation=1, google=FILLED.google), ENVIRONMENT).no_proxy
+    assert worker_environment(CredentialSet(generation=1, aws=FILLED.aws), ENVIRONMENT).no_proxy == ()
+    assert worker_environment(CredentialSet(generation=1), ENDPOINT).no_proxy == ()

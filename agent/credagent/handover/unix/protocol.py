@@ -106,6 +106,7 @@ def set_document(
         "environment": {name: value.reveal() for name, value in view.environment.items()},
         "overwrite": {name: value.reveal() for name, value in view.overwrite.items()},
         "scrub": list(view.scrub),
+        "no_proxy": list(view.no_proxy),
         "slots": {slot.value: _slot(credential_set, slot, required=slot in required) for slot in Slot},
         "audience": audience,
         "public_key": public_key,
