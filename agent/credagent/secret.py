@@ -20,6 +20,11 @@ class Secret:
         """Return the text. A test lists the modules that may call this."""
         return self._value
 
+    @property
+    def size_bytes(self) -> int:
+        """The number of bytes in UTF-8: what limits are for."""
+        return len(self._value.encode("utf-8", "surrogatepass"))
+
     def __repr__(self) -> str:
         """Show that there is something, not even how long it is."""
         return "Secret(***)"

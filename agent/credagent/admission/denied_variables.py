@@ -1,13 +1,20 @@
-"""Which custom variables a bundle may bring. Pure: names in, names out; values are never looked at.
+"""Which custom variables a bundle may bring: their names, their number of bytes. Pure; values are never looked at.
 
-A sender is trusted with credentials, not with what runs on the machine: a variable that makes a loader, an interpreter,
-a shell or a client library take code, configuration or identity from elsewhere is denied.
+A sender is trusted with credentials, not with what runs on the machine. A variable that makes a loader, an interpreter,
+a shell or a client library take code, configuration or identity from elsewhere is denied: by name where it is known,
+and by the shape that such names share, since nobody knows all of them. FORMAT.md, section 7, has the same list.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Literal
 
 from credagent.worker_environment.handover_variables import HANDOVER_VARIABLES
+
+MAX_NAME_CHARACTERS = 256
+MAX_VALUE_BYTES = 32 * 1024
+MAX_ALL_BYTES = 96 * 1024
+"""Names and values together. A worker reads a set of at most 1 MiB, with every name again where it is withdrawn."""
 
 _LISTED = """
     LD_* GLIBC_TUNABLES MALLOC_* GCONV_PATH LOCPATH NLSPATH HOSTALIASES RES_OPTIONS LOCALDOMAIN
@@ -31,32 +38,47 @@ _OF_DATA_LIBRARIES = """
     HTTPLIB2_CA_CERTS DBUS_* GIO_* QT_* GST_* MAGICK_* ITK_AUTOLOAD_PATH OMPI_*
     PMIX_MCA_* PRTE_MCA_* FI_PROVIDER_PATH LIBMYSQL_PLUGIN* CUPY_* JAX_COMPILATION_CACHE_DIR
 """
-DENY_LIST = tuple((_LISTED + _OF_DATA_LIBRARIES).split())
-"""Names, or beginnings and ends of names, in capitals. Names are compared without regard to case."""
+# What such names share: arguments, a command, a library, a host or a file that is taken in another's place.
+_BY_SHAPE = """
+    *_OPTS *_OPTIONS *_FLAGS *_ARGS *_COMMAND *_CMD *_PLUGIN* *_LIBRARY* *_PRELOAD* *_INJECTION*
+    *_EMULATOR_HOST *_ENDPOINT *_ENDPOINT_URL *_ENDPOINT_OVERRIDE *RC *_CONFIG_FILE *_CONFIG_PATH
+"""
+DENY_LIST = tuple((_LISTED + _OF_DATA_LIBRARIES + _BY_SHAPE).split())
+"""Names in capitals; `*` stands for any characters. Names are compared without regard to case."""
+
+Admitted = Literal["any", "listed"]
+"""`any`: whatever the deny list lets through; `listed`: what `[environment] allow` names, and nothing else."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
-_EXACT = frozenset(entry for entry in DENY_LIST if "*" not in entry)
-_BEGINNINGS = tuple(entry.removesuffix("*") for entry in DENY_LIST if entry.endswith("*"))
-_ENDS = tuple(entry.removeprefix("*") for entry in DENY_LIST if entry.startswith("*"))
+_DENIED = re.compile("|".join(re.escape(entry).replace(r"\*", ".*") for entry in DENY_LIST), re.DOTALL)
 _OF_HANDOVERS = frozenset(name.upper() for name in HANDOVER_VARIABLES)
 
 
 def malformed(names: Iterable[str]) -> list[str]:
-    """Return those that are no names of variables, in the order given."""
-    return [name for name in names if _NAME.fullmatch(name) is None]
+    """Return those that are no names of variables, or too long for one, in the order given."""
+    return [name for name in names if len(name) > MAX_NAME_CHARACTERS or _NAME.fullmatch(name) is None]
 
 
-def denied(names: Iterable[str], allow: Iterable[str]) -> list[str]:
-    """Return those that a bundle may not bring to a machine whose configuration has `allow`, in the order given.
+def too_large(sizes: Mapping[str, int]) -> str:
+    """Say what is too large about variables whose values have these numbers of bytes (UTF-8); empty if nothing is."""
+    long = [name for name, size in sizes.items() if size > MAX_VALUE_BYTES]
+    if long:
+        shown = f"{long[0][:MAX_NAME_CHARACTERS]}" + (f" and {len(long) - 1} more" if len(long) > 1 else "")
+        return f"the value of {shown} has more than {MAX_VALUE_BYTES // 1024} KiB"
+    total = sum(len(name.encode()) + size for name, size in sizes.items())
+    return f"its variables have more than {MAX_ALL_BYTES // 1024} KiB together" if total > MAX_ALL_BYTES else ""
+
+
+def denied(names: Iterable[str], allow: Iterable[str], admit: Admitted = "any") -> list[str]:
+    """Return those that a bundle may not bring to a machine with this `[environment]`, in the order given.
 
     What a handover writes or scrubs is denied whatever `allow` says: it would bring a second identity beside the first.
     """
     allowed = {name.upper() for name in allow}
-    return [name for name in names if _is_denied(name.upper(), allowed)]
+    return [name for name in names if _is_denied(name.upper(), allowed, admit)]
 
 
-def _is_denied(name: str, allowed: set[str]) -> bool:
+def _is_denied(name: str, allowed: set[str], admit: Admitted) -> bool:
     if name in _OF_HANDOVERS:
         return True
-    listed = name in _EXACT or name.startswith(_BEGINNINGS) or name.endswith(_ENDS)
-    return listed and name not in allowed
+    return name not in allowed and (admit == "listed" or _DENIED.fullmatch(name) is not None)

@@ -22,6 +22,7 @@ from credagent.bundle.envelope import Envelope
 from credagent.bundle.refusal_codes import RefusalCode, refusal
 from credagent.bundle.timestamps import moment_of, text_of
 from credagent.credentials import Slot
+from credagent.secret import Secret
 
 CLOCK_LEEWAY = timedelta(minutes=5)  # how far a sender's clock may be ahead of the machine's
 LISTED_NAMES = 10  # of variables, in one error: a bundle can bring thousands
@@ -39,6 +40,7 @@ class AdmissionPolicy(Struct, frozen=True, kw_only=True):
     admit_long_term: bool = False
     admit_refresh_token: bool = False
     allow: tuple[str, ...] = ()
+    admit: denied_variables.Admitted = "any"
 
 
 class ReplayMark(Struct, frozen=True):
@@ -121,7 +123,7 @@ def after_opening(envelope: Envelope, bundle: Bundle, policy: AdmissionPolicy, *
             case GoogleAuthorizedUserGrant() if not policy.admit_refresh_token:
                 raise refusal(RefusalCode.REFRESH_TOKEN, "it has a Google refresh token, which never expires")
             case EnvironmentGrant(variables=brought):
-                _check_variables(tuple(brought), policy)
+                _check_variables(brought, policy)
             case _:
                 pass
     header = envelope.header
@@ -191,13 +193,19 @@ def _check_long_term(session: AwsSessionGrant, policy: AdmissionPolicy) -> None:
         raise refusal(RefusalCode.LONG_TERM_KEY, "it has an AWS key without a session token, which never expires")
 
 
-def _check_variables(names: tuple[str, ...], policy: AdmissionPolicy) -> None:
-    if bad := denied_variables.malformed(names):
+def _check_variables(brought: Mapping[str, Secret], policy: AdmissionPolicy) -> None:
+    if bad := denied_variables.malformed(brought):
         raise refusal(RefusalCode.MALFORMED_VARIABLE, f"these are no names of variables: {_listed(bad)}")
-    if bad := denied_variables.denied(names, policy.allow):
-        raise refusal(RefusalCode.DENIED_VARIABLE, f"these variables would change how programs run: {_listed(bad)}")
+    sizes = {name: value.size_bytes for name, value in brought.items()}
+    if fault := denied_variables.too_large(sizes):
+        raise refusal(RefusalCode.MALFORMED_VARIABLE, fault)
+    if bad := denied_variables.denied(brought, policy.allow, policy.admit):
+        unlisted = "this machine admits listed variables only, and not"
+        why = unlisted if policy.admit == "listed" else "these variables would change how programs run:"
+        raise refusal(RefusalCode.DENIED_VARIABLE, f"{why} {_listed(bad)}")
 
 
 def _listed(names: list[str]) -> str:
-    shown = ", ".join(ascii(name)[1:-1] for name in sorted(names)[:LISTED_NAMES])
+    longest = denied_variables.MAX_NAME_CHARACTERS
+    shown = ", ".join(ascii(name[:longest])[1:-1] for name in sorted(names)[:LISTED_NAMES])
     return f"{shown} and {len(names) - LISTED_NAMES} more" if len(names) > LISTED_NAMES else shown

@@ -56,7 +56,10 @@ _HINTS: Mapping[RefusalCode, str] = {
     RefusalCode.AUDIENCE_NEEDED: "set agent.audience, or seal to the key in this machine's own state folder",
     RefusalCode.LONG_TERM_KEY: "forward a session instead, or set aws.admit_long_term = true",
     RefusalCode.REFRESH_TOKEN: "forward an access token instead, or set google.admit_refresh_token = true",
-    RefusalCode.MALFORMED_VARIABLE: "name variables with letters, digits and underscores, not beginning with a digit",
+    RefusalCode.MALFORMED_VARIABLE: (
+        "name variables with up to 256 letters, digits and underscores, not beginning with a digit; a value has at "
+        "most 32 KiB, and all variables of a bundle 96 KiB"
+    ),
     RefusalCode.DENIED_VARIABLE: "leave the variable out, or list it in environment.allow of this machine",
 }
 

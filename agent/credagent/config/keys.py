@@ -80,6 +80,7 @@ KEYS: Mapping[str, ValueKind] = {
         ),
     ),
     "google.admit_refresh_token": _TRUTH,
+    "environment.admit": choice("any", "listed"),
     "environment.allow": ValueKind(
         "list", matching(VARIABLE, "not a variable's name", "letters, digits and _, no * or value")
     ),

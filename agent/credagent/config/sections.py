@@ -16,6 +16,7 @@ Expect = Literal["optional", "required"]
 Fallback = Literal["absent", "expired", "never"]
 AwsHandover = Literal["environment", "endpoint", "off"]
 GoogleHandover = Literal["metadata", "off"]
+AdmittedVariables = Literal["any", "listed"]
 LogFormat = Literal["auto", "json", "console"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
@@ -79,8 +80,9 @@ class GoogleSection(Struct, frozen=True, kw_only=True):
 
 
 class EnvironmentSection(Struct, frozen=True, kw_only=True):
-    """The slot `environment`: exceptions to the deny list for custom variables."""
+    """The slot `environment`: which custom variables are admitted. `allow`: exceptions to the deny list, or a list."""
 
+    admit: AdmittedVariables = "any"
     allow: tuple[str, ...] = ()
 
 

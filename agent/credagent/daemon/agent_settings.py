@@ -60,6 +60,7 @@ def _policy(config: Config) -> AdmissionPolicy:
         admit_long_term=config.aws.admit_long_term,
         admit_refresh_token=config.google.admit_refresh_token,
         allow=config.environment.allow,
+        admit=config.environment.admit,
     )
 
 

@@ -2,7 +2,15 @@
 
 import pytest
 
-from credagent.admission.denied_variables import DENY_LIST, denied, malformed
+from credagent.admission.denied_variables import (
+    DENY_LIST,
+    MAX_ALL_BYTES,
+    MAX_NAME_CHARACTERS,
+    MAX_VALUE_BYTES,
+    denied,
+    malformed,
+    too_large,
+)
 from credagent.worker_environment.handover_variables import HANDOVER_VARIABLES
 
 
@@ -45,7 +53,36 @@ def test_what_data_libraries_load_code_or_take_an_identity_from_is_denied(name: 
 
 
 @pytest.mark.parametrize(
-    "name", ["DB_TOKEN", "MY_PATH", "GDAL_CACHEMAX", "OMP_NUM_THREADS", "HF_TOKEN", "PATHS", "USERS"]
+    "name",
+    [
+        *("BIGQUERY_EMULATOR_HOST", "TAR_OPTIONS"),  # exploited: the machine's token was sent away; a program was run
+        *("FIRESTORE_EMULATOR_HOST", "MAVEN_OPTS", "SBT_OPTS", "RUSTFLAGS_FLAGS", "TORCH_NVCC_FLAGS", "XLA_FLAGS"),
+        *("MLFLOW_S3_ENDPOINT_URL", "S3_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT", "OPENAI_ENDPOINT_OVERRIDE"),
+        *("POLARS_PLUGIN_PATH", "DUCKDB_LIBRARY_DIR", "NSS_PRELOAD_X", "NCCL_INJECTION_LIB", "MY_PRELOAD"),
+        *("PYARROW_CMD", "RSYNC_COMMAND", "MPI_ARGS", "INPUTRC", "WGETRC", "CONDARC", "VIMRC", "RCLONE_CONFIG_FILE"),
+        *("RAY_CONFIG_PATH", "bigquery_emulator_host"),
+    ],
+)
+def test_what_has_the_shape_of_arguments_commands_libraries_or_hosts_is_denied(name: str) -> None:
+    assert denied([name], []) == [name]
+    assert denied([name], [name]) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("DB_TOKEN", "MY_PATH", "GDAL_CACHEMAX", "OMP_NUM_THREADS", "HF_TOKEN", "PATHS", "USERS"),
+        *(
+            "AUTH_TOKEN_FOR_EXAMPLE_ORG",
+            "DATABASE_URL",
+            "PGPASSWORD",
+            "PGUSER",
+            "SNOWFLAKE_PASSWORD",
+            "SNOWFLAKE_ACCOUNT",
+        ),
+        *("AZURE_STORAGE_CONNECTION_STRING", "AZURE_STORAGE_ACCOUNT", "AZURE_STORAGE_KEY", "AZURE_STORAGE_SAS_TOKEN"),
+        *("OPENAI_API_KEY", "WANDB_API_KEY", "EARTHDATA_TOKEN", "CDSAPI_KEY", "MYSQL_PWD"),
+    ],
 )
 def test_ordinary_variables_pass(name: str) -> None:
     assert denied([name], []) == []
@@ -54,6 +91,21 @@ def test_ordinary_variables_pass(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(HANDOVER_VARIABLES))
 def test_what_a_handover_uses_is_denied_whatever_is_allowed(name: str) -> None:
     assert denied([name, name.lower()], [name, name.lower()]) == [name, name.lower()]
+
+
+def test_a_machine_that_admits_listed_variables_admits_no_other() -> None:
+    names = ["DB_TOKEN", "HF_TOKEN", "GIT_DIR", "AWS_PROFILE"]
+    assert denied(names, ["db_token", "GIT_DIR", "AWS_PROFILE"], "listed") == ["HF_TOKEN", "AWS_PROFILE"]
+
+
+def test_names_and_values_have_limits_that_are_met_to_the_byte() -> None:
+    assert malformed(["A" * MAX_NAME_CHARACTERS, "A" * (MAX_NAME_CHARACTERS + 1)]) == ["A" * (MAX_NAME_CHARACTERS + 1)]
+    assert too_large({"A": MAX_VALUE_BYTES, "B": MAX_VALUE_BYTES}) == ""
+    assert "value of B has more than 32 KiB" in too_large({"A": 1, "B": MAX_VALUE_BYTES + 1})
+    filling = {f"{n:04}": 1020 for n in range(96)}
+    assert sum(len(name) + size for name, size in filling.items()) == MAX_ALL_BYTES
+    assert too_large(filling) == ""
+    assert "96 KiB together" in too_large({**filling, "0000": 1021})
 
 
 def test_the_order_given_is_kept_and_allowing_one_allows_only_that_one() -> None:

@@ -194,6 +194,25 @@ def test_variables_are_named_in_the_refusal_and_their_values_are_not(canary: str
     assert canary not in f"{refused.value!r} {refused.value.hint}"
 
 
+@pytest.mark.parametrize(
+    "brought",
+    [{"A" * 257: "x"}, {"A": "ä" * 16_385}],
+    ids=["name", "value"],
+)
+def test_what_is_longer_than_an_environment_carries_is_refused_by_its_name_alone(brought: dict[str, str]) -> None:
+    with pytest.raises(Refused) as refused:
+        _opened(variables(**brought))
+    assert refused.value.code == "malformed-variable"
+    assert len(refused.value.why) < 400
+    assert "32 KiB" in refused.value.hint
+
+
+def test_a_machine_may_admit_the_variables_that_it_lists_and_no_others() -> None:
+    listed = replace(POLICY, admit="listed", allow=("DB_TOKEN",))
+    assert _opened(variables(DB_TOKEN="x"), policy=listed).standing is Standing.NEW
+    assert _code(lambda: _opened(variables(DB_TOKEN="x", HF_TOKEN="y"), policy=listed)) == "denied-variable"
+
+
 def test_many_bad_names_make_one_readable_line() -> None:
     names = {f"A\x1b[2J;é{number}": "" for number in range(12)}
     bundle = replace(letter(variables(A="b")), grants=(variables(**names),))

@@ -215,7 +215,14 @@ def check_policy(content: dict[str, Any], machine: dict[str, Any]) -> None:
             raise Fails(6, "long-term-key")
         if grant["kind"] == "google-authorized-user" and not machine["admit_refresh_token"]:
             raise Fails(6, "refresh-token")
+        check_sizes(grant.get("variables", {}))
         check_names(list(grant.get("variables", {})), [name.upper() for name in machine["allow"]])
+
+
+def check_sizes(variables: dict[str, str]) -> None:
+    sizes = [(len(name), len(value.encode())) for name, value in variables.items()]
+    if any(name > 256 or value > 32_768 for name, value in sizes) or sum(map(sum, sizes)) > 98_304:
+        raise Fails(6, "malformed-variable")
 
 
 def check_names(names: list[str], allowed: list[str]) -> None:

@@ -45,6 +45,7 @@ scopes = ["https://www.googleapis.com/auth/devstorage.read_only"]
 impersonable = ["reader@my-project.iam.gserviceaccount.com"]
 admit_refresh_token = true
 [environment]
+admit = "listed"
 allow = ["GIT_SSH_COMMAND"]
 [workers]
 env_file = ""

@@ -93,6 +93,7 @@ WRONG = [
     ("google", "handover", '"endpoint"', "not one of the accepted"),
     ("google", "scopes", "[]", "an empty list"),
     ("google", "impersonable", '["reader"]', "item 1 is not a service account"),
+    ("environment", "admit", '"none"', "not one of the accepted"),
     ("environment", "allow", '["GIT_*"]', "item 1 is not a variable's name"),
     ("workers", "env_file", '"worker.env"', "not an absolute path"),
     ("workers", "env_file", '"/dev/null"', "not an absolute path of a file"),
