@@ -96,6 +96,9 @@ def test_a_redirect_within_the_origin_is_followed(web: Site) -> None:
         "https://user:password@example.org/",
         "https://[not-an-address/",
         "//169.254.169.254/latest",
+        "https://127.0.0.1\\.example.org/",
+        "https://127.0.0.1\\@example.org/",
+        "/\\127.0.0.1/",
     ],
 )
 def test_a_redirect_to_another_scheme_to_metadata_or_to_this_machine_is_not_followed(web: Site, location: str) -> None:

@@ -17,6 +17,7 @@ In the helper:
 - `retry_after`, `clock_skew`: what the headers of an answer say of waiting and of clocks
 - `metadata_http_client`: one request to a metadata service
 - `https_client`: one request over verified TLS
+- `https_url`: an address parsed once and rebuilt, so that what was judged is fetched
 - `trusted_certificates`: whose certificates are believed
 - `machine_vendor`: whose machine this is, by its firmware
 

@@ -7,12 +7,14 @@ answers there must still prove that name by a certificate.
 
 import ipaddress
 import socket
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
+import requests
 from requests.utils import get_environ_proxies, select_proxy
 
 from credagent.cloud_helper import https_client
 from credagent.cloud_helper.failures import CloudFailure
+from credagent.cloud_helper.https_url import HttpsUrl, parse_https_url
 from credagent.cloud_helper.job_requests import ChannelGet
 from credagent.cloud_helper.job_responses import Content
 from credagent.config.channel_specs import HttpsChannelSpec
@@ -21,7 +23,6 @@ MAX_REDIRECTS = 4
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 OK, NOT_MODIFIED = 200, 304
 ABSENT = frozenset({404, 410})
-HTTPS_PORT = 443
 OWN_NAMES = ("localhost", "metadata.google.internal", "metadata", "instance-data.ec2.internal")
 METADATA = frozenset(map(ipaddress.ip_address, ("fd00:ec2::254", "fd00:ec2::23", "fd20:ce::254", "100.100.100.200")))
 """Metadata services outside the link-local range (169.254.0.0/16, fe80::/10)."""
@@ -30,14 +31,27 @@ METADATA = frozenset(map(ipaddress.ip_address, ("fd00:ec2::254", "fd00:ec2::23",
 def get(channel: HttpsChannelSpec, request: ChannelGet) -> Content:
     """Return what the address holds. Raises CloudFailure."""
     session = https_client.open_session()
-    url, condition = channel.url, {"If-None-Match": request.version} if request.version else {}
+    url = configured = _configured(channel.url)
+    condition = {"If-None-Match": request.version} if request.version else {}
     for _ in range(MAX_REDIRECTS + 1):
-        answered = https_client.ask(session, "GET", url, headers=condition, max_bytes=request.max_bytes)
+        answered = https_client.ask(session, "GET", str(url), headers=condition, max_bytes=request.max_bytes)
         if answered.status not in REDIRECTS:
             return _content(answered, request)
         session.cookies.clear()
-        url = _next(url, answered.headers.get("Location", ""), channel.url)
+        url = _next(url, answered.headers.get("Location", ""), configured)
     raise CloudFailure("redirect-refused", f"more than {MAX_REDIRECTS} redirects")
+
+
+def _configured(url: str) -> HttpsUrl:
+    """Return the configured address, its host and path written in ASCII. Raises CloudFailure."""
+    try:
+        written = requests.Request("GET", url).prepare().url or ""
+    except (requests.exceptions.RequestException, UnicodeError) as exc:
+        raise CloudFailure("channel-address") from exc
+    parsed = parse_https_url(written)
+    if parsed is None:
+        raise CloudFailure("channel-address")
+    return parsed
 
 
 def _content(answered: https_client.HttpsResponse, request: ChannelGet) -> Content:
@@ -50,38 +64,28 @@ def _content(answered: https_client.HttpsResponse, request: ChannelGet) -> Conte
     return Content(data=answered.body, version=answered.headers.get("ETag", ""))
 
 
-def _next(present: str, location: str, configured: str) -> str:
+def _next(present: HttpsUrl, location: str, configured: HttpsUrl) -> HttpsUrl:
     """Return where a redirect leads, or raise `redirect-refused`."""
     if not location:
         raise CloudFailure("malformed-answer", "a redirect to nowhere")
     try:
-        url = urljoin(present, location)
+        joined = urljoin(str(present), location)
     except ValueError as exc:
         raise CloudFailure("redirect-refused", "not an address") from exc
-    if _origin(url) != _origin(configured):
+    url = parse_https_url(joined)
+    if url is None:
+        scheme = "" if joined.startswith("https://") else "it leads from https to another scheme"
+        raise CloudFailure("redirect-refused", scheme or "not an address")
+    if url.origin != configured.origin:
         _demand_elsewhere(url)
     return url
 
 
-def _origin(url: str) -> tuple[str, str, int]:
-    try:
-        parts = urlsplit(url)
-        host, port = (parts.hostname or "").rstrip("."), parts.port or HTTPS_PORT
-    except ValueError as exc:
-        raise CloudFailure("redirect-refused", "not an address") from exc
-    if parts.scheme != "https":
-        raise CloudFailure("redirect-refused", "it leads from https to another scheme")
-    if not host or parts.username is not None:
-        raise CloudFailure("redirect-refused", "not an address")
-    return parts.scheme, host, port
-
-
-def _demand_elsewhere(url: str) -> None:
-    _, host, port = _origin(url)
-    if host in OWN_NAMES or host.endswith(".localhost"):
+def _demand_elsewhere(url: HttpsUrl) -> None:
+    if url.host in OWN_NAMES or url.host.endswith(".localhost"):
         raise CloudFailure("redirect-refused", "it leads to this machine or its metadata")
-    proxied = select_proxy(url, get_environ_proxies(url)) is not None
-    for address in _addresses(host, port, resolves=not proxied):
+    proxied = select_proxy(str(url), get_environ_proxies(str(url))) is not None
+    for address in _addresses(url.host, url.port, resolves=not proxied):
         if not _is_elsewhere(address):
             raise CloudFailure("redirect-refused", "it leads to this machine or its metadata")
 

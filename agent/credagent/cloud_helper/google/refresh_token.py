@@ -2,13 +2,13 @@
 
 import os
 from datetime import UTC, datetime
-from urllib.parse import urlsplit
 
 from google.oauth2.credentials import Credentials
 
 from credagent.cloud_helper.failures import CloudFailure
 from credagent.cloud_helper.google.auth_transport import AuthTransport
 from credagent.cloud_helper.google.tokens import obtained, refresh
+from credagent.cloud_helper.https_url import HTTPS_PORT, parse_https_url
 from credagent.cloud_helper.job_requests import GoogleAuthorizedUserToken
 from credagent.cloud_helper.job_responses import GoogleObtained
 from credagent.credentials import Origin
@@ -21,12 +21,12 @@ GOOGLES_DOMAIN = ".googleapis.com"
 
 def answer(request: GoogleAuthorizedUserToken) -> GoogleObtained:
     """Return a token. Raises CloudFailure (`invalid-grant` where the refresh token is no longer good)."""
-    _demand_googles(request.token_uri)
+    token_uri = _googles(request.token_uri)
     transport = AuthTransport()
     credentials = Credentials(
         token=None,
         refresh_token=request.refresh_token.reveal(),
-        token_uri=request.token_uri,
+        token_uri=token_uri,
         client_id=request.client_id,
         client_secret=request.client_secret.reveal(),
         scopes=list(request.scopes) or None,
@@ -42,19 +42,16 @@ def answer(request: GoogleAuthorizedUserToken) -> GoogleObtained:
     )
 
 
-def _demand_googles(token_uri: str) -> None:
-    """Send a refresh token to Google, by TLS, or where this machine's own configuration says; a bundle does not decide.
+def _googles(token_uri: str) -> str:
+    """Return the address to send a refresh token to: Google's, or what this machine's own configuration says.
 
-    The address came in a bundle, and the request comes from this machine: of any other address it would be a probe.
+    The address came in a bundle, and the request comes from this machine: to any other address it would be a probe, and
+    it would carry the refresh token.
     """
     if token_uri == os.environ.get(CONFIGURED):
-        return
-    try:
-        parts = urlsplit(token_uri)
-        host, port = parts.hostname or "", parts.port
-    except ValueError:
-        host, port = "", None
-    googles = host in GOOGLES or host.endswith(GOOGLES_DOMAIN)
-    if not host or parts.scheme != "https" or port not in {None, 443} or parts.username is not None or not googles:
+        return token_uri
+    url = parse_https_url(token_uri)
+    if url is None or url.port != HTTPS_PORT or not (url.host in GOOGLES or url.host.endswith(GOOGLES_DOMAIN)):
         hint = f"look at the grant's token_uri; a private endpoint is named to the agent by {CONFIGURED}"
         raise CloudFailure("bad-endpoint", "token_uri is not Google's", hint=hint)
+    return str(url)
