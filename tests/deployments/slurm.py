@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
+from tests.deployments.gateway import free_ports
 from tests.ending import kill_tree
 from tests.patience import scaled
 
@@ -81,7 +82,7 @@ class Slurm:
 
     def _configuration(self) -> str:
         here, host = self._folder, socket.gethostname().partition(".")[0]
-        ports = iter(_free_ports(1 + len(NODES)))
+        ports = iter(free_ports(1 + len(NODES)))
         lines = [
             "ClusterName=lab",
             f"SlurmctldHost={host}(127.0.0.1)",
@@ -111,12 +112,3 @@ class Slurm:
             lines.append(f"NodeName={node} {where} CPUs={CORES} RealMemory=16000 State=UNKNOWN")
         lines.append(f"PartitionName=main Nodes={','.join(NODES)} Default=YES MaxTime=INFINITE State=UP")
         return "\n".join([*lines, ""])
-
-
-def _free_ports(number: int) -> list[int]:
-    """Return ports that nobody listens on now; all are held until the last is found, so that no two are the same."""
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
-    ports = [int(one.getsockname()[1]) for one in held]
-    for one in held:
-        one.close()
-    return ports

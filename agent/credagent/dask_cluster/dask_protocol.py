@@ -96,12 +96,12 @@ class _Frames(msgspec.Struct, frozen=True, kw_only=True):
     length: int
 
 
-async def connect(host: str, port: int, context: ssl.SSLContext | None) -> DaskConnection:
-    """Connect and exchange handshakes within CONNECT_S. Raises Unavailable."""
+async def connect(host: str, port: int, context: ssl.SSLContext | None, server_name: str = "") -> DaskConnection:
+    """Connect and exchange handshakes within CONNECT_S. `server_name` is what TLS asks for. Raises Unavailable."""
     try:
         async with asyncio.timeout(CONNECT_S):
             reader, writer = await asyncio.open_connection(
-                host, port, ssl=context, server_hostname="" if context else None
+                host, port, ssl=context, server_hostname=server_name if context else None
             )
             connection = DaskConnection(reader, writer)
             try:

@@ -177,7 +177,8 @@ class SchedulerClient:
         return self._idle.pop() if self._idle else await self._connect()
 
     async def _connect(self) -> DaskConnection:
-        connection = await dask_protocol.connect(self._place.host, self._place.port, self._place.context)
+        place = self._place
+        connection = await dask_protocol.connect(place.host, place.port, place.context, place.server_name)
         self._open.add(connection)
         return connection
 

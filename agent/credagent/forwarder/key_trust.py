@@ -14,6 +14,7 @@ from msgspec import Struct
 from credagent.bundle.envelope import audience_fault
 from credagent.bundle.key_pairs import RecipientPublicKey
 from credagent.dask_cluster.agent_report import AgentReport
+from credagent.dask_cluster.scheduler_address import ENCRYPTED
 from credagent.errors import UsageError
 from credagent.sender.grant_options import GrantOptions
 from credagent.sender.recipients import Recipient
@@ -140,7 +141,7 @@ def trust_basis(*, pinned: bool, trust: str | None, scheme: str, context: ssl.SS
         return TrustBasis.PINNED
     if trust is not None:
         return TrustBasis(trust)
-    if scheme == "tls" and context is not None and context.verify_mode == ssl.CERT_REQUIRED:
+    if scheme in ENCRYPTED and context is not None and context.verify_mode == ssl.CERT_REQUIRED:
         return TrustBasis.TLS
     why = f"nothing vouches for the keys that machines announce over {scheme}://"
     raise UsageError("no-trust", why, what="forward", hint=f"choose one:\n{_CHOICES}")
@@ -166,6 +167,6 @@ def demand_still(basis: TrustBasis, scheme: str) -> None:
 
     A cluster object is asked anew at each connection, and may then name another address.
     """
-    if basis is TrustBasis.TLS and scheme != "tls":
+    if basis is TrustBasis.TLS and scheme not in ENCRYPTED:
         why = f"the scheduler is at a {scheme}:// address now, where nothing vouches for announced keys"
         raise UsageError("no-trust", why, what="forward", hint=f"choose one:\n{_CHOICES}")

@@ -30,6 +30,7 @@ def report(host: str) -> AgentReport:
         ({"pinned": True}, TrustBasis.PINNED),
         ({"pinned": True, "scheme": "tls", "context": VERIFYING}, TrustBasis.PINNED),
         ({"scheme": "tls", "context": VERIFYING}, TrustBasis.TLS),
+        ({"scheme": "gateway", "context": VERIFYING}, TrustBasis.TLS),
         ({"trust": "any"}, TrustBasis.ANY),
         ({"trust": "first-use", "scheme": "tls", "context": VERIFYING}, TrustBasis.FIRST_USE),
     ],

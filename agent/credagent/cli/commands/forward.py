@@ -35,7 +35,9 @@ LOOK_S = 0.5
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what `forward` takes."""
-    parser.add_argument("--scheduler", metavar="ADDRESS", help="tcp://HOST:PORT or tls://HOST:PORT")
+    parser.add_argument(
+        "--scheduler", metavar="ADDRESS", help="tcp://HOST:PORT, tls://HOST:PORT or gateway://HOST:PORT/CLUSTER"
+    )
     parser.add_argument("--trust", choices=("first-use", "any"), help="which announced keys are believed (see below)")
     parser.add_argument(
         "--recipient",
@@ -117,14 +119,17 @@ def _until_interrupted(forwarding: "Forwarding", *, withdraws: bool) -> int:
 
 
 def _context(arguments: argparse.Namespace) -> ssl.SSLContext | None:
-    if not arguments.scheduler.startswith("tls://"):
+    if not arguments.scheduler.startswith(("tls://", "gateway://")):
         return None
-    if not arguments.tls_ca_file:
+    # A gateway's cluster has one certificate, which it signed itself, for its scheduler and its clients.
+    of_a_gateway = arguments.tls_cert if arguments.scheduler.startswith("gateway://") else None
+    ca_file = arguments.tls_ca_file or of_a_gateway
+    if not ca_file:
         # Names are not compared below: with the system's authorities, whoever has any certificate would be the cluster.
         why = "nothing says whose certificate is the cluster's"
         raise UsageError("no-ca", why, what=arguments.scheduler, hint="name the cluster's CA: --tls-ca-file FILE")
     try:
-        context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=arguments.tls_ca_file)
+        context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=ca_file)
         context.check_hostname = False  # as Dask itself: its certificates name no hosts
         if arguments.tls_cert:
             context.load_cert_chain(arguments.tls_cert, arguments.tls_key)

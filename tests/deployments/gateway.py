@@ -1,0 +1,88 @@
+"""A real Dask Gateway with its local backend: server, proxy, and clusters, all as one ordinary user.
+
+Not as root, and so with the backend that separates no users: the other one of dask-gateway-server 2026.3.0 goes through
+the characters of a path where it means the path, and gives the folder / to whoever starts a cluster.
+"""
+
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Self
+
+from tests.deployments.person import Person
+from tests.ending import kill_tree
+from tests.patience import scaled
+
+START_S = 60.0
+SITE = """
+c.DaskGateway.backend_class = "dask_gateway_server.backends.local.UnsafeLocalBackend"
+c.DaskGateway.address = "127.0.0.1:{api}"
+c.Proxy.address = "127.0.0.1:{http}"
+c.UnsafeLocalBackend.sigint_timeout = 3
+c.UnsafeLocalBackend.inherited_environment = {inherited!r}
+c.ClusterConfig.worker_cores = 1
+c.ClusterConfig.worker_memory = "1 G"
+"""
+
+
+class DaskGateway:
+    """The server's process; it is configured by the page's file, and by what a site says of its own."""
+
+    def __init__(self, folder: Path, person: Person) -> None:
+        self.folder, self._person = folder, person
+        person.own(folder)
+        self._inherited = sorted(person.environ.keys() - {"HOME", "USER", "LOGNAME"})
+        self._ports = dict(zip(("api", "http"), free_ports(2), strict=True))
+        self._process: subprocess.Popen[str] | None = None
+
+    @property
+    def address(self) -> str:
+        """Return where people reach it."""
+        return f"http://127.0.0.1:{self._ports['http']}"
+
+    def configure(self, name: str, text: str) -> None:
+        """Write the configuration: the page's, and the site's."""
+        site = SITE.format(inherited=self._inherited, **self._ports)
+        (self.folder / name).write_text(text + site)
+
+    def start(self, line: str) -> None:
+        """Type the line that starts it, and wait until it answers."""
+        with (self.folder / "gateway.log").open("wb") as log:
+            started = f"cd {self.folder} && exec {line.removesuffix('&')}"
+            self._process = self._person.starts(started, stdout=log, stderr=log)
+        give_up = time.monotonic() + scaled(START_S)
+        while not self._answers():
+            assert self._process.poll() is None, "dask-gateway-server ended"
+            assert time.monotonic() < give_up, "dask-gateway-server does not answer"
+            time.sleep(0.1)
+
+    def _answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.address}/api/health", timeout=2) as answer:  # noqa: S310  loopback
+                return bool(answer.status == 200)
+        except (OSError, urllib.error.URLError):
+            return False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            try:
+                self._process.wait(scaled(15))
+            except subprocess.TimeoutExpired:
+                kill_tree(self._process)
+            print((self.folder / "gateway.log").read_text()[-8000:])
+
+
+def free_ports(number: int) -> list[int]:
+    """Return ports that nobody listens on now; all are held until the last is found, so that no two are the same."""
+    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
+    ports = [int(one.getsockname()[1]) for one in held]
+    for one in held:
+        one.close()
+    return ports
