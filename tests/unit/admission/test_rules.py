@@ -209,7 +209,7 @@ def test_what_is_longer_than_an_environment_carries_is_refused_by_its_name_alone
 
 def test_a_machine_may_admit_the_variables_that_it_lists_and_no_others() -> None:
     listed = replace(POLICY, admit="listed", allow=("DB_TOKEN",))
-    assert _opened(variables(DB_TOKEN="x"), policy=listed).bundle
+    assert _opened(variables(DB_TOKEN="x"), policy=listed).bundle.statement(Slot.ENVIRONMENT) is Statement.GRANTED
     assert _code(lambda: _opened(variables(DB_TOKEN="x", HF_TOKEN="y"), policy=listed)) == "denied-variable"
 
 
