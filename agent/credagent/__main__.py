@@ -1,7 +1,42 @@
-"""`python -m credagent`, where the command itself is not on the path."""
+"""The command's entry point. It puts right what the process was started with, before anything else is imported."""
 
+import os
+import site
 import sys
 
-from credagent.cli.main import main
 
-sys.exit(main())
+def main() -> int:
+    """Run the command and return its exit status."""
+    _open_closed_streams()
+    _leave_foreign_packages(os.environ.get("PYTHONPATH", ""))
+    from credagent.cli.main import main as run  # noqa: PLC0415  from the path as it is now
+
+    return run()
+
+
+def _open_closed_streams() -> None:
+    """Open what was closed (cron wrappers, `2>&-`): the next file that is opened would become standard error."""
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the kernel gives the lowest free number
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115  for the life of the process
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115  as long as standard output
+
+
+def _leave_foreign_packages(pythonpath: str) -> None:
+    """Take what PYTHONPATH names off the import path: packages for the programs of the user, perhaps of another Python.
+
+    Programs that are started still get the variable. It stays where this package itself comes from there.
+    """
+    here, own = os.path.dirname(os.path.dirname(os.path.abspath(__file__))), site.getsitepackages()
+    named = {os.path.abspath(folder) for folder in pythonpath.split(os.pathsep) if folder}
+    if here in own or here not in named:
+        sys.path[:] = [folder for folder in sys.path if os.path.abspath(folder) not in named.difference(own)]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -52,6 +52,18 @@ def test_the_sockets_ports_are_the_configurations() -> None:
     assert listened == [str(address) for address in config.EndpointSection().listen]
 
 
+def test_no_number_of_crashes_ends_the_service_or_closes_its_ports() -> None:
+    """A limit of systemd's ends a service for good, and its socket with it; prevented statuses do not bind a socket."""
+    directives = {path.name: re.findall(r"^(\w+=.*)$", path.read_text(), re.MULTILINE) for path in UNITS}
+    service, ports = directives["credagent.service"], directives["credagent.socket"]
+    assert "StartLimitIntervalSec=0" in service
+    assert "Restart=always" in service
+    assert not [one for one in service if one.startswith(("RestartPreventExitStatus=", "StartLimitBurst="))]
+    assert "TriggerLimitIntervalSec=0" in ports
+    text = (ROOT / "systemd" / "credagent.service").read_text()
+    assert text.index("StartLimitIntervalSec=") < text.index("[Service]"), "systemd reads it in [Unit] only"
+
+
 def test_decision_records_are_numbered_and_named_as_they_are_referred_to() -> None:
     records = sorted((ROOT / "agent").rglob("ADR-*.md"))
     for folder in {record.parent for record in records}:

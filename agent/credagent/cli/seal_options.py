@@ -10,7 +10,7 @@ from credagent.cli.common_options import duration
 from credagent.credentials import Slot
 from credagent.errors import ConfigurationError, UsageError
 from credagent.secret import Secret
-from credagent.sender.grant_options import VALID_FOR_S, GrantOptions, check
+from credagent.sender.grant_options import VALID_FOR_S, GrantOptions, check, variable
 
 ENV_FILE_BYTES = 128 * 1024  # no bundle can hold more
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -118,7 +118,7 @@ def _variables(arguments: argparse.Namespace, environ: Mapping[str, str]) -> dic
                 what=name,
                 hint=f"export {name}=… first; its value is never an argument, which others could read",
             )
-        variables[name] = Secret(environ[name])
+        variables[name] = variable(name, environ[name])
     return variables
 
 

@@ -21,7 +21,7 @@ from credagent.forwarder.user_notices import UserNotices
 from credagent.secret import Secret
 from credagent.sender import recipients as recipients_of
 from credagent.sender import signing_key
-from credagent.sender.grant_options import VALID_FOR_S, GrantOptions, check
+from credagent.sender.grant_options import VALID_FOR_S, GrantOptions, check, variable
 from credagent.worker import credagent_worker
 
 OWN = "this is a LocalCluster on your own machine: its workers already have your identity, nothing is forwarded"
@@ -128,14 +128,14 @@ def _variables(environ: Mapping[str, str] | Iterable[str] | None) -> dict[str, S
     if environ is None:
         return {}
     if isinstance(environ, Mapping):
-        return {name: Secret(value) for name, value in environ.items()}
+        return {name: variable(name, value) for name, value in environ.items()}
     names = [environ] if isinstance(environ, str) else list(environ)
     missing = [name for name in names if name not in os.environ]
     if missing:
         raise UsageError(
             "env-unset", "is not set in this environment", what=missing[0], hint="set it, or pass a mapping"
         )
-    return {name: Secret(os.environ[name]) for name in names}
+    return {name: variable(name, os.environ[name]) for name in names}
 
 
 def _seconds(duration: Duration | None) -> int | None:

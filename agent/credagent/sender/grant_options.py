@@ -72,5 +72,18 @@ def check(options: GrantOptions, *, audience_needed: bool = True) -> GrantOption
     return options
 
 
+def variable(name: str, value: str) -> Secret:
+    """Return the value of a variable that is to be sent. Raises UsageError for what is no text.
+
+    An environment may hold any bytes; Python shows those that are not UTF-8 as lone surrogates.
+    """
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        hint = "a bundle carries text: save the value as UTF-8, or send it encoded, in base64 for example"
+        raise UsageError("env-not-utf8", "its value is not UTF-8", what=name, hint=hint) from None
+    return Secret(value)
+
+
 def _not_one_of(option: str, value: str, allowed: str) -> UsageError:
     return UsageError("bad-option", f"{value!r} is not {allowed}", what=option, hint="see `credagent seal --help`")
