@@ -3,11 +3,13 @@
 What a file means, and who may read it, is decided elsewhere.
 """
 
+import fcntl
 import os
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
-from credagent.errors import CredagentError, OutputError
+from credagent.errors import OutputError
 from credagent.system.file_errors import output_error
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -17,12 +19,8 @@ _DRAWN_BYTES = 6
 def write_private(path: str, data: bytes, mode: int = 0o600) -> None:
     """Put `data` in place of the file at `path`: whole or not at all, also after a power loss. Raises OutputError."""
     try:
-        temporary = _write_temporary(path, data, mode)
-        try:
+        with _temporary(path, data, mode) as temporary:
             os.rename(temporary, path)
-        except OSError:
-            os.unlink(temporary)
-            raise
         _sync_folder(path)
     except OSError as error:
         raise output_error(path, error) from error
@@ -31,13 +29,10 @@ def write_private(path: str, data: bytes, mode: int = 0o600) -> None:
 def create_new_private(path: str, data: bytes, mode: int = 0o600) -> None:
     """Make a new file, whole or not at all. Raises OutputError, with code `exists` where something has that name."""
     try:
-        temporary = _write_temporary(path, data, mode)
-        try:
+        with _temporary(path, data, mode) as temporary:
             # A hard link, because unlike rename it fails where the name is taken, and unlike open(O_EXCL) it never
             # leaves half a key behind.
             os.link(temporary, path)
-        finally:
-            os.unlink(temporary)
         _sync_folder(path)
     except FileExistsError as error:
         hint = "it is never overwritten: move it away first, or name another place"
@@ -60,13 +55,24 @@ def remove_own_file(path: str) -> None:
 def remove_leftovers(folder: str, name: str = "") -> None:
     """Remove what a writer that was killed has left in a folder; of the file `name` alone where that is given.
 
-    Only under the lock of whoever writes there. Never raises: who cannot sweep can still serve.
+    What a living writer is at work on stays: it holds a lock on it. Never raises: who cannot sweep can still write.
     """
     with suppress(OSError):
         for found in os.listdir(folder):
             if _is_temporary(found, name):
-                with suppress(CredagentError):
-                    remove_own_file(os.path.join(folder, found))
+                with suppress(OSError):
+                    _remove_unlocked(os.path.join(folder, found))
+
+
+def _remove_unlocked(path: str) -> None:
+    if not _is_our_file(path):
+        return
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.unlink(path)
+    finally:
+        os.close(fd)
 
 
 def _is_our_file(path: str) -> bool:
@@ -75,28 +81,44 @@ def _is_our_file(path: str) -> bool:
 
 
 def _is_temporary(found: str, name: str) -> bool:
-    """Tell whether `_write_temporary` gives such names."""
+    """Tell whether `_temporary` gives such names."""
     stem, _, drawn = found[1:].removesuffix(".tmp").rpartition(".")
     named = found.startswith(".") and found.endswith(".tmp") and len(drawn) == 2 * _DRAWN_BYTES
     return named and set(drawn) <= set("0123456789abcdef") and (not name or stem == name)
 
 
-def _write_temporary(path: str, data: bytes, mode: int) -> str:
-    temporary = f"{os.path.dirname(path) or '.'}/.{os.path.basename(path)}.{os.urandom(_DRAWN_BYTES).hex()}.tmp"
-    fd = os.open(temporary, _CREATE, 0o600)
+@contextmanager
+def _temporary(path: str, data: bytes, mode: int) -> Iterator[str]:
+    """Give the name of a file beside `path` that has `data` on the disk; it is gone afterwards, renamed or removed.
+
+    It is locked while this process is at work on it, so that the next writer of `path` can tell it from one that a
+    killed writer has left: such a file may hold a private key.
+    """
+    folder, name = os.path.split(path)
+    remove_leftovers(folder or ".", name)
+    temporary, fd = _locked_temporary(folder or ".", name)
     try:
-        try:
-            os.fchmod(fd, mode)  # before the first byte; os.open would apply the umask to it
-            view = memoryview(data)
-            while view:
-                view = view[os.write(fd, view) :]
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-    return temporary
+        os.fchmod(fd, mode)  # before the first byte; os.open would apply the umask to it
+        view = memoryview(data)
+        while view:
+            view = view[os.write(fd, view) :]
+        os.fsync(fd)
+        yield temporary
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)
+        os.close(fd)
+
+
+def _locked_temporary(folder: str, name: str) -> tuple[str, int]:
+    while True:
+        temporary = f"{folder}/.{name}.{os.urandom(_DRAWN_BYTES).hex()}.tmp"
+        fd = os.open(temporary, _CREATE, 0o600)
+        with suppress(OSError):  # a file system without locks: nobody can take it for a leftover there either
+            fcntl.flock(fd, fcntl.LOCK_EX)
+        if os.fstat(fd).st_nlink:
+            return temporary, fd
+        os.close(fd)  # another writer came between the two calls, and took it for a leftover
 
 
 def _sync_folder(path: str) -> None:

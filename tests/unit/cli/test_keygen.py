@@ -1,6 +1,8 @@
 """`credagent keygen`: a private folder, a private key, a public line, and nothing overwritten."""
 
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -54,6 +56,25 @@ def test_both_roles_fit_one_folder_and_nothing_is_overwritten(
     assert {path.name: path.read_bytes() for path in (tmp_path / "k").iterdir()} == {
         name: data for name, data in before.items() if name != "sender.key"
     }
+
+
+@pytest.mark.parametrize("killed_at", [1, 2])
+def test_a_run_that_was_killed_is_finished_by_the_next(
+    killed_at: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No private key stays behind in a temporary file, and nothing at which the next run stops."""
+    script = "import os, signal\nlink, calls = os.link, []\ndef killed(*names):\n    calls.append(names)\n"
+    script += f"    if len(calls) == {killed_at}: os.kill(os.getpid(), signal.SIGKILL)\n    link(*names)\n"
+    script += "os.link = killed\nfrom credagent.cli.main import main\n"
+    script += f"main(['keygen', '--role', 'sender', '--out', {str(tmp_path / 'k')!r}])"
+    assert subprocess.run([sys.executable, "-c", script], check=False, capture_output=True).returncode == -9
+    before = (tmp_path / "k" / "sender.key").read_text() if killed_at == 2 else None
+    assert made(tmp_path / "k", "sender") == 0
+    line = capsys.readouterr().out.splitlines()[0]
+    key = SenderPrivateKey.parse(Secret((tmp_path / "k" / "sender.key").read_text().strip()))
+    assert line == key.public_key.line == (tmp_path / "k" / "sender.pub").read_text().strip()
+    assert before in (None, (tmp_path / "k" / "sender.key").read_text())
+    assert sorted(path.name for path in (tmp_path / "k").iterdir()) == ["sender.key", "sender.pub"]
 
 
 @pytest.mark.parametrize(

@@ -150,6 +150,29 @@ def test_a_writer_that_is_killed_leaves_what_is_swept(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_next_writer_of_a_file_removes_what_a_killed_one_left(tmp_path: Path) -> None:
+    for name in (".f.0123456789ab.tmp", ".f.pub.0123456789ab.tmp"):
+        (tmp_path / name).write_bytes(b"a private key")
+    create_new_private(str(tmp_path / "f"), b"one")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".f.pub.0123456789ab.tmp", "f"]
+    (tmp_path / ".f.0123456789ab.tmp").write_bytes(b"credentials")
+    write_private(str(tmp_path / "f"), b"two")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".f.pub.0123456789ab.tmp", "f"]
+
+
+def test_what_a_living_writer_is_at_work_on_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rename = os.rename
+
+    def while_another_sweeps(source: str, target: str) -> None:
+        script = f"from credagent.system.file_writing import remove_leftovers; remove_leftovers({str(tmp_path)!r})"
+        subprocess.run([sys.executable, "-c", script], check=True)
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", while_another_sweeps)
+    write_private(str(tmp_path / "f"), b"one")
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("f", b"one")]
+
+
 @as_root
 def test_only_files_of_this_user_are_discarded(tmp_path: Path) -> None:
     path = written(tmp_path / "file")

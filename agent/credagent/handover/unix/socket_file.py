@@ -7,6 +7,7 @@ import errno
 import os
 import socket
 import stat
+from contextlib import suppress
 
 from msgspec import Struct
 
@@ -60,6 +61,7 @@ def bind(path: str) -> BoundSocket:
         hint = "choose a shorter runtime_dir"
         raise ConfigurationError("socket-path", "longer than a socket's path may be", what=path, hint=hint)
     _replaceable(path)
+    _remove_leftovers(path)
     temporary = path + _suffix()
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
     try:
@@ -72,6 +74,29 @@ def bind(path: str) -> BoundSocket:
 
 def _suffix() -> str:
     return f".{os.getpid()}"
+
+
+def _remove_leftovers(path: str) -> None:
+    """Remove what agents that were killed between the two steps of `bind` have left: sockets with their numbers."""
+    folder, name = os.path.split(path)
+    with suppress(OSError):
+        for found in os.listdir(folder or "."):
+            stem, _, pid = found.rpartition(".")
+            if stem == name and pid.isdecimal() and not _lives(int(pid)):
+                leftover = os.path.join(folder, found)
+                status = os.lstat(leftover)
+                if stat.S_ISSOCK(status.st_mode) and status.st_uid == os.geteuid():
+                    os.unlink(leftover)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True  # another user's, or a number that no process has: not for us to judge
+    return True
 
 
 def _bind_and_rename(sock: socket.socket, temporary: str, path: str) -> os.stat_result:

@@ -49,6 +49,17 @@ def test_what_a_killed_process_of_the_same_number_left_is_no_obstacle(path: str)
     bind(path).close()
 
 
+def test_what_killed_processes_of_other_numbers_left_is_swept_and_nothing_else(path: str) -> None:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    kept = [f"{path}.1", f"{path}.old", f"{os.path.dirname(path)}/other.sock.{ended.pid}"]
+    for name in (f"{path}.{ended.pid}", *kept):
+        with socket.socket(socket.AF_UNIX) as left:
+            left.bind(name)
+    bind(path)
+    assert sorted(os.listdir(os.path.dirname(path))) == sorted(os.path.basename(name) for name in (path, *kept))
+
+
 def test_an_agent_that_lives_is_not_robbed_of_its_socket(path: str) -> None:
     bound = bind(path)
     with pytest.raises(ConfigurationError) as caught:
