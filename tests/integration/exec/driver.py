@@ -1,6 +1,7 @@
 """Runs a program under the watch of `exec`, without an agent: `driver.py ON_RENEWAL FIFO -- CMD …`.
 
-A byte in FIFO stands for a renewal: the program's environment gets another value of RENEWED.
+A byte in FIFO stands for a renewal: the program's environment gets another value of RENEWED. GRACE_S in the environment
+is the grace of a restart.
 """
 
 import os
@@ -33,7 +34,7 @@ class RenewalsByFifo:
 def main(on_renewal: str, fifo: str, command: list[str]) -> int:
     process_control.adopt_orphans()
     launch = Launch(command=tuple(command), environment=dict(os.environ))
-    chosen = parse_on_renewal(on_renewal, grace_s=0.5, spread_s=0.1)
+    chosen = parse_on_renewal(on_renewal, grace_s=float(os.environ.get("GRACE_S", "0.5")), spread_s=0.1)
     try:
         return Supervisor(launch, on_renewal=chosen, renewals=RenewalsByFifo(fifo), companion=None).run()
     except CredagentError as error:

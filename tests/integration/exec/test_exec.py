@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import psutil
@@ -13,6 +12,7 @@ import pytest
 
 from tests.canary import CANARY
 from tests.integration.exec.conftest import Node
+from tests.patience import scaled
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 ECHO = ("sh", "-c", 'echo "$DB_TOKEN"; read -r _')
@@ -23,7 +23,7 @@ def test_it_is_the_agent_where_there_is_none(node: Node) -> None:
     process = node.start("exec", "--", *ECHO)
     assert _line(process) == CANARY
     assert _tree(process) == ["agent", "sh"]
-    process.communicate("\n", timeout=10)
+    process.communicate("\n", timeout=scaled(10))
     assert process.returncode == 0
     assert not (node.folder / "run" / "agent.sock").exists()
 
@@ -63,7 +63,7 @@ def test_an_agent_that_crashes_beside_its_program_comes_back(node: Node) -> None
         agent.kill()
         node.until(lambda: _agent(process) != agent and _answers(node))  # noqa: B023  waited for in this turn
     assert "agent_ended" in node.log.read_text()
-    process.communicate("\n", timeout=10)
+    process.communicate("\n", timeout=scaled(10))
     assert process.returncode == 0
 
 
@@ -91,11 +91,10 @@ def test_a_program_is_signalled_once_for_a_renewal(node: Node) -> None:
 def test_sigterm_before_the_program_runs_ends_the_wait(node: Node) -> None:
     node.environ |= {"CREDAGENT_AWS_REQUIRED": "true", "CREDAGENT_BUNDLE_CHANNELS": f"file:{node.inbox}"}
     process = node.start("exec", "--", "sh", "-c", "echo never")
-    node.until(lambda: _answers(node))
-    time.sleep(0.3)
+    node.until(lambda: (said := node.status()).get("workers") and said["state"] == "unavailable")  # and it is told so
     assert process.poll() is None
     process.terminate()
-    assert process.communicate(timeout=10)[0] == ""
+    assert process.communicate(timeout=scaled(10))[0] == ""
     assert process.returncode == 128 + signal.SIGTERM
 
 
@@ -120,7 +119,7 @@ def test_without_the_named_agent_a_required_slot_holds_back_the_program(node: No
     node.until(lambda: "waits_for_agent" in node.log.read_text())
     assert process.poll() is None
     process.terminate()
-    assert process.communicate(timeout=10)[0] == ""
+    assert process.communicate(timeout=scaled(10))[0] == ""
     done = node.run("exec", "--", "echo", "started", CREDAGENT_WORKER_MISSING="exit")
     assert (done.returncode, done.stdout) == (69, "")
     assert "waits_for_agent" not in done.stderr
@@ -163,7 +162,7 @@ def test_root_drops_the_program_and_the_program_may_ask(node: Node) -> None:
 @root_only
 def test_the_agent_says_so_when_tasks_share_its_uid(node: Node) -> None:
     process = node.start("exec", "--", "true")
-    process.communicate(timeout=20)
+    process.communicate(timeout=scaled(20))
     assert "tasks_share_uid" in node.log.read_text()
 
 

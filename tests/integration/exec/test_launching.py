@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from tests.ending import kill_tree
+from tests.patience import scaled
 
 DRIVER = str(Path(__file__).with_name("driver.py"))
 
@@ -47,25 +48,23 @@ def start(renewals: Path) -> Iterator[Start]:
     [("exit 0", 0), ("exit 3", 3), ("kill -9 $$", 137), ("kill -TERM $$", 143), ("exit 255", 255)],
 )
 def test_it_ends_as_its_program_ends(start: Start, script: str, status: int) -> None:
-    assert start("sh", "-c", script).wait(10) == status
+    assert start("sh", "-c", script).wait(scaled(10)) == status
 
 
 def test_a_missing_program_is_127_and_one_that_is_no_program_126(start: Start, tmp_path: Path) -> None:
     (tmp_path / "data").write_text("no program")
     missing, data = start("no-such-program-here"), start(str(tmp_path / "data"))
-    assert (missing.wait(10), data.wait(10)) == (127, 126)
+    assert (missing.wait(scaled(10)), data.wait(scaled(10))) == (127, 126)
     assert "no-such-program-here: No such file" in missing.communicate()[1]
 
 
-def test_sigterm_reaches_the_program_within_50_ms(start: Start) -> None:
-    process = start(sys.executable, "-c", _TIMED_TERM)
+def test_sigterm_reaches_the_program_and_its_own_end_is_the_end(start: Start) -> None:
+    process = start(sys.executable, "-c", _ENDING)
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
-    sent = time.monotonic()
     process.terminate()
-    received = float(process.stdout.readline())
-    assert received - sent < 0.05
-    assert process.wait(10) == 7
+    assert process.stdout.readline() == "told to end\n"
+    assert process.wait(scaled(10)) == 7
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGWINCH, signal.SIGRTMIN + 3])
@@ -78,27 +77,25 @@ def test_signals_that_make_sense_are_passed_on(start: Start, number: int) -> Non
 
 
 def test_orphans_leave_no_zombies(start: Start) -> None:
-    process = start("sh", "-c", "for i in 1 2 3 4 5; do (sleep 0.05 &) ; done; sleep 1; echo done; sleep 5")
+    process = start("sh", "-c", "for i in 1 2 3 4 5; do (sleep 0.05 &) ; done; echo done; exec sleep 1000")
     assert process.stdout is not None
     assert process.stdout.readline() == "done\n"
-    children = psutil.Process(process.pid).children(recursive=True)
-    assert [child for child in children if child.status() == psutil.STATUS_ZOMBIE] == []
-    process.terminate()
+    _soon(lambda: len(psutil.Process(process.pid).children(recursive=True)) == 1)  # a zombie would be one more
 
 
 def test_stdin_is_the_programs(start: Start) -> None:
-    assert start("cat").communicate("through\n", timeout=10)[0] == "through\n"
+    assert start("cat").communicate("through\n", timeout=scaled(10))[0] == "through\n"
 
 
 def test_a_closed_pipe_ends_a_program_as_it_would_anywhere(start: Start) -> None:
     process = start("sh", "-c", "yes | head -1; trap - PIPE; kill -PIPE $$")
-    assert process.wait(10) == 128 + signal.SIGPIPE
+    assert process.wait(scaled(10)) == 128 + signal.SIGPIPE
 
 
 def test_ctrl_c_reaches_the_program_once(tmp_path: Path, renewals: Path) -> None:
     reached = tmp_path / "reached"
-    caught = f"echo hit >>{reached}; [ $(wc -l <{reached}) -ge 2 ] && exit 9"
-    script = f"trap '{caught}' INT; echo ready; while :; do sleep 0.1; done"
+    script = f"trap 'echo key >>{reached}' INT; trap 'echo later >>{reached}' USR1; trap 'exit 9' TERM"
+    script += "; echo ready; while :; do sleep 0.1; done"
     pid, terminal = pty.fork()
     if pid == 0:
         arguments = [sys.executable, DRIVER, "none", str(renewals), "--", "sh", "-c", script]
@@ -107,12 +104,12 @@ def test_ctrl_c_reaches_the_program_once(tmp_path: Path, renewals: Path) -> None
     while b"ready" not in seen:
         seen += os.read(terminal, 1024)
     os.write(terminal, b"\x03")
-    until = time.monotonic() + 10
-    while not reached.exists() and time.monotonic() < until:
-        time.sleep(0.02)
-    time.sleep(0.5)  # a second one would come now
-    assert reached.read_text() == "hit\n"
-    os.write(terminal, b"\x03")
+    _soon(reached.exists)
+    # A second SIGINT, passed on by exec, would come before what is passed on after it.
+    os.kill(pid, signal.SIGUSR1)
+    _soon(lambda: "later" in reached.read_text())
+    assert reached.read_text() == "key\nlater\n"
+    os.kill(pid, signal.SIGTERM)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 9
     os.close(terminal)
 
@@ -149,11 +146,22 @@ def test_a_pager_reads_its_keys_from_the_terminal_beside_a_pipe(renewals: Path) 
 def _type(terminal: int, keys: str, *, until: str) -> None:
     os.write(terminal, keys.encode())
     seen = ""
-    give_up = time.monotonic() + 30
+    give_up = time.monotonic() + scaled(30)
     while until not in seen:
         assert time.monotonic() < give_up, seen
         if select.select([terminal], [], [], 0.5)[0]:
             seen += os.read(terminal, 1024).decode(errors="replace")
+
+
+def _soon(happened: Callable[[], object]) -> None:
+    give_up = time.monotonic() + scaled(15)
+    while not happened():
+        assert time.monotonic() < give_up, "it did not happen"
+        time.sleep(0.01)
+
+
+def _below(process: "subprocess.Popen[str]") -> list[psutil.Process]:
+    return psutil.Process(process.pid).children(recursive=True)
 
 
 def test_a_renewal_can_be_a_signal(start: Start, renewals: Path) -> None:
@@ -169,28 +177,29 @@ def test_a_renewal_can_be_a_restart_that_ends_the_whole_tree(start: Start, renew
     process = start("sh", "-c", script, on_renewal="restart")
     assert process.stdout is not None
     assert process.stdout.readline() == "started\n"
-    time.sleep(0.3)
-    before = psutil.Process(process.pid).children(recursive=True)
+    _soon(lambda: [child.name() for child in _below(process)].count("sleep") == 2)
+    before = _below(process)
     renewals.write_text(".")
     assert process.stdout.readline() == "started 1\n"
     assert [child for child in before if child.is_running()] == []
 
 
 def test_no_restart_follows_an_end_that_was_asked_for(start: Start, renewals: Path) -> None:
-    script = "trap 'sleep 0.3; exit 5' TERM; echo started; while :; do sleep 0.1; done"
-    process = start("sh", "-c", script, on_renewal="restart")
+    script = "trap '' INT; trap 'echo ending; read -r _; exit 5' TERM; echo started; while :; do sleep 0.1; done"
+    process = start("sh", "-c", script, on_renewal="restart", env={**os.environ, "GRACE_S": "600"})
     assert process.stdout is not None
     assert process.stdout.readline() == "started\n"
     renewals.write_text(".")
-    time.sleep(0.05)
-    process.terminate()
-    assert process.wait(10) == 5
+    assert process.stdout.readline() == "ending\n"  # told so by the restart
+    process.send_signal(signal.SIGINT)  # and now by somebody who wants an end
+    assert process.communicate("\n", timeout=scaled(10)) == ("", "")
+    assert process.returncode == 5
 
 
-_TIMED_TERM = """
+_ENDING = """
 import signal, sys, time
 def ended(*_):
-    print(time.monotonic(), flush=True)
+    print("told to end", flush=True)
     sys.exit(7)
 signal.signal(signal.SIGTERM, ended)
 print("ready", flush=True)

@@ -7,7 +7,7 @@ import pytest
 
 from credagent.worker import credagent_worker
 from credagent.worker.credagent_worker import dask_setup, dask_teardown
-from tests.standin import Running
+from tests.standin import Running, StandIn
 
 
 class Worker:
@@ -53,17 +53,19 @@ def test_other_processes_are_left_alone(agent: Running, server: object) -> None:
 
 
 def test_the_event_loop_goes_on_while_the_agent_is_waited_for(path: str) -> None:
-    os.environ["CREDAGENT_WORKER_WAIT"] = "1s"
+    os.environ["CREDAGENT_WORKER_WAIT"] = "1h"
 
-    async def story() -> int:
+    async def story() -> None:
         setup = asyncio.create_task(dask_setup(Worker()))
-        turns = 0
-        while not setup.done():
+        for _ in range(20):
             await asyncio.sleep(0.01)
-            turns += 1
-        return turns
+        assert not setup.done()
+        with await asyncio.to_thread(Running, path, StandIn(DB="1")):
+            await setup
+            assert os.environ["DB"] == "1"
+            dask_teardown(Worker())
 
-    assert asyncio.run(story()) > 20
+    asyncio.run(story())
 
 
 def test_without_an_agent_a_worker_goes_on_or_leaves_as_it_is_told(path: str) -> None:

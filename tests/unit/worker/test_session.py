@@ -16,19 +16,20 @@ import pytest
 from credagent.handover.unix.caller_access import AccessRules
 from credagent.worker import credagent_worker
 from credagent.worker.credagent_worker import Session, mark_sender, start
+from tests.patience import scaled
 from tests.standin import EMPTY_SLOTS, Running, StandIn
 
 AWAITED = {"aws": {**EMPTY_SLOTS["aws"], "required": True}}
 
 
 def soon(happened: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + scaled(5)
     while not happened():
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.001)
 
 
-def begin(role: str = "worker", wait_s: float = 5) -> Session:
+def begin(role: str = "worker", wait_s: float = scaled(5)) -> Session:
     session = start(role)
     assert session is not None
     assert session.wait(wait_s)
