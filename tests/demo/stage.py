@@ -70,10 +70,10 @@ def clean_environment() -> dict[str, str]:
     return {**kept, "HOME": "/nonexistent", "AWS_EC2_METADATA_DISABLED": "true", "NO_GCE_CHECK": "true"}
 
 
-def start_cloud(stage: Stage) -> tuple[Remote, dict[str, str], dict[str, str]]:
+def start_cloud(stage: Stage, *options: str) -> tuple[Remote, dict[str, str], dict[str, str]]:
     """Start the simulator; return its controls, the variables that point an SDK at it, and its addresses."""
     state = stage.folder / "cloud.json"
-    command = [sys.executable, "-m", "simulator", "--state-file", str(state)]
+    command = [sys.executable, "-m", "simulator", "--state-file", str(state), *options]
     process = stage.start("cloud", command, {**clean_environment(), "PYTHONPATH": str(ROOT / "tests")})
     while not state.exists():
         if process.poll() is not None:

@@ -44,9 +44,9 @@ def person(folder: Path, cloud: "SimulatedCloud") -> Person:
 class SimulatedCloud:
     """The simulator as a process: its controls, and the variables that point SDKs at it."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Stage, *options: str) -> None:
         self.remote: Remote
-        self.remote, environ, _addresses = start_cloud(stage)
+        self.remote, environ, _addresses = start_cloud(stage, *options)
         self.user = self.remote.create_user("ana")
         self.remote.create_bucket(BUCKET)
         self.remote.put_object(BUCKET, KEY, DATA)

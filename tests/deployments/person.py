@@ -2,7 +2,6 @@
 
 import os
 import pwd
-import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -19,16 +18,16 @@ TYPED_S = 240.0
 class Person:
     """An ordinary user; what he types runs in his home, with his environment and nobody else's."""
 
-    def __init__(self, folder: Path, environ: Mapping[str, str], account: str = ACCOUNT) -> None:
-        self.account = pwd.getpwnam(account)
+    def __init__(self, folder: Path, environ: Mapping[str, str]) -> None:
+        self.account = pwd.getpwnam(ACCOUNT)
         self.home = folder / "home"
         self.home.mkdir()
         self.own(self.home)
         self.home.chmod(0o700)
         self.environ = {
             "HOME": str(self.home),
-            "USER": account,
-            "LOGNAME": account,
+            "USER": ACCOUNT,
+            "LOGNAME": ACCOUNT,
             "LANG": "C.UTF-8",
             "PATH": f"{BIN}:{os.environ['PATH']}",
             "PIP_NO_INDEX": "1",  # what a page installs is installed here already, and pip says so
@@ -70,16 +69,12 @@ class Person:
 
     def starts(self, line: str, *, environ: Mapping[str, str] | None = None, **how: Any) -> "subprocess.Popen[str]":
         """Type a line that goes on."""
-        bash = shutil.which("bash")
-        assert bash is not None
+        become = ("setpriv", f"--reuid={self.account.pw_uid}", f"--regid={self.account.pw_gid}", "--clear-groups")
         return subprocess.Popen(
-            [bash, "-c", line],
+            [*become, "bash", "-c", line],
             env={**self.environ, **(environ or {})},
             cwd=self.home,
             text=True,
-            user=self.account.pw_uid,
-            group=self.account.pw_gid,
-            extra_groups=[],
             umask=0o022,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
