@@ -49,6 +49,11 @@ agent.sock, worker.env, inbox/bundle
 .TP
 .I /var/lib/credagent
 this machine's key, the sealed bundle in force, replay marks
+.TP
+.I credagent-intercept.service
+loads the rules of interception, for
+.B intercept = true
+in [workers]; restart it after a change there
 """
 
 CONFIGURATION = """\

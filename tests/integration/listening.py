@@ -16,7 +16,7 @@ from credagent.config import Address
 from credagent.credentials import AwsCredentials, CredentialSet, GoogleToken, Held, Origin
 from credagent.handover.http import port_binding
 from credagent.handover.http.listener import Timeouts
-from credagent.handover.http.listeners import start_listeners
+from credagent.handover.http.listeners import ServedHandovers, start_listeners
 from credagent.secret import Secret
 
 TOKEN = "token-of-this-boot"
@@ -88,8 +88,7 @@ def listening(
             now=lambda: datetime.now(UTC),
             admits=lambda uid: uid in house.admitted,
             count=house.count,
-            token=Secret(TOKEN),
-            google=True,
+            served=ServedHandovers(token=Secret(TOKEN), google=True),
             timeouts=timeouts,
         )
         started.set()

@@ -1,25 +1,19 @@
 """A machine of each cloud in a network namespace, metadata at the real address: boot, change, and how long it takes."""
 
-import contextlib
-import json
-import os
-import shutil
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from credagent.worker import credagent_worker
-from tests.demo.stage import clean_environment
 from tests.integration.agents import Machine, machine
 from tests.integration.forwarder.network import possible
 from tests.integration.letters import letter
+from tests.integration.metadata_address import Cloud, Space, space
 
-__all__ = ["machine"]
+__all__ = ["machine", "space"]
 
 pytestmark = [
     pytest.mark.skipif(not possible(), reason="needs network namespaces (root)"),
@@ -40,81 +34,7 @@ while True:
         print(seen, time.time(), flush=True)
     time.sleep(0.005)
 """
-CONTROL = """
-import sys, urllib.request
-address, name, arguments = sys.argv[1:]
-urllib.request.urlopen(urllib.request.Request(f"{address}/{name}", data=arguments.encode()), timeout=10)
-"""
 Put = Callable[[str], None]
-
-
-class Space:
-    """A network namespace in which the metadata address is this machine's own, and nothing else is reached."""
-
-    def __init__(self) -> None:
-        self.name = f"ca-m{os.getpid() % 100_000}"
-        self.enter = ["ip", "netns", "exec", self.name]
-        self._etc = Path("/etc/netns") / self.name  # `ip netns exec` shows these files in the place of /etc's
-        self._running: list[subprocess.Popen[bytes]] = []
-
-    def build(self) -> None:
-        for words in (
-            ["netns", "add", self.name],
-            ["-n", self.name, "link", "set", "lo", "up"],
-            ["-n", self.name, "addr", "add", "169.254.169.254/32", "dev", "lo"],
-        ):
-            subprocess.run(["ip", *words], check=True)
-        self._etc.mkdir(parents=True)
-        (self._etc / "hosts").write_text("127.0.0.1 localhost\n169.254.169.254 metadata.google.internal\n")
-
-    def start(self, *command: str, environ: dict[str, str], output: Path) -> None:
-        with output.open("ab") as out:
-            self._running.append(
-                subprocess.Popen([*self.enter, *command], env=environ, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
-            )
-
-    def end(self) -> None:
-        for process in reversed(self._running):
-            process.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(10)
-            process.kill()
-            process.wait()
-        subprocess.run(["ip", "netns", "delete", self.name], check=False)
-        shutil.rmtree(self._etc, ignore_errors=True)
-
-
-class Cloud:
-    """The simulator inside the namespace, with one face at the metadata address."""
-
-    def __init__(self, space: Space, folder: Path, face: str) -> None:
-        self._space, state = space, folder / "cloud.json"
-        words = ("-m", "simulator", "--state-file", str(state), "--listen", f"{face}=169.254.169.254:80")
-        environ = {**clean_environment(), "PYTHONPATH": str(TESTS)}
-        space.start(sys.executable, *words, environ=environ, output=folder / "cloud.log")
-        self._address = json.loads(content(state))["addresses"]["admin"]
-
-    def control(self, operation: str, /, **arguments: Any) -> None:
-        command = [*self._space.enter, sys.executable, "-c", CONTROL, self._address, operation, json.dumps(arguments)]
-        subprocess.run(command, check=True)
-
-
-def content(path: Path, within_s: float = 30) -> str:
-    give_up = time.monotonic() + within_s
-    while not path.exists() or not path.read_text():
-        assert time.monotonic() < give_up
-        time.sleep(0.05)
-    return path.read_text()
-
-
-@pytest.fixture
-def space() -> Iterator[Space]:
-    found = Space()
-    try:
-        found.build()
-        yield found
-    finally:
-        found.end()
 
 
 def numbered(machine: Machine, number: int) -> str:

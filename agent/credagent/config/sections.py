@@ -17,6 +17,7 @@ Fallback = Literal["absent", "expired", "never"]
 AwsHandover = Literal["environment", "endpoint", "off"]
 GoogleHandover = Literal["metadata", "off"]
 AdmittedVariables = Literal["any", "listed"]
+Others = Literal["leave", "reject"]
 LogFormat = Literal["auto", "json", "console"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
@@ -87,11 +88,18 @@ class EnvironmentSection(Struct, frozen=True, kw_only=True):
 
 
 class WorkersSection(Struct, frozen=True, kw_only=True):
-    """Who gets credentials on this machine. An empty `env_file` writes none."""
+    """Who gets credentials on this machine. An empty `env_file` writes none.
+
+    `intercept`: their connections to the clouds' metadata services are redirected to the agent, which answers IMDSv1
+    too where `intercept_imdsv1`. `intercept_others`: what becomes of other users' (not root's, not the agent's).
+    """
 
     env_file: str = f"{DEFAULT_RUNTIME_DIR}/worker.env"
     users: tuple[str, ...] = ("dask",)
     groups: tuple[str, ...] = ("dask",)
+    intercept: bool = False
+    intercept_imdsv1: bool = False
+    intercept_others: Others = "leave"
 
 
 class EndpointSection(Struct, frozen=True, kw_only=True):

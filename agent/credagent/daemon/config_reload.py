@@ -13,6 +13,8 @@ ONLY_BY_RESTART: Mapping[str, Callable[[Config], str]] = {
     "endpoint.metrics": lambda config: str(config.endpoint.metrics or ""),
     "aws.handover": lambda config: config.aws.handover,
     "google.handover": lambda config: config.google.handover,
+    "workers.intercept": lambda config: str(config.workers.intercept).lower(),
+    "workers.intercept_imdsv1": lambda config: str(config.workers.intercept_imdsv1).lower(),
 }
 """Each with its value, as it would stand in the environment."""
 

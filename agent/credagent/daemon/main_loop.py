@@ -15,6 +15,7 @@ from credagent.daemon.agent import Agent
 from credagent.daemon.agent_api import AgentApi
 from credagent.daemon.channel_follower import AGAIN_S, ChannelFollower
 from credagent.daemon.folder_supervisor import FolderSupervisor
+from credagent.daemon.interception_check import InterceptionCheck
 from credagent.daemon.socket_supervisor import SocketSupervisor
 from credagent.errors import CredagentError
 from credagent.event_counters import REQUESTS
@@ -62,6 +63,7 @@ class MainLoop:
         self._folders = FolderSupervisor(agent, self._sockets)
         self._tcp = TcpAccess(agent.settings.access, monotonic=agent.clock.monotonic)
         self._listeners: list[Listeners] = []
+        self._interception = InterceptionCheck(lambda: agent.config, on_change=self._announce)
         self._reload_error: tuple[str, ...] = ()
         self._stop = asyncio.Event()
         self._announced = Announced(ready=ready)
@@ -77,7 +79,7 @@ class MainLoop:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(controller.run()) for controller in resolver.controllers.values()]
             tasks += [group.create_task(self._follower.look_again()), group.create_task(self._write_again())]
-            tasks += [group.create_task(self._folders.keep())]
+            tasks += [group.create_task(self._folders.keep()), group.create_task(self._interception.keep())]
             tasks += [group.create_task(self._feed_the_watchdog())]
             self._follow()
             self._announce()
@@ -132,9 +134,9 @@ class MainLoop:
                     now=agent.clock.now,
                     admits=self._admits,
                     count=self._count,
-                    token=agent.handover.token,
-                    google=agent.config.google.handover == "metadata",
-                    project=agent.config.google.project,
+                    served=agent.handover.served,
+                    machine_region=agent.handover.machine_region,
+                    redirected=self._interception.redirected,
                 )
             )
         if agent.handover.metrics:
@@ -157,7 +159,8 @@ class MainLoop:
     def _standing_errors(self) -> tuple[str, ...]:
         lost = (self._folders.trouble,) if self._folders.trouble else ()
         unknown = () if all(one.tells_callers_apart for one in self._listeners) else ("callers-unknown",)
-        return (*self._reload_error, *lost, *unknown, *self._follower.standing_errors())
+        problems = (*self._reload_error, *lost, *unknown, *self._interception.problems)
+        return (*problems, *self._follower.standing_errors())
 
     def _announce(self) -> None:
         """Tell subscribers, the service manager and the log what is new, once."""

@@ -6,7 +6,7 @@ Rendering is in worker_environment/rendering; who may ask is decided by the serv
 import os
 import socket
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from credagent import log
 from credagent.config import Config
@@ -22,6 +22,9 @@ from credagent.worker_environment import env_file
 from credagent.worker_environment.rendering import HandoverPlan, WorkerView, worker_environment
 from credagent.worker_environment.vendor_documents import credential_process
 
+if TYPE_CHECKING:
+    from credagent.handover.http.listeners import ServedHandovers
+
 
 class WorkerHandover:
     """Renders the present set for this machine. `sockets` are bound, not served; the loop serves them."""
@@ -30,7 +33,7 @@ class WorkerHandover:
         self, settings: Callable[[], AgentSettings], *, machine_region: Callable[[], str], remembered: Remembered
     ) -> None:
         """Hand over as the present `settings` say; `machine_region` gives the AWS region that the machine is in."""
-        self._settings, self._machine_region = settings, machine_region
+        self._settings, self.machine_region = settings, machine_region
         self.sockets: list[socket.socket] = []
         self.metrics: list[socket.socket] = []
         self.token: Secret | None = None
@@ -61,8 +64,24 @@ class WorkerHandover:
 
     @property
     def needs_ports(self) -> bool:
-        """Whether workers ask over loopback."""
-        return self._config.aws.handover == "endpoint" or self._config.google.handover == "metadata"
+        """Whether workers ask over loopback, or their metadata requests are redirected there."""
+        config = self._config
+        return config.aws.handover == "endpoint" or config.google.handover == "metadata" or config.workers.intercept
+
+    @property
+    def served(self) -> "ServedHandovers":
+        """What is served over HTTP."""
+        from credagent.handover.http.listeners import ServedHandovers  # noqa: PLC0415  asyncio: not on the boot path
+
+        config = self._config
+        return ServedHandovers(
+            token=self.token,
+            google=config.google.handover == "metadata",
+            intercepted=config.workers.intercept,
+            imdsv1=config.workers.intercept_imdsv1,
+            project=config.google.project,
+            region=config.aws.region,
+        )
 
     def view(self, credential_set: CredentialSet) -> WorkerView:
         """Return what a worker does with its environment now."""
@@ -138,7 +157,7 @@ class WorkerHandover:
             aws=config.aws.handover,
             google=config.google.handover,
             region=config.aws.region,
-            machine_region=self._machine_region(),
+            machine_region=self.machine_region(),
             endpoint_uri=uri,
             endpoint_token=self.token,
             endpoint_token_file=self._token_file if self.token else "",

@@ -34,6 +34,16 @@ def container_json(held: Held) -> bytes | None:
     return _compact({**_aws_document(aws), "Token": aws.session_token.reveal(), "Expiration": expiration(held)})
 
 
+def instance_metadata_json(held: Held) -> bytes | None:
+    """Return the document of EC2's `iam/security-credentials/NAME`; None where `container_json` would be None."""
+    aws = aws_credentials(held)
+    if aws is None or aws.session_token is None:
+        return None
+    head = {"Code": "Success", "LastUpdated": stamp(held.obtained_at), "Type": "AWS-HMAC"}
+    secrets = {"Token": aws.session_token.reveal(), "Expiration": expiration(held)}
+    return _compact({**head, **_aws_document(aws), **secrets})
+
+
 def credential_process(held: Held) -> dict[str, object] | None:
     """Return the document that the AWS SDKs expect of a `credential_process`, None for anything but AWS credentials."""
     aws = aws_credentials(held)

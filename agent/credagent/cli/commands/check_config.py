@@ -14,6 +14,9 @@ EPILOG = """\
 Prints every key as TOML, with where its value comes from. Keys and trust files that it names are
 read too, so that what the daemon would refuse is refused here, with the same exit code: 77 for a
 file with an open mode, 78 for everything else.
+
+With --nftables it prints the rules of interception and nothing else, as credagent-intercept.service
+loads them: `credagent check-config --nftables | nft --check -f -` tries them without loading.
 """
 
 
@@ -21,11 +24,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what `check-config` takes."""
     add_config(parser)
     add_json(parser)
+    parser.add_argument("--nftables", action="store_true", help="print the rules of interception for `nft -f`")
+    parser.add_argument(
+        "--agent-user", metavar="USER", help="with --nftables: the user that the agent runs as (default: this one)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Read and print it. Raises what the daemon would raise."""
     loaded = config(arguments)
+    if arguments.nftables:
+        print(_nftables(loaded, arguments.agent_user), end="")
+        return 0
     notes = [*_notes(loaded), *_unread(loaded)]
     settings = describe(loaded)
     if arguments.json:
@@ -38,6 +48,22 @@ def run(arguments: argparse.Namespace) -> int:
     for note in notes:
         print(f"# note: {note}")
     return 0
+
+
+def _nftables(loaded: Config, agent_user: str | None) -> str:
+    """Return the rules of interception. Raises ConfigurationError where there are none."""
+    import pwd
+
+    from credagent.errors import UsageError
+    from credagent.handover.interception.configured_ruleset import configured_ruleset
+    from credagent.handover.interception.nftables_rules import as_text
+
+    try:
+        agent = os.geteuid() if agent_user is None else pwd.getpwnam(agent_user).pw_uid
+    except KeyError:
+        hint = "name the user that credagent.service runs as"
+        raise UsageError("no-such-user", "no such user", what=f"--agent-user {agent_user}", hint=hint) from None
+    return as_text(configured_ruleset(loaded, agent=agent))
 
 
 def _as_toml(settings: list[Setting]) -> str:

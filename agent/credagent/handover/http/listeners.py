@@ -5,18 +5,27 @@ import socket
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
+from msgspec import Struct
+
 from credagent import log
 from credagent.credentials import CredentialSet
 from credagent.errors import PermissionRefused
 from credagent.handover.http.connection import HttpConnection
 from credagent.handover.http.conversation import Answer, Conversation
+from credagent.handover.http.ec2_metadata_server import Ec2Metadata
+from credagent.handover.http.ec2_session_token import SessionTokens
 from credagent.handover.http.listener import Accepted, Listener, Timeouts
 from credagent.handover.http.port_binding import BACKLOG, address_of
-from credagent.handover.http.refusals import CALLERS_UNKNOWN, NOT_ALLOWED, RequestRules, refuse
+from credagent.handover.http.refusals import CALLERS_UNKNOWN, NOT_ALLOWED, NOT_INTERCEPTED, RequestRules, refuse
 from credagent.handover.http.request import HttpRequest
 from credagent.handover.http.respond import Services, respond
 from credagent.handover.http.response import HttpResponse
 from credagent.handover.http.tcp_peer_uid import TcpPeerLookup
+from credagent.handover.interception.original_destination import (
+    METADATA_HOSTS,
+    is_metadata_service,
+    original_destination,
+)
 from credagent.log_throttle import LogThrottle
 from credagent.secret import Secret
 from credagent.system import open_file_limit
@@ -39,11 +48,20 @@ class CredentialListener:
         admits: Callable[[int], bool],
         callers: TcpPeerLookup | None,
         count: Count,
-        services: Services,
+        direct: Services,
+        intercepted: Services | None = None,
+        machine_region: Callable[[], str] = str,
+        redirected: Callable[[tuple[str, int]], None] = lambda _: None,
     ) -> None:
-        """`callers` None: nobody can be told apart here, and nobody is served."""
+        """`callers` None: nobody can be told apart here, and nobody is served.
+
+        `intercepted`: what is served to connections that were redirected here from a metadata address, None where no
+        connection may be. `redirected` is told where any other redirected connection wanted to go.
+        """
         self._source, self._now, self._admits, self._callers = source, now, admits, callers
-        self._count, self._services = count, services
+        self._count, self._machine_region = count, machine_region
+        self._direct, self._intercepted = direct, intercepted
+        self._redirected = redirected
         self._refused_lately = LogThrottle()
 
     def judge(self, sock: socket.socket) -> Accepted | HttpResponse:
@@ -51,7 +69,14 @@ class CredentialListener:
         if self._callers is None:
             return CALLERS_UNKNOWN
         try:
-            uid = self._callers.uid(sock.getsockname()[:2], sock.getpeername()[:2])
+            ours: tuple[str, int] = sock.getsockname()[:2]
+            asked = ours if self._intercepted is None else original_destination(sock) or ours
+            services = self._services(ours, asked)
+            if services is None:
+                self._redirected(asked)
+                return NOT_INTERCEPTED
+            # The kernel knows a redirected client's socket under the address that it asked for.
+            uid = self._callers.uid(asked, sock.getpeername()[:2])
         except (PermissionRefused, OSError) as error:
             log.debug("caller_unknown", why=str(error))
             return NOT_ALLOWED
@@ -59,16 +84,23 @@ class CredentialListener:
             if self._refused_lately.is_news(uid):
                 log.warning("caller_refused", uid=uid)
             return NOT_ALLOWED
-        services = self._services
         return Accepted(uid, lambda request: self._answer(request, uid, services))
+
+    def _services(self, ours: tuple[str, int], asked: tuple[str, int]) -> Services | None:
+        """Return what is served to a connection that arrived at `ours` and was made to `asked`; None for nothing."""
+        if asked == ours:
+            return self._direct
+        return self._intercepted if is_metadata_service(asked) else None
 
     def _answer(self, request: HttpRequest, uid: int, services: Services) -> HttpResponse:
         service, response = respond(
             request,
+            uid=uid,
             admitted=self._admits(uid),
             credential_set=self._source(),
             services=services,
             now=self._now(),
+            machine_region=self._machine_region() if services.ec2 is not None else "",
         )
         self._count(service, response.outcome)
         return response
@@ -77,14 +109,20 @@ class CredentialListener:
 class Listeners:
     """What is served over TCP now."""
 
-    def __init__(self, servers: Sequence[asyncio.Server], listener: Listener, callers: TcpPeerLookup | None) -> None:
-        """Own `servers`, the connections of `listener`, and `callers`."""
-        self._servers, self._listener, self._callers = servers, listener, callers
+    def __init__(
+        self,
+        servers: Sequence[asyncio.Server],
+        listener: Listener,
+        callers: TcpPeerLookup | None,
+        *,
+        tells_callers_apart: bool = True,
+    ) -> None:
+        """Own `servers`, the connections of `listener`, and `callers`.
 
-    @property
-    def tells_callers_apart(self) -> bool:
-        """Whether the kernel says whose connections are whose; else everybody is refused."""
-        return self._callers is not None
+        `tells_callers_apart` False: the kernel does not say whose connections are whose, and everybody is refused.
+        """
+        self._servers, self._listener, self._callers = servers, listener, callers
+        self.tells_callers_apart = tells_callers_apart
 
     async def close(self, finish_s: float = FINISH_S) -> None:
         """Stop listening, answer what was asked or is about to be, and end all connections.
@@ -106,6 +144,37 @@ class Listeners:
             self._callers.close()
 
 
+class ServedHandovers(Struct, frozen=True, kw_only=True):
+    """Which handovers are served over HTTP, as the configuration says.
+
+    `token` None: not the AWS endpoint. `intercepted`: metadata services for connections that were redirected here,
+    with IMDSv1 where `imdsv1`. `project` and `region` win over what the credentials say.
+    """
+
+    token: Secret | None = None
+    google: bool = False
+    intercepted: bool = False
+    imdsv1: bool = False
+    project: str = ""
+    region: str = ""
+
+    def direct_services(self, hosts: frozenset[bytes]) -> Services:
+        """Return what is served to connections that were made to the listener itself, under one of `hosts`."""
+        return Services(rules=RequestRules(hosts=hosts), token=self.token, google=self.google, project=self.project)
+
+    def intercepted_services(self) -> Services | None:
+        """Return what is served to connections that were made to a metadata address."""
+        if not self.intercepted:
+            return None
+        return Services(
+            rules=RequestRules(hosts=METADATA_HOSTS, methods=frozenset({b"GET", b"POST", b"PUT"})),
+            google=True,
+            project=self.project,
+            region=self.region,
+            ec2=Ec2Metadata(tokens=SessionTokens(), session_tokens_optional=self.imdsv1),
+        )
+
+
 async def start_listeners(
     sockets: Sequence[socket.socket],
     *,
@@ -113,15 +182,15 @@ async def start_listeners(
     now: Callable[[], datetime],
     admits: Callable[[int], bool],
     count: Count,
-    token: Secret | None,
-    google: bool,
-    project: str = "",
+    served: ServedHandovers,
+    machine_region: Callable[[], str] = str,
+    redirected: Callable[[tuple[str, int]], None] = lambda _: None,
     timeouts: Timeouts = Timeouts(),  # noqa: B008  a frozen value
 ) -> Listeners:
     """Serve the credential set that `source` gives on `sockets` (from `port_binding.bind`), from memory.
 
-    `token` None: the AWS endpoint is not served; `google` False: the metadata server is not. `admits` is asked the uid
-    of each caller.
+    `admits` is asked the uid of each caller. `redirected` is told where a connection wanted to go that was redirected
+    here from no metadata address.
     """
     callers = _peer_lookup()
     credentials = CredentialListener(
@@ -130,7 +199,10 @@ async def start_listeners(
         admits=admits,
         callers=callers,
         count=count,
-        services=Services(token=token, google=google, project=project, rules=RequestRules(hosts=hosts_of(sockets))),
+        direct=served.direct_services(hosts_of(sockets)),
+        intercepted=served.intercepted_services(),
+        machine_region=machine_region,
+        redirected=redirected,
     )
     listener = Listener(
         credentials.judge,
@@ -138,7 +210,7 @@ async def start_listeners(
         most=open_file_limit.most_connections(),
         timeouts=timeouts,
     )
-    return Listeners(await _serve(sockets, listener), listener, callers)
+    return Listeners(await _serve(sockets, listener), listener, callers, tells_callers_apart=callers is not None)
 
 
 async def start_metrics_listener(sockets: Sequence[socket.socket], answer: Answer, count: Count) -> Listeners:

@@ -4,9 +4,11 @@ A refusal is a response with a code and a sentence for people. No text here may 
 """
 
 import hmac
+from datetime import datetime
 
 from msgspec import Struct
 
+from credagent.handover.http.ec2_session_token import SessionTokens
 from credagent.handover.http.request import HttpRequest, MalformedRequest
 from credagent.handover.http.response import HttpResponse, refusal
 from credagent.secret import Secret
@@ -18,6 +20,7 @@ CALLERS_UNKNOWN = refusal(
     "this sandbox does not say whose connection it is (no NETLINK_SOCK_DIAG): use the environment handover, "
     "or let the agent run outside the sandbox",
 )
+NOT_INTERCEPTED = refusal(404, "not-intercepted", "a rule of this machine redirects this address, and nothing is here")
 TOO_MANY = refusal(503, "too-many-connections", "too many connections at once")
 TOO_SLOW = refusal(408, "too-slow", "the request did not arrive in time")
 DEFECT = refusal(500, "internal", "the agent could not answer: see its log")
@@ -27,6 +30,10 @@ WRONG_HOST = refusal(403, "wrong-host", "the Host header names another server")
 WRONG_METHOD = refusal(405, "method", "only GET is answered", headers={"Allow": "GET"})
 WRONG_TOKEN = refusal(401, "wrong-token", "the Authorization header does not hold the token of this machine's agent")
 NOT_FOUND = refusal(404, "not-found", "nothing is served here")
+
+WRONG_EC2_METHOD = refusal(405, "method", "only GET is answered, and PUT for a token", headers={"Allow": "GET, PUT"})
+NO_SESSION_TOKEN = refusal(401, "no-session-token", "fetch a session token by PUT first: only IMDSv2 is answered here")
+WRONG_SESSION_TOKEN = refusal(401, "wrong-session-token", "the session token is not valid, or not any more")
 
 GOOGLE_FLAVOR = {"Metadata-Flavor": "Google"}
 NO_FLAVOR = refusal(403, "no-metadata-flavor", "the header Metadata-Flavor: Google is missing", headers=GOOGLE_FLAVOR)
@@ -77,3 +84,18 @@ def refuse_without_flavor(request: HttpRequest, *, may_post: bool) -> HttpRespon
     if request.method != b"GET" and not may_post:
         return WRONG_GOOGLE_METHOD
     return NO_FLAVOR if request.headers.get(b"metadata-flavor", b"").lower() != b"google" else None
+
+
+def refuse_without_session_token(
+    request: HttpRequest, tokens: SessionTokens, *, uid: int, now: datetime, optional: bool
+) -> HttpResponse | None:
+    """Return why a request for EC2 metadata is refused: a wrong method, or no valid session token of IMDSv2.
+
+    `optional`: a request without any token (IMDSv1) is not refused; one with a wrong token is, as on EC2.
+    """
+    if request.method != b"GET":
+        return WRONG_EC2_METHOD
+    token = request.headers.get(b"x-aws-ec2-metadata-token")
+    if token is None:
+        return None if optional else NO_SESSION_TOKEN
+    return None if tokens.is_good(token, uid, now) else WRONG_SESSION_TOKEN

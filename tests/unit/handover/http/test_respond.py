@@ -28,7 +28,9 @@ def ask(
     after: timedelta = timedelta(0),
 ) -> tuple[str, int, str]:
     asked = request(path, method, host=host, authorization=TOKEN.reveal(), metadata_flavor="Google")
-    service, response = respond(asked, admitted=admitted, credential_set=current, services=services, now=NOW + after)
+    service, response = respond(
+        asked, uid=1000, admitted=admitted, credential_set=current, services=services, now=NOW + after
+    )
     return service, response.status, response.outcome
 
 
@@ -39,7 +41,7 @@ def test_a_request_is_answered_by_the_service_that_its_path_names() -> None:
 
 
 def test_a_handover_that_is_off_is_not_served() -> None:
-    nothing = Services(token=None, google=False, rules=SERVICES.rules)
+    nothing = Services(rules=SERVICES.rules)
     assert ask("/aws/v1/credentials", services=nothing) == ("endpoint", 404, "not-found")
     assert ask(TOKEN_PATH, services=nothing) == ("metadata", 404, "not-found")
 
