@@ -19,7 +19,11 @@ def status(machine: Machine) -> dict[str, Any]:
 
 def deliver(machine: Machine, sender: Sender, value: str) -> None:
     """Seal for this machine and drop the bundle into its inbox, as root."""
-    bundle = sender.seal(status(machine)["public_key"], value)
+    put(machine, sender.seal(status(machine)["public_key"], value))
+
+
+def put(machine: Machine, bundle: str) -> None:
+    """Drop a bundle into the machine's inbox, as root."""
     machine.run(
         "sh", "-c", f"cat >{INBOX}/.new && chmod 644 {INBOX}/.new && mv {INBOX}/.new {INBOX}/bundle", given=bundle
     )

@@ -8,7 +8,12 @@ import time
 from pathlib import Path
 from typing import Any, Self
 
+from credagent.bundle.key_pairs import RecipientPublicKey
+from credagent.bundle.sealing import seal
+from credagent.credentials import Statement
+from credagent.sender import signing_key
 from tests.canary import CANARY
+from tests.integration.letters import letter
 from tests.system.machine import Network
 
 ROOT = Path(__file__).parents[2]
@@ -77,6 +82,12 @@ class Sender:
         options = ["--recipient", recipient, "--sender-key", str(self.folder / "keys" / "sender.key")]
         options += ["--audience", AUDIENCE, "--aws", "none", "--env", "DB_TOKEN"]
         return self._credagent("seal", *options, DB_TOKEN=value)
+
+    def seal_session(self, recipient: str) -> str:
+        """Return a sealed bundle that grants an AWS session of an hour."""
+        granted = letter(aws=Statement.GRANTED, audience=AUDIENCE)
+        key = signing_key.load(str(self.folder / "keys" / "sender.key"))
+        return seal(granted, [RecipientPublicKey.parse(recipient)], key)
 
     def forward(self, network: Network, scheduler: str, value: str) -> None:
         """Forward to a running cluster by its Dask connection, from somebody else's computer on the same network."""

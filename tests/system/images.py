@@ -16,7 +16,7 @@ BUILD = ROOT / "packaging" / "build"
 SUITE = "bookworm"
 OLDER = "0.0.9"
 IN_DASK = ("distributed", "boto3", "google-auth", "requests")
-PACKAGES = "systemd,systemd-sysv,dbus,python3,iproute2,procps,man-db"
+PACKAGES = "systemd,systemd-sysv,dbus,python3,iproute2,procps,man-db,nftables,curl,s3cmd"
 NEEDED = {  # command → Debian package
     "systemd-nspawn": "systemd-container",
     "debootstrap": "debootstrap",

@@ -12,6 +12,15 @@ Level = Literal["ok", "info", "warning", "error"]
 PRELOAD_VARIABLE = "DASK_DISTRIBUTED__WORKER__PRELOAD"
 
 
+REMEDIES: Mapping[str, str] = {
+    "interception-missing": "systemctl enable --now credagent-intercept; restart it after a change of [workers]",
+    "interception-of-nobody": "name users of this machine in [workers] users; root is never redirected",
+    "interception-port": 'set endpoint.listen to "127.0.0.1:9817", "[::1]:9817"',
+    "callers-unknown": "use the environment handover, or run the agent outside this sandbox",
+}
+"""What to do about a standing problem, where that is known without the log."""
+
+
 class Finding(Struct, frozen=True, kw_only=True):
     """One thing that was looked at. `remedy` is empty where nothing is to be done."""
 
@@ -108,7 +117,7 @@ def _agent(facts: Facts) -> Iterator[Finding]:
     shown = {refusal["code"] for refusal in bundle["refused"]}
     for code in status.get("problems", ()):
         if code not in shown:
-            remedy = "see its log: journalctl -u credagent"
+            remedy = REMEDIES.get(code, "see its log: journalctl -u credagent")
             yield Finding(check="agent", level="warning", found=f"a standing problem: {code}", remedy=remedy)
 
 
