@@ -51,6 +51,9 @@ allow = ["GIT_SSH_COMMAND"]
 env_file = ""
 users = []
 groups = ["dask", "data"]
+intercept = true
+intercept_imdsv1 = true
+intercept_others = "reject"
 [endpoint]
 listen = ["127.0.0.2:0", "[::1]:80", "localhost:9817"]
 metrics = "127.0.0.1:9818"
@@ -105,7 +108,14 @@ def test_every_key_of_the_documentation_is_read(tmp_path: Path) -> None:
     assert loaded.bundle.max_age_s == 172_800
     assert loaded.endpoint.listen[1] == config.Address("::1", 80)
     assert loaded.endpoint.metrics == config.Address("127.0.0.1", 9818)
-    assert loaded.workers == config.WorkersSection(env_file="", users=(), groups=("dask", "data"))
+    assert loaded.workers == config.WorkersSection(
+        env_file="",
+        users=(),
+        groups=("dask", "data"),
+        intercept=True,
+        intercept_imdsv1=True,
+        intercept_others="reject",
+    )
 
 
 def test_what_is_described_can_be_used_as_a_configuration(tmp_path: Path) -> None:
