@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from credagent.admission import rules
 from credagent.admission.rules import AdmissionPolicy
 from credagent.bundle import envelope as grammar
-from credagent.bundle import opening
+from credagent.bundle import opening, signature
 from credagent.bundle.key_pairs import Kem, RecipientPrivateKey, SenderPrivateKey
 from credagent.bundle.sealing import seal
 from tests.benchmarks import node
@@ -37,7 +37,7 @@ def _open_us(text: str, recipient: RecipientPrivateKey, policy: AdmissionPolicy)
     now = datetime.now(UTC)
     began = time.perf_counter()
     envelope = grammar.parse(text)
-    opening.verify_signature(envelope)
+    signature.verify_signature(envelope)
     rules.before_opening(envelope, policy, {}, None, now)
     opened = opening.open_by(envelope, (recipient,))
     rules.after_opening(envelope, opened.bundle, policy, own_key=True)

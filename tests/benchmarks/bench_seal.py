@@ -41,7 +41,8 @@ import asyncio, sys
 from distributed import Worker
 from credagent.bundle import envelope
 from credagent.bundle.key_pairs import RecipientPrivateKey
-from credagent.bundle.opening import open_envelope, verify_signature
+from credagent.bundle.opening import open_envelope
+from credagent.bundle.signature import verify_signature
 
 class Machine:
     """The resident and the agent of one worker."""

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
-from credagent.bundle import base64url, envelope, opening, sealing, validation
+from credagent.bundle import base64url, envelope, opening, sealing, signature, validation
 from credagent.bundle.contents import (
     SLOT_OF_GRANT,
     AwsAssumeRoleGrant,
@@ -116,7 +116,7 @@ def bundles(draw: st.DrawFn) -> Bundle:
 
 def _read(text: str) -> Bundle:
     parsed = envelope.parse(text)
-    opening.verify_signature(parsed)
+    signature.verify_signature(parsed)
     return opening.open_envelope(parsed, [MACHINE])
 
 

@@ -36,7 +36,7 @@ from credagent.admission.recipient_keyring import Keyring
 from credagent.admission.rules import AdmissionPolicy, AdmissionResult, InForce, Standing
 from credagent.admission.state_file import SavedState
 from credagent.bundle import envelope as grammar
-from credagent.bundle import opening
+from credagent.bundle import opening, signature
 from credagent.bundle.contents import Bundle
 from credagent.bundle.refusal_codes import RefusalCode
 from credagent.credentials import Slot, Statement
@@ -160,7 +160,7 @@ def admit(
     """
     with defects_refused():
         envelope = grammar.parse(content)
-        opening.verify_signature(envelope)
+        signature.verify_signature(envelope)
         standing = rules.before_opening(envelope, by.policy, state.saved.marks, state.newest, now)
         known = state.outcomes.get(envelope.text)
         if outcome is None and isinstance(known, opening.Opened):
@@ -222,7 +222,7 @@ def _readmitted(
         with defects_refused():
             envelope = grammar.parse(text)
             outcome = _opened_or_why(envelope, by.keyring, known)
-            opening.verify_signature(envelope)
+            signature.verify_signature(envelope)
             rules.before_reopening(envelope, by.policy)
             if not isinstance(outcome, opening.Opened):
                 raise outcome

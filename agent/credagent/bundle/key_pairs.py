@@ -1,14 +1,13 @@
 """The keys of senders and recipients: made, read from their text and used. Files, and who is trusted, belong elsewhere.
 
-A private key is 32 bytes in every case; what they mean to each kind is said in `kem` and RFC 8032.
+A private key is 32 bytes in every case; what they mean to each kind is said in `hpke_suites` and RFC 8032.
 """
 
 import hashlib
 from collections.abc import Mapping
 from typing import NoReturn
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from msgspec import Struct
 
@@ -16,6 +15,7 @@ from credagent.bundle import base64url, hpke_suites
 from credagent.bundle.content_key_wrapping import SENDER_LINE_PREFIX, StanzaKind, WrapContext
 from credagent.bundle.hpke_suites import SEED_BYTES, Kem
 from credagent.bundle.refusal_codes import RefusalCode, refusal
+from credagent.bundle.signature import is_of_small_order, verifies
 from credagent.errors import ConfigurationError
 from credagent.secret import Secret
 
@@ -150,16 +150,15 @@ class SenderPublicKey(Struct, frozen=True):
 
     def verifies(self, signature: bytes, message: bytes) -> bool:
         """Say whether `signature` over `message` is of this key (RFC 8032)."""
-        try:
-            Ed25519PublicKey.from_public_bytes(self.raw).verify(signature, message)
-        except (InvalidSignature, ValueError):
-            return False
-        return True
+        return verifies(self.raw, signature, message)
 
     @classmethod
     def parse(cls, line: str) -> "SenderPublicKey":
         """Return the key of a `.pub` line, or raise ConfigurationError."""
-        return cls(_exactly_32(_bytes(_after(SENDER_LINE_PREFIX, line))))
+        raw = _exactly_32(_bytes(_after(SENDER_LINE_PREFIX, line)))
+        if is_of_small_order(raw):
+            raise _wrong_key("it is a point of small order, for which anybody can sign")
+        return cls(raw)
 
 
 class SenderPrivateKey:

@@ -1,4 +1,4 @@
-"""Envelope to bundle: signature, stanza, content, and the agreement of header and plaintext. Trust is judged elsewhere.
+"""Envelope to bundle: stanza, content, and the agreement of header and plaintext. Trust is judged elsewhere.
 
 The order is the caller's duty: `envelope.parse`, `verify_signature`, admission's first stage, and only then opening.
 """
@@ -9,15 +9,13 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from msgspec import Struct
 
-from credagent.bundle.content_key_wrapping import FORMAT_NAME, KEY_BYTES, KeyOpener, StanzaKind, WrapContext
+from credagent.bundle.content_key_wrapping import KEY_BYTES, KeyOpener, StanzaKind, WrapContext
 from credagent.bundle.contents import Bundle
 from credagent.bundle.decoder import decode
 from credagent.bundle.envelope import Envelope, Header, Stanza
-from credagent.bundle.key_pairs import SenderPublicKey
 from credagent.bundle.refusal_codes import RefusalCode, refusal
 from credagent.errors import Unavailable
 
-SIGNATURE_DOMAIN = FORMAT_NAME.encode() + b" signature\x00"
 CONTENT_NONCE = bytes(12)  # each content key encrypts one content and never another: see FORMAT.md section 4
 
 
@@ -25,15 +23,7 @@ class Opened(Struct, frozen=True, kw_only=True):
     """A bundle, and the key that opened it (admission asks whether that one is this machine's own)."""
 
     bundle: Bundle
-    kind: StanzaKind
     recipient_id: bytes
-
-
-def verify_signature(envelope: Envelope) -> None:
-    """Raise Refused unless the sender named in the header signed every byte. Says nothing about trust."""
-    sender = SenderPublicKey(envelope.header.sender)
-    if not sender.verifies(envelope.signature, SIGNATURE_DOMAIN + envelope.signed):
-        raise refusal(RefusalCode.BAD_SIGNATURE, f"its signature is not by the sender it names ({sender.key_id})")
 
 
 def open_envelope(envelope: Envelope, keys: Iterable[KeyOpener]) -> Bundle:
@@ -58,7 +48,7 @@ def open_by(envelope: Envelope, keys: Iterable[KeyOpener]) -> Opened:
             absent = error  # another key of ours may do
             continue
         bundle = open_content(envelope, content_key)
-        return Opened(bundle=bundle, kind=stanza.kind, recipient_id=stanza.recipient_id)
+        return Opened(bundle=bundle, recipient_id=stanza.recipient_id)
     if absent is not None:
         raise absent
     count = len(envelope.stanzas)

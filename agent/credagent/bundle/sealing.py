@@ -17,8 +17,9 @@ from credagent.bundle.envelope import (
     text_of,
 )
 from credagent.bundle.key_pairs import SenderPrivateKey
-from credagent.bundle.opening import CONTENT_NONCE, SIGNATURE_DOMAIN, header_of, wrap_context
+from credagent.bundle.opening import CONTENT_NONCE, header_of, wrap_context
 from credagent.bundle.refusal_codes import RefusalCode, refusal
+from credagent.bundle.signature import message_of
 from credagent.errors import UsageError
 
 
@@ -56,7 +57,7 @@ def _sealed(plaintext: bytes, header: Header, recipients: Sequence[KeyWrapper], 
     sealed = header_bytes(header, _stanzas(content_key, header, recipients))
     content = AESGCM(content_key).encrypt(CONTENT_NONCE, plaintext, sealed)
     signed = signed_bytes(sealed, content)
-    text = text_of(signed, sender_key.sign(SIGNATURE_DOMAIN + signed))
+    text = text_of(signed, sender_key.sign(message_of(signed)))
     if len(text) > MAX_TEXT_BYTES:
         raise refusal(RefusalCode.TOO_LARGE, f"sealed it has {len(text)} bytes; {MAX_TEXT_BYTES} are possible")
     return text

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from credagent.bundle import envelope
 from credagent.bundle.key_pairs import SenderPublicKey
-from credagent.bundle.opening import verify_signature
+from credagent.bundle.signature import verify_signature
 from credagent.errors import UsageError
 
 RUNTIME_DIR = "/run/credagent"

@@ -30,6 +30,11 @@ class Fails(Exception):
         self.step, self.code = step, code
 
 
+P25519 = 2**255 - 19
+EIGHTH = int.from_bytes(bytes.fromhex("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a"), "little")
+SMALL_ORDER = {0, 1, P25519 - 1, EIGHTH, P25519 - EIGHTH}
+
+
 @dataclass
 class Read:
     """An envelope in pieces (section 2)."""
@@ -124,6 +129,8 @@ def read_binary(data: bytes) -> Read:
 
 def check_signature(read: Read) -> None:
     """Step 2."""
+    if int.from_bytes(read.sender, "little") % 2**255 % P25519 in SMALL_ORDER:
+        raise Fails(2, "bad-signature")
     signed = b"credagent-bundle:1 signature\x00" + read.binary[:-64]
     try:
         Ed25519PublicKey.from_public_bytes(read.sender).verify(read.binary[-64:], signed)

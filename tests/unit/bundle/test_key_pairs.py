@@ -121,3 +121,27 @@ def test_a_kms_reference_is_named_by_its_text() -> None:
 def test_a_wrong_kms_reference_is_refused(text: str) -> None:
     with pytest.raises(ConfigurationError):
         parse_kms_reference(text)
+
+
+FIELD = 2**255 - 19
+ORDER_8 = int.from_bytes(bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"), "little")
+SMALL_ORDER_Y = [0, 1, FIELD - 1, FIELD, FIELD + 1, ORDER_8, FIELD - ORDER_8]
+SIGN = 1 << 255
+
+
+@pytest.mark.parametrize("encoded", [y | sign for y in SMALL_ORDER_Y for sign in (0, SIGN)])
+def test_a_sender_whose_key_is_of_small_order_is_none(encoded: int) -> None:
+    """Whoever trusted it would admit what anybody signs: S = 0 with the neutral element verifies under it."""
+    raw = encoded.to_bytes(32, "little")
+    with pytest.raises(ConfigurationError) as error:
+        SenderPublicKey.parse(f"credagent-sender:ed25519:{base64url.encode(raw)}")
+    assert error.value.code == "wrong-key"
+    assert "anybody can sign" in error.value.why
+    forged = bytes([1]) + bytes(63)
+    assert not any(SenderPublicKey(raw).verifies(forged, bytes([message])) for message in range(64))
+
+
+def test_an_honest_senders_key_is_one() -> None:
+    for _ in range(100):
+        line = SenderPrivateKey.generate().public_key.line
+        assert SenderPublicKey.parse(line).line == line

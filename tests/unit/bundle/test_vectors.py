@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from credagent.admission import denied_variables, rules
-from credagent.bundle import canonical_json, envelope, opening
+from credagent.bundle import canonical_json, envelope, opening, signature
 from credagent.bundle.content_key_wrapping import StanzaKind, WrapContext
 from credagent.bundle.key_pairs import RecipientPrivateKey, SenderPublicKey
 from credagent.bundle.kms_reference import parse_kms_reference
@@ -57,7 +57,7 @@ def _read(vector: dict[str, Any]) -> tuple[rules.Standing, rules.AdmissionResult
         allow=tuple(machine["allow"]),
     )
     parsed = envelope.parse(vector["text"])
-    opening.verify_signature(parsed)
+    signature.verify_signature(parsed)
     if vector["reading"] == "restart":
         rules.before_reopening(parsed, policy)
         standing = rules.Standing.AGAIN

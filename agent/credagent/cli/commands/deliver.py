@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Look at the bundle's form, then put it there."""
     from credagent.bundle import envelope
-    from credagent.bundle.opening import verify_signature
+    from credagent.bundle.signature import verify_signature
     from credagent.config import parse_channel
 
     try:

@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Show it; raise Refused where its signature is not its sender's, after showing what it claims."""
     from credagent.bundle import envelope
-    from credagent.bundle.opening import verify_signature
+    from credagent.bundle.signature import verify_signature
 
     parsed = envelope.parse(read_bundle(arguments.bundle))
     facts = _envelope_facts(parsed)
@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _envelope_facts(parsed: "Envelope") -> dict[str, object]:
     from credagent.bundle.key_pairs import SenderPublicKey
-    from credagent.bundle.opening import verify_signature
+    from credagent.bundle.signature import verify_signature
     from credagent.bundle.timestamps import text_of
 
     header = parsed.header

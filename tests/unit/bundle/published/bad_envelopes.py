@@ -4,6 +4,9 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
 from credagent.bundle.contents import Bundle
 from tests.unit.bundle.published.recipe import (
     MACHINE,
@@ -152,6 +155,41 @@ TEXTS: Mapping[str, Callable[[], Case]] = {
     ),
 }
 
+FIELD = 2**255 - 19
+ORDER_8 = bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05")
+NEUTRAL = bytes([1]) + bytes(31)
+
+
+def _encoded(y: int) -> bytes:
+    return y.to_bytes(32, "little")
+
+
+def _under_small_order(which: str, sender: bytes) -> Callable[[], Case]:
+    """Sign without a private key: S = 0 and the neutral element, which verifies for one message in eight or more."""
+
+    def make() -> Case:
+        whole = draft(letter())
+        whole.sender = sender
+        for attempt in range(256):  # the sequence is part of the message
+            whole.sequence = letter().sequence + attempt
+            signed = whole.binary[:-64]
+            if _verifies(sender, NEUTRAL + bytes(32), whole.domain + signed):
+                return refused(
+                    2, "bad-signature", f"its sender is {which}", text_of_binary(signed + NEUTRAL + bytes(32))
+                )
+        raise AssertionError(which)
+
+    return make
+
+
+def _verifies(sender: bytes, signature: bytes, message: bytes) -> bool:
+    try:
+        Ed25519PublicKey.from_public_bytes(sender).verify(signature, message)
+    except InvalidSignature:
+        return False
+    return True
+
+
 SIGNATURES: Mapping[str, Callable[[], Case]] = {
     "bent-sender": _binary("bad-signature", "a bit of the sender", _flip(5), 2),
     "bent-audience": _binary("bad-signature", "a bit of the audience", _flip(36), 2),
@@ -160,6 +198,11 @@ SIGNATURES: Mapping[str, Callable[[], Case]] = {
     "bent-content": _binary("bad-signature", "a bit of the content", _flip(-100), 2),
     "bent-signature": _binary("bad-signature", "a bit of the signature", _flip(-40), 2),
     "signature-with-larger-s": _binary("bad-signature", "the other form of a signature (S + L)", _larger_s, 2),
+    "sender-of-order-1": _under_small_order("the neutral element", bytes([1]) + bytes(31)),
+    "sender-of-order-1-again": _under_small_order("the neutral element, y written as 1 + p", _encoded(1 + FIELD)),
+    "sender-of-order-2": _under_small_order("a point of order 2", _encoded(FIELD - 1)),
+    "sender-of-order-4": _under_small_order("a point of order 4", bytes(32)),
+    "sender-of-order-8": _under_small_order("a point of order 8", ORDER_8),
     "signed-by-another": _bent("bad-signature", "signed by another than it names", _set(signer=OTHER_SENDER), 2),
     "signed-without-domain": _bent("bad-signature", "signed without the domain prefix", _set(domain=b""), 2),
     "signed-as-something-else": _bent(
