@@ -14,6 +14,7 @@ from credagent.bundle.envelope import MAX_RECIPIENTS
 from credagent.bundle.sealing import seal, seal_each
 from credagent.credentials import Slot, Statement
 from credagent.forwarder.forwarding_plan import ForwardingPlan
+from credagent.forwarder.handed_out import HandedOut, handed_out
 from credagent.forwarder.key_trust import TrustedRecipient
 from credagent.sender.bundle_draft import BundleDraft, number
 from credagent.sender.compose_bundle import LocalIdentity
@@ -58,6 +59,12 @@ class BundleRevision:
         """Return the slots that it fills, as far as something was sealed."""
         bundles = [draft.bundle for draft in self._drafts.values()][:1]
         return [slot.value for bundle in bundles for slot in Slot if bundle.statement(slot) is Statement.GRANTED]
+
+    @property
+    def handed_out(self) -> HandedOut:
+        """Return what its bundles hand out; they differ in their audience alone."""
+        bundles = [draft.bundle for draft in self._drafts.values()][:1]
+        return handed_out(bundles[0]) if bundles else HandedOut()
 
     @property
     def notices(self) -> tuple[str, ...]:

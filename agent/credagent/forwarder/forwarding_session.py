@@ -6,6 +6,7 @@ clients. No rule is here.
 
 import asyncio
 import atexit
+import functools
 import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import CancelledError, Future
@@ -17,6 +18,8 @@ from msgspec import Struct
 
 from credagent.bundle.timestamps import text_of
 from credagent.errors import Unavailable
+from credagent.forwarder.bundle_revision import BundleRevision
+from credagent.forwarder.handed_out import FOR_EVER, HandedOut
 from credagent.forwarder.known_machines import KnownMachines, Machine, MachineState
 from credagent.forwarder.loop import ForwarderLoop
 
@@ -26,7 +29,12 @@ EXIT_S = 3.0  # a person who leaves is not kept waiting
 
 
 class MachineStatus(Struct, frozen=True, kw_only=True):
-    """One machine: whether its agent has the credentials, else why not."""
+    """One machine: whether its agent has the credentials, else why not.
+
+    After a withdrawal `taken_back` names the slots that its agent has confirmed to have given up; none: it has not, and
+    may go on. `usable_until`: so long may a client that runs there go on with what this forwarding had handed out, the
+    end of time for a long-term key; None: it had nothing that expires.
+    """
 
     host: str
     key_id: str
@@ -35,6 +43,18 @@ class MachineStatus(Struct, frozen=True, kw_only=True):
     hint: str
     processes: int
     confirmed_at: datetime | None
+    taken_back: tuple[str, ...] = ()
+    usable_until: datetime | None = None
+
+    def __str__(self) -> str:
+        """Return it for people."""
+        said = f"{self.host}: {' '.join(filter(None, (self.state, self.code)))}"
+        if self.taken_back:
+            said += f"; taken back: {', '.join(self.taken_back)}"
+        if self.usable_until is not None:
+            until = "you delete the key" if self.usable_until == FOR_EVER else text_of(self.usable_until)
+            said += f"; a client that runs there already may go on until {until}"
+        return said
 
 
 class ForwardingStatus(Struct, frozen=True, kw_only=True):
@@ -53,7 +73,7 @@ class ForwardingStatus(Struct, frozen=True, kw_only=True):
         """Return it for people."""
         until = f", credentials until {text_of(self.expires_at)}" if self.expires_at else ""
         lines = [f"{self.state}{until}"]
-        lines += [f"  {found.host}: {' '.join(filter(None, (found.state, found.code)))}" for found in self.machines]
+        lines += [f"  {found}" for found in self.machines]
         lines += [f"  {host}: {fault}" for host, fault in self.faults]
         return "\n".join(lines)
 
@@ -103,7 +123,10 @@ class Forwarding:
         self._end(lambda forwarder: forwarder.end(), END_S)
 
     def withdraw(self) -> ForwardingStatus:
-        """Take it back wherever an agent answers, and end; the status says where that was confirmed."""
+        """Take it back wherever an agent answers, and end.
+
+        The status says for each machine what was taken back, and until when a client that runs there may go on.
+        """
         self._end(lambda forwarder: forwarder.withdraw(), END_S)
         return self.status()
 
@@ -113,7 +136,7 @@ class Forwarding:
             return ForwardingStatus(state="own", sender_key=self._sender_key)
         known, now = self._forwarder.reconciler.machines, self._forwarder.renewal.found
         ends = [end for found in now.values() if (end := getattr(found.grant, "expires_at", None)) is not None]
-        machines = tuple(_shown(hosts, known) for hosts in known.shown())
+        machines = tuple(_shown(hosts, known, self._forwarder.revision) for hosts in known.shown())
         faults = tuple((fault.host, fault.fault) for fault in list(known.faults.values()))
         return ForwardingStatus(
             state=self._forwarder.state,
@@ -192,10 +215,13 @@ class Forwarding:
             return  # it never began, and that was said
 
 
-def _shown(hosts: list[Machine], known: KnownMachines) -> MachineStatus:
+def _shown(hosts: list[Machine], known: KnownMachines, revision: BundleRevision) -> MachineStatus:
     """Return one machine's status, of all the hosts that report its key: what is wrong first."""
     worst = next((machine for machine in hosts if machine.state is not MachineState.ADMITTED), hosts[0])
     key = worst.report.key
+    confirmed_at = max((one.confirmed_at for one in hosts if one.confirmed_at is not None), default=None)
+    taken_back = sorted(revision.withdrawn) if all(one.confirmed == revision.number for one in hosts) else []
+    handed_out = functools.reduce(HandedOut.and_then, (machine.handed_out for machine in hosts))
     return MachineStatus(
         host=worst.host,
         key_id=key.key_id if key is not None else "",
@@ -203,5 +229,7 @@ def _shown(hosts: list[Machine], known: KnownMachines) -> MachineStatus:
         code=worst.code,
         hint=worst.hint,
         processes=sum(len(known.addresses(machine)) for machine in hosts),
-        confirmed_at=max((one.confirmed_at for one in hosts if one.confirmed_at is not None), default=None),
+        confirmed_at=confirmed_at,
+        taken_back=tuple(slot.value for slot in taken_back),
+        usable_until=handed_out.usable_until(confirmed_at) if taken_back and confirmed_at is not None else None,
     )

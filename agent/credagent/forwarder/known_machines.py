@@ -23,6 +23,7 @@ from msgspec.structs import replace
 from credagent.dask_cluster.agent_report import AgentReport
 from credagent.dask_cluster.dask_plugins import TAKEN
 from credagent.forwarder.bundle_revision import BundleRevision
+from credagent.forwarder.handed_out import HandedOut
 from credagent.forwarder.key_trust import Distrusted, TrustedRecipient, Verdict
 
 
@@ -40,7 +41,8 @@ class Machine(Struct, frozen=True, kw_only=True):
     """One machine. `report` is what it said last, `verdict` the judgement of exactly that.
 
     `confirmed` is the number of the newest revision that its agent has, `tried` of the newest that was sent to it.
-    `replaced_by` is the key id of a sender whose bundle has replaced a confirmed one.
+    `replaced_by` is the key id of a sender whose bundle has replaced a confirmed one, `handed_out` what was confirmed
+    in all.
     """
 
     report: AgentReport
@@ -52,6 +54,7 @@ class Machine(Struct, frozen=True, kw_only=True):
     tried: int = 0
     confirmed_at: datetime | None = None
     replaced_by: str = ""
+    handed_out: HandedOut = HandedOut()
 
     @property
     def id(self) -> str:
@@ -87,7 +90,12 @@ def after(
     known = replace(machine or Machine(report=report, verdict=verdict), report=report, verdict=verdict)
     if isinstance(verdict, Distrusted):
         return Machine(
-            report=report, verdict=verdict, state=MachineState.DISTRUSTED, code=verdict.code, hint=verdict.why
+            report=report,
+            verdict=verdict,
+            state=MachineState.DISTRUSTED,
+            code=verdict.code,
+            hint=verdict.why,
+            handed_out=known.handed_out,
         )
     if known.state is MachineState.DISTRUSTED:
         known = replace(known, state=MachineState.WAITING, code="", hint="")
@@ -99,6 +107,7 @@ def after(
             confirmed=revision.number,
             tried=revision.number,
             confirmed_at=now,
+            handed_out=known.handed_out.and_then(revision.handed_out),
         )
     if report.outcome:
         return replace(known, state=MachineState.REFUSED, code=report.outcome, hint=report.hint)

@@ -1,4 +1,4 @@
-"""One letter: look at the local identity, take a number, compose. Sealing it, and to whom, is the caller's business."""
+"""One bundle in clear: look at the local identity, take a number, compose. To whom it is sealed is the caller's."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -6,14 +6,22 @@ from datetime import datetime
 from msgspec import Struct
 
 from credagent.admission.denied_variables import denied
-from credagent.bundle.contents import AwsSessionGrant, Bundle, EnvironmentGrant
+from credagent.bundle.contents import (
+    AwsAssumeRoleGrant,
+    AwsSessionGrant,
+    Bundle,
+    EnvironmentGrant,
+    GoogleAccessTokenGrant,
+    GoogleImpersonationGrant,
+    Grant,
+)
 from credagent.bundle.key_pairs import SenderPrivateKey
 from credagent.bundle.sealing import new_bundle_id
 from credagent.bundle.timestamps import text_of
 from credagent.clock import Clock
 from credagent.credentials import Slot, Statement
 from credagent.sender import sequence_number
-from credagent.sender.compose_bundle import CHAINED_ROLE_S, compose, expiry
+from credagent.sender.compose_bundle import CHAINED_ROLE_S, compose
 from credagent.sender.grant_options import GrantOptions
 from credagent.sender.local_identity import FoundIdentity, IdentityLookup, look
 
@@ -27,7 +35,7 @@ class BundleDraft(Struct, frozen=True, kw_only=True):
 
 
 def write(options: GrantOptions, key: SenderPrivateKey, environ: Mapping[str, str], clock: Clock) -> BundleDraft:
-    """Return a letter with the identity of this moment. Blocks while clouds are asked; raises as `identity.look`."""
+    """Return a bundle with the identity of this moment. Blocks while clouds are asked; raises as `look`."""
     seen = look(options, environ)
     return number(options, seen, key, environ=environ, now=clock.now())
 
@@ -35,7 +43,7 @@ def write(options: GrantOptions, key: SenderPrivateKey, environ: Mapping[str, st
 def number(
     options: GrantOptions, seen: IdentityLookup, key: SenderPrivateKey, *, environ: Mapping[str, str], now: datetime
 ) -> BundleDraft:
-    """Return the letter with what was seen, under the next sequence of `key`."""
+    """Return the bundle with what was seen, under the next sequence of `key`."""
     sequence = sequence_number.reserve(sequence_number.state_folder(environ), key.key_id, now)
     bundle = compose(options, seen.local, now=now, sequence=sequence, bundle_id=new_bundle_id())
     notices = [*seen.notices, *_advice(options, bundle)]
@@ -44,14 +52,14 @@ def number(
     return BundleDraft(bundle=bundle, found=seen.found, notices=tuple(notices))
 
 
-def describe(letter: BundleDraft) -> Iterator[str]:
+def describe(draft: BundleDraft) -> Iterator[str]:
     """Yield one line for each slot: what is sent, whose it is, until when."""
-    whose = {found.slot: found for found in letter.found}
-    taken_back = any(letter.bundle.statement(slot) is Statement.WITHDRAWN for slot in Slot)
+    whose = {found.slot: found for found in draft.found}
+    taken_back = any(draft.bundle.statement(slot) is Statement.WITHDRAWN for slot in Slot)
     for slot in Slot:
-        statement = letter.bundle.statement(slot)
+        statement = draft.bundle.statement(slot)
         if statement is Statement.GRANTED:
-            yield f"{slot.value}: {_granted(letter.bundle, slot, whose.get(slot))}"
+            yield f"{slot.value}: {_granted(draft.bundle, slot, whose.get(slot))}"
         elif slot is not Slot.ENVIRONMENT or statement is not Statement.DECLINED or taken_back:
             yield f"{slot.value}: {statement.value}"
 
@@ -62,13 +70,25 @@ def _granted(bundle: Bundle, slot: Slot, found: FoundIdentity | None) -> str:
         return "nothing"
     if isinstance(grant, EnvironmentGrant):
         return f"{', '.join(sorted(grant.variables))}, until {text_of(bundle.not_after)}"
-    ends = expiry(grant)
-    until = f"until {text_of(ends)}" if ends is not None else f"renewed by the agent until {text_of(bundle.not_after)}"
-    if isinstance(grant, AwsSessionGrant) and ends is None:
-        until = "a long-term key, good until you delete it"
     target = getattr(grant, "role_arn", "") or getattr(grant, "target", "")
-    parts = [f"{target}, by" if target else "", _whose(found), f"{until}"]
+    parts = [f"{target}, by" if target else "", _whose(found), _until(grant, bundle)]
     return " ".join(part for part in parts if part)
+
+
+def _until(grant: Grant, bundle: Bundle) -> str:
+    match grant:
+        case AwsSessionGrant(expires_at=None):
+            return "a long-term key, good until you delete it"
+        case AwsSessionGrant(expires_at=datetime() as ends) | GoogleAccessTokenGrant(expires_at=ends):
+            return f"until {text_of(ends)}"
+        case (
+            AwsAssumeRoleGrant(session=AwsSessionGrant(expires_at=datetime() as ends))
+            | GoogleImpersonationGrant(token=GoogleAccessTokenGrant(expires_at=ends))
+        ):
+            last = min(ends, bundle.not_after)
+            return f"renewed by the agent until {text_of(last)}, when what it is asked for with ends"
+        case _:
+            return f"renewed by the agent until {text_of(bundle.not_after)}"
 
 
 def _whose(found: FoundIdentity | None) -> str:
@@ -82,6 +102,8 @@ def _advice(options: GrantOptions, bundle: Bundle) -> Iterator[str]:
     grant = bundle.grant(Slot.AWS)
     if isinstance(grant, AwsSessionGrant) and grant.session_token is None:
         yield "a long-term AWS key is sent as it is: whoever has been on such a machine keeps it until you delete it"
+    if options.withdrawn - {Slot.ENVIRONMENT}:
+        yield "a client that has loaded credentials may go on until they expire: short sessions keep that short"
     chained = getattr(grant, "session", None) is not None
     refused = denied(options.variables, ())
     if refused:

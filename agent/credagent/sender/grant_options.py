@@ -5,6 +5,8 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from credagent.admission.denied_variables import malformed
+from credagent.bundle.validation import variables_fault
 from credagent.credentials import Slot
 from credagent.errors import UsageError
 from credagent.secret import Secret
@@ -69,6 +71,13 @@ def check(options: GrantOptions, *, audience_needed: bool = True) -> GrantOption
         raise _not_one_of("--duration", f"{options.duration_s}s", "a duration of at most 366 days")
     if not 0 < options.valid_for_s <= LONGEST_S:
         raise _not_one_of("--valid-for", f"{options.valid_for_s}s", "a duration of at most 366 days")
+    if misnamed := malformed(options.variables):
+        raise UsageError(
+            "env-name", f"{misnamed[0][:40]!r} is not a variable's name", what="--env", hint="[A-Za-z_][A-Za-z0-9_]*"
+        )
+    if fault := variables_fault(options.variables):
+        hint = "put what is large into a file or a bucket that the tasks read, and send what opens it"
+        raise UsageError("variable-too-large", fault, what="--env", hint=hint)
     return options
 
 

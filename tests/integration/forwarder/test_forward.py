@@ -47,6 +47,8 @@ def test_withdraw_takes_it_away_and_says_where(
         status = forwarding.withdraw()
         assert status.state == "withdrawn"
         assert [machine.state for machine in status.machines] == ["admitted"]
+        assert [machine.taken_back for machine in status.machines] == [("environment",)]
+        assert "taken back: environment" in str(status)
         assert a.ask("status")["slots"]["environment"]["statement"] == "withdrawn"
         within(15, lambda: token_on(client, "a") != SECRET, "the value is overwritten")
 

@@ -13,6 +13,7 @@ from credagent.bundle.contents import (
     GoogleAuthorizedUserGrant,
     GoogleImpersonationGrant,
 )
+from credagent.bundle.validation import ALL_VARIABLES_BYTES, VARIABLE_BYTES, VARIABLE_NAME_CHARACTERS
 from credagent.credentials import Slot, Statement
 from credagent.errors import UsageError
 from credagent.secret import Secret
@@ -129,3 +130,30 @@ def test_what_was_granted_and_is_lost_is_unavailable_not_declined() -> None:
 def test_what_no_bundle_can_say_is_a_usage_error(wrong: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         check(GrantOptions(**{"audience": "c", **wrong}))
+
+
+def variables(**values: str) -> GrantOptions:
+    return GrantOptions(audience="c", variables={name: Secret(value) for name, value in values.items()})
+
+
+def test_variables_as_large_as_an_agent_takes_are_sealed() -> None:
+    check(variables(**{"N" * VARIABLE_NAME_CHARACTERS: "x"}))
+    check(variables(A="x" * VARIABLE_BYTES))
+    check(variables(A="x" * VARIABLE_BYTES, B="x" * VARIABLE_BYTES, C="x" * (VARIABLE_BYTES - 3)))
+
+
+@pytest.mark.parametrize(
+    ("given", "code"),
+    [
+        ({"N" * (VARIABLE_NAME_CHARACTERS + 1): "x"}, "variable-too-large"),
+        ({"A": "\u20ac" * (VARIABLE_BYTES // 3 + 1)}, "variable-too-large"),
+        ({f"A{number}": "x" * 1000 for number in range(ALL_VARIABLES_BYTES // 1000 + 1)}, "variable-too-large"),
+        ({"A-B": "x"}, "env-name"),
+        ({"1A": "x"}, "env-name"),
+    ],
+)
+def test_variables_that_agents_refuse_are_refused_where_they_are_sealed(given: dict[str, str], code: str) -> None:
+    with pytest.raises(UsageError) as error:
+        check(variables(**given))
+    assert error.value.code == code
+    assert "xxx" not in str(error.value) + error.value.hint

@@ -44,13 +44,13 @@ def seal_to(arguments: argparse.Namespace, options: "GrantOptions") -> int:
     # Before anything is asked of a cloud: a typing mistake should not cost a login.
     wrappers = recipients.read_all(tuple(arguments.recipient))
     key = signing_key.load(arguments.sender_key)
-    letter = bundle_draft.write(options, key, os.environ, SystemClock())
-    text = seal(letter.bundle, wrappers, key)
+    draft = bundle_draft.write(options, key, os.environ, SystemClock())
+    text = seal(draft.bundle, wrappers, key)
     _write(arguments.out, text)
-    _tell(bundle_draft.describe(letter), "")
+    _tell(bundle_draft.describe(draft), "")
     names = ", ".join(recipients.name(wrapper) for wrapper in wrappers)
     _tell([f"for {names}; audience {options.audience}; signed by sender {key.key_id}"], "")
-    _tell(letter.notices, "warning: ")
+    _tell(draft.notices, "warning: ")
     return 0
 
 
