@@ -4,7 +4,7 @@ Each function returns what is wrong in words (names only, no values), or an empt
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import datetime
 from typing import assert_never
 
@@ -27,9 +27,6 @@ from credagent.secret import Secret
 ASSUME_ROLE_S = range(900, 43_201)  # what sts:AssumeRole takes
 CHAINED_ROLE_S = range(900, 3_601)  # and where a session of another role asks
 IMPERSONATION_S = range(1, 43_201)  # generateAccessToken, where the organisation allows the most
-VARIABLE_NAME_CHARACTERS = 256
-VARIABLE_BYTES = 32 * 1024  # of one value
-ALL_VARIABLES_BYTES = 96 * 1024  # of all names and values: what a worker's environment takes, and an envelope holds
 _ID = re.compile(r"[0-9a-f]{32}")
 _TOKEN = re.compile(r"[!-~]+")  # printable ASCII without space: credentials travel in headers and in lines of a file
 _KEY = re.compile(r"[ -~]+")  # ASCII, so that every language sorts keys alike
@@ -56,23 +53,6 @@ def last_end(grants: tuple[Grant, ...]) -> datetime | None:
     ends = [_end(grant) for grant in grants]
     known = [end for end in ends if end is not None]
     return max(known) if known and len(known) == len(ends) else None
-
-
-def variables_fault(variables: Mapping[str, Secret]) -> str:
-    """Say which custom variable, or that all of them, are larger than a worker's environment takes.
-
-    No part of `fault`: it is looked at where variables are sealed, and where a bundle is admitted.
-    """
-    sizes = {name: len(value.reveal().encode()) for name, value in variables.items()}
-    for name, size in sizes.items():
-        if len(name) > VARIABLE_NAME_CHARACTERS:
-            return f"the name {name[:32]}… has {len(name)} characters; {VARIABLE_NAME_CHARACTERS} are possible"
-        if size > VARIABLE_BYTES:
-            return f"{name} has {size} bytes; {VARIABLE_BYTES} are possible"
-    total = sum(sizes.values()) + sum(map(len, sizes))
-    if total > ALL_VARIABLES_BYTES:
-        return f"the variables have {total} bytes in all; {ALL_VARIABLES_BYTES} are possible"
-    return ""
 
 
 def grant_fault(grant: Grant) -> str:

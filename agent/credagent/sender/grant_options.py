@@ -5,8 +5,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from credagent.admission.denied_variables import malformed
-from credagent.bundle.validation import variables_fault
+from credagent.admission.denied_variables import MAX_NAME_CHARACTERS, malformed, too_large
 from credagent.credentials import Slot
 from credagent.errors import UsageError
 from credagent.secret import Secret
@@ -72,10 +71,9 @@ def check(options: GrantOptions, *, audience_needed: bool = True) -> GrantOption
     if not 0 < options.valid_for_s <= LONGEST_S:
         raise _not_one_of("--valid-for", f"{options.valid_for_s}s", "a duration of at most 366 days")
     if misnamed := malformed(options.variables):
-        raise UsageError(
-            "env-name", f"{misnamed[0][:40]!r} is not a variable's name", what="--env", hint="[A-Za-z_][A-Za-z0-9_]*"
-        )
-    if fault := variables_fault(options.variables):
+        hint = f"[A-Za-z_][A-Za-z0-9_]*, at most {MAX_NAME_CHARACTERS} characters"
+        raise UsageError("env-name", f"{misnamed[0][:40]!r} is not a variable's name", what="--env", hint=hint)
+    if fault := too_large({name: value.size_bytes for name, value in options.variables.items()}):
         hint = "put what is large into a file or a bucket that the tasks read, and send what opens it"
         raise UsageError("variable-too-large", fault, what="--env", hint=hint)
     return options

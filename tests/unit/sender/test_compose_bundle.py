@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from credagent.admission.denied_variables import MAX_ALL_BYTES, MAX_NAME_CHARACTERS, MAX_VALUE_BYTES
 from credagent.bundle.contents import (
     AwsAssumeRoleGrant,
     AwsSessionGrant,
@@ -13,7 +14,6 @@ from credagent.bundle.contents import (
     GoogleAuthorizedUserGrant,
     GoogleImpersonationGrant,
 )
-from credagent.bundle.validation import ALL_VARIABLES_BYTES, VARIABLE_BYTES, VARIABLE_NAME_CHARACTERS
 from credagent.credentials import Slot, Statement
 from credagent.errors import UsageError
 from credagent.secret import Secret
@@ -137,17 +137,17 @@ def variables(**values: str) -> GrantOptions:
 
 
 def test_variables_as_large_as_an_agent_takes_are_sealed() -> None:
-    check(variables(**{"N" * VARIABLE_NAME_CHARACTERS: "x"}))
-    check(variables(A="x" * VARIABLE_BYTES))
-    check(variables(A="x" * VARIABLE_BYTES, B="x" * VARIABLE_BYTES, C="x" * (VARIABLE_BYTES - 3)))
+    check(variables(**{"N" * MAX_NAME_CHARACTERS: "x"}))
+    check(variables(A="x" * MAX_VALUE_BYTES))
+    check(variables(A="x" * MAX_VALUE_BYTES, B="x" * MAX_VALUE_BYTES, C="x" * (MAX_VALUE_BYTES - 3)))
 
 
 @pytest.mark.parametrize(
     ("given", "code"),
     [
-        ({"N" * (VARIABLE_NAME_CHARACTERS + 1): "x"}, "variable-too-large"),
-        ({"A": "\u20ac" * (VARIABLE_BYTES // 3 + 1)}, "variable-too-large"),
-        ({f"A{number}": "x" * 1000 for number in range(ALL_VARIABLES_BYTES // 1000 + 1)}, "variable-too-large"),
+        ({"N" * (MAX_NAME_CHARACTERS + 1): "x"}, "env-name"),
+        ({"A": "\u20ac" * (MAX_VALUE_BYTES // 3 + 1)}, "variable-too-large"),
+        ({f"A{number}": "x" * 1000 for number in range(MAX_ALL_BYTES // 1000 + 1)}, "variable-too-large"),
         ({"A-B": "x"}, "env-name"),
         ({"1A": "x"}, "env-name"),
     ],
