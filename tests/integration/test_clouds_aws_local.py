@@ -190,7 +190,9 @@ ITSELF = "[profile work]\nrole_arn = arn:aws:iam::1:role/r\nsource_profile = wor
         (ITSELF, "aws-configuration", "aws configure"),
         (SSO, "sso-expired", "aws sso login"),
         (SSO_SESSION, "sso-expired", "aws sso login"),
-        (ONE_TIME_CODE, "mfa-needed", "export-credentials"),
+        (ONE_TIME_CODE, "mfa-needed", "aws configure export-credentials --profile work --format env"),
+        (ONE_TIME_CODE, "mfa-needed", "--aws local"),
+        ("[profile work]\nlogin_session = arn:aws:sts::1:assumed-role/a/b\n", "aws-crt-missing", "botocore[crt]"),
         ("[profile work]\naws_access_key_id = AKIA\n", "partial-credentials", "profile"),
     ],
 )
@@ -200,6 +202,27 @@ def test_a_profile_that_gives_nothing_says_what_to_do(cloud: Cloud, configuratio
     assert error.code == code
     assert hint in error.hint
     assert "secret" not in str(error)
+
+
+def test_a_profile_may_say_when_its_session_ends(cloud: Cloud) -> None:
+    """saml2aws and its like write it; botocore does not read it."""
+    issued = cloud.simulator.issue_session("dask-node", lifetime_s=7200)
+    ends = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
+    (cloud.home / ".aws").mkdir()
+
+    def written(expiry: str) -> None:
+        keys = ("access_key_id", "secret_access_key", "session_token")
+        lines = [*(f"aws_{name} = {issued[name]}" for name in keys), f"x_security_token_expires = {expiry}"]
+        (cloud.home / ".aws" / "credentials").write_text("\n".join(["[saml]", *lines, ""]))
+
+    for text in (ends.isoformat(), iso(ends)):
+        written(text)
+        obtained = cloud.ask(AwsLocalIdentity(profile="saml"), **WITHOUT_MACHINE)
+        assert (obtained.credentials.expires_at, obtained.expiry_known) == (ends, True)
+    written("soon")
+    assert not cloud.ask(AwsLocalIdentity(profile="saml"), **WITHOUT_MACHINE).expiry_known
+    written("2020-01-01T00:00:00Z")
+    assert cloud.refused(AwsLocalIdentity(profile="saml"), **WITHOUT_MACHINE).code == "expiry-past"
 
 
 def test_a_session_key_without_its_token_is_said_to_lack_it(cloud: Cloud) -> None:

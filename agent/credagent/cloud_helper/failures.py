@@ -158,9 +158,15 @@ KINDS: Mapping[str, FailureKind] = {
     ),
     "sso-expired": FailureKind("the SSO login has expired", "aws sso login", retry=False),
     "login-expired": FailureKind("the console login has expired", "aws login", retry=False),
+    "aws-crt-missing": FailureKind(
+        "the profile needs a part of the AWS SDK that is not installed here, awscrt (a login by `aws login` does)",
+        "pip install 'botocore[crt]' where credagent is, or eval $(aws configure export-credentials --format env) "
+        "and call this again with --aws local",
+        retry=False,
+    ),
     "mfa-needed": FailureKind(
         "the profile asks for a one-time code, and nobody can be asked",
-        "eval $(aws configure export-credentials --format env), then try again",
+        "eval $(aws configure export-credentials --profile NAME --format env), then call this again with --aws local",
         retry=False,
     ),
     "credential-process-failed": FailureKind(

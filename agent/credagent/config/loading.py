@@ -26,7 +26,14 @@ from credagent.config.sections import (
     LogSection,
     WorkersSection,
 )
-from credagent.config.value_origins import Given, from_environment, from_file, from_flags, refuse_unknown_variables
+from credagent.config.value_origins import (
+    Given,
+    from_environment,
+    from_file,
+    from_flags,
+    refuse_unknown_variables,
+    service_links,
+)
 from credagent.config.values import Folders, duration_text, read
 from credagent.errors import ConfigurationError
 from credagent.system.machine_id import machine_fingerprint
@@ -73,6 +80,7 @@ def load(path: str | None, environ: Mapping[str, str], flags: Mapping[str, str] 
     arguments["agent"] |= {"runtime_dir": folders.runtime_dir, "state_dir": folders.state_dir}
     loaded = Config(
         **cast("Any", {section: make(**arguments[section]) for section, make in _SECTION_TYPES.items()}),
+        left_aside=service_links(environ),
         path=used,
         origins={key: value.origin for key, value in given.items()},
     )

@@ -119,7 +119,8 @@ class LogSection(Struct, frozen=True, kw_only=True):
 class Config(Struct, frozen=True, kw_only=True):
     """The whole configuration.
 
-    `path` is the file it came from ("" for none); `origins` says for each `section.key` that was given where it came
+    `left_aside` names variables that look like keys and are Kubernetes' links to a Service (`value_origins`). `path` is
+    the file it came from ("" for none); `origins` says for each `section.key` that was given where it came
     from: `file`, `environment`, `flag`, or the key that decides it. A key that is not there has its default.
     """
 
@@ -131,5 +132,6 @@ class Config(Struct, frozen=True, kw_only=True):
     workers: WorkersSection = WorkersSection()
     endpoint: EndpointSection = EndpointSection()
     log: LogSection = LogSection()
+    left_aside: tuple[str, ...] = ()
     path: str = ""
     origins: Mapping[str, str] = {}

@@ -1,6 +1,7 @@
 """What was given for each key, and by whom: the file, the environment, the command line. Values are read elsewhere."""
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
@@ -15,6 +16,9 @@ from credagent.system.file_reading import read_trusted
 DEFAULT_PATH = "/etc/credagent/config.toml"
 LIMIT_BYTES = 256 * 1024  # a hundred times what a long one has
 PREFIX = "CREDAGENT_"
+_SERVICE_LINK = re.compile(
+    rf"{PREFIX}(?:[A-Z0-9_]+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT(?:_[0-9]+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?)"
+)
 NOT_KEYS = frozenset({SEALED_VARIABLE, SOCKET_VARIABLE, "CREDAGENT_WORKER_WAIT", "CREDAGENT_WORKER_MISSING"})
 VARIABLES: Mapping[str, str] = {PREFIX + key.replace(".", "_").upper(): key for key in KEYS}
 
@@ -58,10 +62,22 @@ def from_flags(flags: Mapping[str, str]) -> dict[str, Given]:
     return {key: _from_text(key, text, "flag", "command line") for key, text in flags.items()}
 
 
+def service_links(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the variables that Kubernetes puts into a pod for a Service whose name begins with `credagent`, sorted.
+
+    https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables. Whoever named the Service
+    did not mean to configure an agent, and the pod could not start for it.
+    """
+    return tuple(sorted(name for name in environ if name not in VARIABLES and _SERVICE_LINK.fullmatch(name)))
+
+
 def refuse_unknown_variables(environ: Mapping[str, str], channels: Iterable[str]) -> None:
-    """Raise ConfigurationError for a CREDAGENT_ variable that is neither a key, nor one of ours, nor in `channels`."""
+    """Raise ConfigurationError for a CREDAGENT_ variable that is neither a key, nor one of ours, nor in `channels`.
+
+    A service link is none of these and is left aside.
+    """
     known = {*VARIABLES, *NOT_KEYS, *channels}
-    for name in environ:
+    for name in environ.keys() - set(service_links(environ)):
         if name.startswith(PREFIX) and name not in known:
             raise _unknown(name, "an unknown variable", name, known)
 

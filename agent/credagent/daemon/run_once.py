@@ -25,6 +25,8 @@ def run(config_path: str | None, environ: Mapping[str, str], tell: Callable[[dic
     runtime_folders.prepare(config)
     locks = runtime_folders.free_locks(config)
     log.start(config.log.level, config.log.format)
+    if config.left_aside:
+        log.info("service_links_left_aside", names=config.left_aside)
     if locks is None:
         log.info("daemon_runs", note="nothing is written beside it", runtime_dir=config.agent.runtime_dir)
     agent = Agent(config, environ, writes=locks is not None)

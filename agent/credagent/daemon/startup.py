@@ -30,6 +30,8 @@ def run(config_path: str | None, environ: Mapping[str, str], *, owner: bytes = b
     from credagent.daemon.main_loop import MainLoop  # noqa: PLC0415  as above
 
     log.start(config.log.level, config.log.format)
+    if config.left_aside:
+        log.info("service_links_left_aside", names=config.left_aside)
     log.info("agent_started", audience=config.agent.audience, runtime_dir=config.agent.runtime_dir, ready=ready)
 
     async def live() -> None:

@@ -175,6 +175,23 @@ def test_variables_of_the_workers_side_and_named_channels_are_not_keys() -> None
     )
 
 
+SERVICE_LINKS = [
+    *("CREDAGENT_SERVICE_HOST", "CREDAGENT_SERVICE_PORT", "CREDAGENT_SERVICE_PORT_METRICS", "CREDAGENT_PORT"),
+    *("CREDAGENT_PORT_9818_TCP", "CREDAGENT_PORT_9818_TCP_PROTO", "CREDAGENT_PORT_9818_TCP_PORT"),
+    *("CREDAGENT_PORT_9818_TCP_ADDR", "CREDAGENT_PORT_53_UDP", "CREDAGENT_METRICS_SERVICE_HOST"),
+    "CREDAGENT_METRICS_PORT_80_TCP_ADDR",
+]
+
+
+def test_what_kubernetes_writes_for_a_service_of_that_name_is_left_aside_and_named() -> None:
+    loaded = config.load(
+        None, {**dict.fromkeys(SERVICE_LINKS, "tcp://10.0.0.1:9818"), "CREDAGENT_AWS_REGION": "eu-west-1"}
+    )
+    assert loaded.left_aside == tuple(sorted(SERVICE_LINKS))
+    assert loaded.origins == {"aws.region": "environment"}
+    assert config.load(None, {}).left_aside == ()
+
+
 def test_a_machine_without_a_file_does_not_load_the_parser_or_the_search_for_similar_names() -> None:
     loaded = "import sys; from credagent import config; config.load(None, {}); "
     script = loaded + "print('tomllib' in sys.modules, 'difflib' in sys.modules)"

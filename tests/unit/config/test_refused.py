@@ -27,6 +27,8 @@ def refused(path: str | None, environ: dict[str, str] | None = None) -> Credagen
         ("CREDAGENT_AGENT_AUDIENSE", "CREDAGENT_AGENT_AUDIENCE"),
         ("CREDAGENT_AUDIENCE", "CREDAGENT_AGENT_AUDIENCE"),
         ("CREDAGENT_SEALD", "CREDAGENT_SEALED"),
+        ("CREDAGENT_SERVICE_HOSTS", "CREDAGENT_"),
+        ("CREDAGENT_PORT_X_TCP", "CREDAGENT_"),
         ("CREDAGENT_XYZZY_PLUGH", "CREDAGENT_"),
     ],
 )

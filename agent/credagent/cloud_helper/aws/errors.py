@@ -73,7 +73,7 @@ LOCAL_EXCEPTIONS: Mapping[str, str] = {
     "InvalidConfigError": "aws-configuration",
     "UnknownCredentialError": "aws-configuration",
     "InfiniteLoopConfigurationError": "aws-configuration",
-    "MissingDependencyException": "aws-configuration",
+    "MissingDependencyException": "aws-crt-missing",
     "UnauthorizedSSOTokenError": "sso-expired",
     "SSOTokenLoadError": "sso-expired",
     "SSOError": "sso-expired",

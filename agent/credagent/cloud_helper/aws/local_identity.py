@@ -1,12 +1,14 @@
 """The sender's own AWS identity, as boto3's default chain finds it, made into a session that can be forwarded.
 
 A long-term key becomes a session (sts:GetSessionToken); a session goes as it is, with its real expiry wherever botocore
-knows it. Where it does not (a token in a profile or in the environment without AWS_CREDENTIAL_EXPIRATION, a
-credential_process without Expiration) the expiry is 15 minutes from now, or what the person said with a duration:
-STS tells nobody how long a session has left, and a wrong guess hands out the dead.
+knows it, or the profile says it (`x_security_token_expires`). Where neither does (a token in a profile or in the
+environment without AWS_CREDENTIAL_EXPIRATION, a credential_process without Expiration) the expiry is 15 minutes from
+now, or what the person said with a duration: STS tells nobody how long a session has left, and a wrong guess hands out
+the dead.
 """
 
 import os
+import shlex
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,7 +19,7 @@ from msgspec import structs
 
 from credagent.cloud_helper.aws.caller_identity import caller_if_told
 from credagent.cloud_helper.aws.clients import FALLBACK_REGION, client
-from credagent.cloud_helper.aws.credential_document import bounded_expiry, skew_notices
+from credagent.cloud_helper.aws.credential_document import bounded_expiry, parsed_expiry, skew_notices
 from credagent.cloud_helper.aws.errors import from_botocore
 from credagent.cloud_helper.aws.sts_session import session_from
 from credagent.cloud_helper.failures import CloudFailure
@@ -30,6 +32,8 @@ CAUTIOUS = timedelta(minutes=15)
 DEFAULT_SESSION_S = 12 * 3600  # what STS gives where nothing is asked for
 SHORTEST_S, LONGEST_S = 900, 129_600  # GetSessionToken's limits
 TEMPORARY_KEY = "ASIA"  # how the ids of session keys begin
+FILE_METHODS = frozenset({"shared-credentials-file", "config-file"})
+EXPIRY_IN_PROFILE = "x_security_token_expires"
 IDENTITY_PATIENCE_S = 10.0  # a person waits for this one
 
 FATAL_CODES = frozenset({"expired-token", "key-unknown", "key-mismatch", "clock-skew"})
@@ -77,14 +81,29 @@ def _found(session: Any) -> tuple[AwsCredentials, datetime | None, str]:  # noqa
         secret_access_key=Secret(frozen.secret_key),
         session_token=Secret(frozen.token) if frozen.token else None,
     )
-    return found, _utc(getattr(credentials, "_expiry_time", None)), str(credentials.method)
+    expires_at = _utc(getattr(credentials, "_expiry_time", None)) or _expiry_in_profile(session, credentials.method)
+    return found, expires_at, str(credentials.method)
+
+
+def _expiry_in_profile(session: Any, method: str) -> datetime | None:  # noqa: ANN401  botocore has no types
+    """Return when the session in a profile ends, where the program that wrote it said so (saml2aws and its like)."""
+    if method not in FILE_METHODS:
+        return None
+    try:
+        return parsed_expiry(str(session.get_scoped_config().get(EXPIRY_IN_PROFILE, "")))
+    except CloudFailure:
+        return None
 
 
 def local_session(profile: str) -> Any:  # noqa: ANN401  as above
     """Return a session with boto3's default chain that asks nobody for a one-time code: there is no terminal here."""
 
     def refuse(*_: object) -> str:
-        raise CloudFailure("mfa-needed")
+        name = profile or os.environ.get("AWS_PROFILE") or os.environ.get("AWS_DEFAULT_PROFILE") or "default"
+        export = f"eval $(aws configure export-credentials --profile {shlex.quote(name)} --format env)"
+        raise CloudFailure(
+            "mfa-needed", hint=f"{export}, which asks for the code; then call this again with --aws local"
+        )
 
     # botocore writes an expiry of its own over one that is near, so that clients go on with what they have.
     fetcher: Any = InstanceMetadataFetcher
