@@ -1,4 +1,6 @@
-"""Every error a person can meet, in families by origin; no I/O and no secret belongs here.
+"""The families of errors, by origin, with their exit codes; no I/O and no secret belongs here.
+
+Which codes a bundle's refusal has is in `bundle.refusal_codes`, which a cloud's has in `cloud_helper.failures`.
 
 An error says what went wrong (`what`), why (`why`) and what to do (`hint`). `code` is stable and may be tested by
 programs; texts may change. None of the texts may hold a secret: callers put names, codes and sizes into them only.

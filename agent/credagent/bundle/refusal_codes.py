@@ -1,4 +1,7 @@
-"""The classes of failure of a bundle, each with its hint; FORMAT.md explains them. No rule belongs here."""
+"""Why a bundle is refused: the codes that an `errors.Refused` may carry, each with its hint. FORMAT.md explains them.
+
+What a cloud refuses is in `cloud_helper.failures`; no rule belongs here.
+"""
 
 from collections.abc import Mapping
 from enum import Enum

@@ -6,20 +6,9 @@ Pure; it starts nothing and reads no environment itself.
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-NEVER_PROXIED = (
-    "localhost",
-    "127.0.0.1",
-    "::1",
-    "[::1]",  # urllib compares what stands in the URL
-    "169.254.169.254",
-    "169.254.170.2",
-    "169.254.170.23",
-    "fd00:ec2::254",
-    "[fd00:ec2::254]",
-    "fd00:ec2::23",
-    "[fd00:ec2::23]",
-    "metadata.google.internal",
-)
+from credagent.worker_environment.handover_variables import PAST_PROXIES
+
+NEVER_PROXIED = (*PAST_PROXIES, "169.254.170.2", "169.254.170.23", "fd00:ec2::23", "[fd00:ec2::23]")
 """A proxy that answered for these would hand out its own machine's identity, or learn ours."""
 
 ADDRESSES_NEVER_PROXIED = (

@@ -1,4 +1,7 @@
-"""Every failure that leaves the helper: its code, why in our words, what to do, and whether to ask again soon.
+"""What a cloud, or the way to it, can refuse: each code with its text, hint, and whether asking again soon can help.
+
+These travel in the helper's reply and become `errors.Unavailable` in the agent. Refusals of bundles are in
+`bundle.refusal_codes`, the families of errors and their exit codes in `errors`.
 
 The SDKs' own texts stop here: they quote requests and answers, and those hold secrets.
 """

@@ -1,4 +1,13 @@
-"""The configuration: plain values, read once from file, environment and flags. What follows is the service's."""
+"""The configuration: plain values, read once from file, environment and flags. What follows from them is the daemon's.
+
+- `sections`: the values, one struct for each section, with their defaults
+- `keys`: what each key accepts
+- `values`: how a text becomes a value
+- `value_origins`: what was given for each key, and by whom
+- `loading`: puts it together; describes what is in force
+- `channel_specs`: the grammar of channels and targets
+- `default_folders`: the folders of a machine that names none, and where a client finds the agent
+"""
 
 from credagent.config.channel_specs import (
     DEFAULT_RUNTIME_DIR,
