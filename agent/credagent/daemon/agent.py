@@ -4,7 +4,8 @@ Everything that can be done without waiting is done before asyncio and structlog
 beside the agent finds credentials and an open socket tens of milliseconds earlier.
 """
 
-from collections.abc import Mapping
+import socket
+from collections.abc import Mapping, Sequence
 
 from credagent.admission.bundle_admission import BundleAdmission
 from credagent.admission.state_file import load_and_save
@@ -17,7 +18,6 @@ from credagent.daemon import runtime_folders
 from credagent.daemon.agent_settings import settings_of
 from credagent.daemon.worker_handover import WorkerHandover
 from credagent.handover.unix import socket_file
-from credagent.operations.systemd.sockets import passed_sockets
 from credagent.slots.credential_resolver import Arrival, CredentialResolver
 from credagent.slots.credential_store import CredentialStore
 from credagent.slots.source_fetcher import SourceFetcher
@@ -99,19 +99,29 @@ class Agent:
             self.handover.write(new)
 
 
-def boot(config: Config, environ: Mapping[str, str], owner: bytes) -> Agent:
-    """Return an agent that holds the locks, has resolved what needs no waiting, has handed it over and is bound."""
+def boot(
+    config: Config, environ: Mapping[str, str], owner: bytes = b"run", passed: Sequence[socket.socket] = ()
+) -> Agent:
+    """Return an agent that holds the locks, has resolved what needs no waiting, has handed it over and is bound.
+
+    `owner` is noted in the lock; `passed` are the service manager's sockets. Raises CredagentError, and holds nothing.
+    """
     from credagent.system.process_control import make_non_dumpable  # noqa: PLC0415  ctypes, and only where secrets arrive
 
     make_non_dumpable()
     runtime_folders.prepare(config)
     locks = runtime_folders.take_locks(config, owner)
-    agent = Agent(config, environ)
-    agent.locks = locks
-    agent.handover.bind(passed_sockets(environ))
-    agent.resolve()
-    agent.hand_over()
-    agent.bind()
+    try:
+        agent = Agent(config, environ)
+        agent.locks = locks
+        agent.handover.bind(list(passed))
+        agent.resolve()
+        agent.hand_over()
+        agent.bind()
+    except BaseException:
+        for lock in locks:
+            lock.release()  # a start that is tried again must not find its own
+        raise
     return agent
 
 

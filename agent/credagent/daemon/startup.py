@@ -5,8 +5,10 @@ from collections.abc import Mapping
 
 from credagent import config as configuration
 from credagent import log
-from credagent.daemon.agent import boot
+from credagent.daemon.agent import Agent, boot
+from credagent.errors import CredagentError
 from credagent.operations.systemd import notify
+from credagent.operations.systemd.sockets import passed_sockets
 
 LATER = (signal.SIGHUP, signal.SIGTERM)
 """They wait until the loop acts on them: a reload that comes just after the start would end the agent."""
@@ -15,11 +17,14 @@ LATER = (signal.SIGHUP, signal.SIGTERM)
 def run(config_path: str | None, environ: Mapping[str, str], *, owner: bytes = b"run") -> int:
     """Run a daemon until it is told to stop. Raises CredagentError where it cannot start.
 
+    Where the service manager holds its ports, a start that fails keeps them and is tried again (`failed_start`).
     `owner` is written into the lock on the runtime folder: what the daemon ends with.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, LATER)
-    config = configuration.load(config_path, environ)
-    agent = boot(config, environ, owner)
+    agent = _started(config_path, environ, owner)
+    if agent is None:
+        return 0
+    config = agent.config
     ready = agent.resolver.settled
     if ready:
         notify.ready("the first resolution is over", environ)
@@ -39,3 +44,23 @@ def run(config_path: str | None, environ: Mapping[str, str], *, owner: bytes = b
 
     asyncio.run(live())
     return 0
+
+
+def _started(config_path: str | None, environ: Mapping[str, str], owner: bytes) -> Agent | None:
+    """Return an agent that has started; None where it was told to end before it could."""
+    passed = passed_sockets(environ)
+    while True:
+        try:
+            agent = boot(configuration.load(config_path, environ), environ, owner, [one.dup() for one in passed])
+        except CredagentError as error:
+            if not passed:
+                raise
+            failure = error.with_traceback(None)  # it would keep alive what the failed start has opened
+        else:
+            for one in passed:
+                one.close()  # the agent has taken what it needs
+            return agent
+        from credagent.daemon import failed_start  # noqa: PLC0415  only where a start has failed
+
+        if not failed_start.wait_for_another_try(failure, passed, environ):
+            return None

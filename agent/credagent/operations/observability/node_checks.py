@@ -6,6 +6,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from credagent.config import Config
+from credagent.errors import ABSENT_CODES
 from credagent.operations.observability.home_credential_files import Home, shadows
 
 Level = Literal["ok", "info", "warning", "error"]
@@ -130,7 +131,7 @@ def _slots(facts: Facts) -> Iterator[Finding]:
         yield Finding(check=name, level=level, found=found)
         error = slot["last_error"]
         if error:
-            worse: Level = "info" if error["code"] in ("no-identity", "no-role") else "warning"
+            worse: Level = "info" if error["code"] in ABSENT_CODES else "warning"
             yield Finding(
                 check=name, level=worse, found=f"{error['code']}: {error['message']}", remedy=error.get("hint", "")
             )

@@ -3,6 +3,7 @@
 from typing import Any
 
 from credagent.config import BundleSection, Config
+from credagent.errors import ABSENT_CODES
 from credagent.operations.observability.node_checks import Facts, Finding, findings, healthy
 
 SLOT: dict[str, Any] = {
@@ -56,7 +57,7 @@ def test_a_required_slot_that_is_empty_is_an_error() -> None:
 
 
 def test_an_absent_identity_is_information_and_a_failed_one_a_warning() -> None:
-    for code, level in (("no-identity", "info"), ("access-denied", "warning")):
+    for code, level in (*((code, "info") for code in ABSENT_CODES), ("access-denied", "warning")):
         error = {"code": code, "message": "…", "hint": "…"}
         assert levels("aws", found(status={**STATUS, "slots": {"aws": {**SLOT, "last_error": error}}})) == [
             "info",
