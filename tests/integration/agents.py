@@ -26,10 +26,11 @@ from tests.canary import DEBUG_LOG, log_file
 from tests.demo.stage import clean_environment
 from tests.ending import kill_tree
 from tests.integration.letters import AUDIENCE
+from tests.patience import scaled
 
 T = TypeVar("T")
 
-SOON_S = 30.0  # for what takes milliseconds on a machine that does nothing else
+SOON_S = scaled(30.0)  # for what takes milliseconds on a machine that does nothing else
 
 
 class Machine:

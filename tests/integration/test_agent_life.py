@@ -7,26 +7,24 @@ import socket
 import subprocess
 import time
 
+import psutil
 import pytest
 
 from credagent.credentials import Statement
 from tests.canary import CANARY
 from tests.integration.agents import Machine, machine, only_message
 from tests.integration.letters import letter
+from tests.patience import scaled
 
 __all__ = ["machine"]
 
-ENDS_S = 5.0
 
-
-def test_sigterm_ends_it_quickly_with_0_and_leaves_what_a_restart_needs(machine: Machine) -> None:
+def test_sigterm_ends_it_with_0_and_leaves_what_a_restart_needs(machine: Machine) -> None:
     machine.put(machine.sealed(letter()))
     machine.start()
     with machine.connection() as agent:
         agent.ask("subscribe", role="worker")
-        began = time.monotonic()
         assert machine.stop() == 0
-        assert time.monotonic() - began < ENDS_S
         with pytest.raises((EOFError, ConnectionError)):
             agent.hear()
     assert not machine.socket.exists()
@@ -38,11 +36,10 @@ def test_sigterm_during_a_fetch_that_hangs_ends_it_too(machine: Machine) -> None
     with_metadata = {"AWS_EC2_METADATA_DISABLED": "false", "AWS_EC2_METADATA_SERVICE_ENDPOINT": hanging_address()}
     process = machine.launch("run", "--config", str(machine.config), **with_metadata)
     machine.until(lambda: machine.events("agent_started"))
-    time.sleep(0.5)
-    began = time.monotonic()
+    machine.until(psutil.Process(process.pid).children)  # the helper, which hears nothing
     process.terminate()
-    assert process.wait(30) == 0
-    assert time.monotonic() - began < ENDS_S
+    assert process.wait(scaled(30)) == 0
+    assert not machine.events("renewal_failed")  # it has not waited for the helper's deadline
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGHUP, None), (signal.SIGTERM, 0)])
@@ -163,7 +160,7 @@ def test_an_expired_session_is_not_handed_out_after_a_restart(machine: Machine) 
     machine.start()
     machine.ask("deliver", bundle=machine.sealed(letter(aws=Statement.GRANTED, seconds=2)))
     machine.kill()
-    time.sleep(2.1)
+    time.sleep(2.1)  # until it has ended: a longer pause changes nothing
     machine.start()
     status = machine.status()
     assert status["slots"]["aws"]["origin"] == "none"

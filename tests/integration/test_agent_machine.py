@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -109,14 +108,12 @@ def test_what_expired_is_never_handed_out_while_renewal_fails(instance: Instance
 
 def test_metadata_that_hangs_does_not_hold_up_answers_nor_the_bundle(instance: Instance) -> None:
     instance.cloud.fault("imds", hang=True)
-    instance.configure(agent={"settle": "2s"})
+    instance.configure(agent={"settle": "1h"})  # what settles the agent is the bundle, not the time
     instance.launch("run", "--config", str(instance.config))
     instance.until(lambda: instance.ask("set"))
-    began = time.monotonic()
     assert instance.ask("set")["settled"] is False
     assert instance.ask("deliver", bundle=instance.sealed(letter(aws=Statement.GRANTED)))["ok"]
     assert instance.value("AWS_SECRET_ACCESS_KEY") == CANARY
-    assert time.monotonic() - began < 2
     assert instance.ask("set")["settled"] is True
 
 
@@ -147,15 +144,15 @@ def test_no_sdk_stays_in_the_agents_process(instance: Instance) -> None:
 def test_the_helper_has_no_secret_in_argv_or_environment_and_is_gone_afterwards(instance: Instance) -> None:
     instance.cloud.expire_after("imds", LIFETIME_S)
     process = psutil.Process(instance.start().pid)
-    instance.cloud.fault("imds", "credentials", delay_s=1.5, times=1)
+    instance.cloud.fault("imds", "credentials", hang=True)
     (helper,) = instance.until(process.children)
-    time.sleep(0.5)
-    command, environ = helper.cmdline(), helper.environ()
-    assert command[1:] == ["-I", "-m", "credagent.cloud_helper"]
+    instance.until(lambda: helper.cmdline()[1:] == ["-I", "-m", "credagent.cloud_helper"])
+    environ = helper.environ()
     assert not [name for name in environ if name.startswith("CREDAGENT_")]
     assert instance.value("AWS_SECRET_ACCESS_KEY") not in environ.values()
     assert os.getsid(helper.pid) == helper.pid
     assert Path(f"/proc/{helper.pid}/limits").read_text().count("Max core file size        0                    0") == 1
+    instance.cloud.clear_faults()
     instance.until(lambda: not process.children())
 
 

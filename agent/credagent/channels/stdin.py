@@ -43,8 +43,13 @@ class Line:
         poll = select.poll()
         poll.register(self._descriptor, select.POLLIN)
         with self._reading:
-            while not self._over and (left_s := until - time.monotonic()) > 0 and poll.poll(left_s * 1000):
+            while not self._over:
+                left_s = max(0.0, until - time.monotonic())
+                if not poll.poll(left_s * 1000):
+                    return
                 self._read_block()
+                if not left_s:
+                    return  # its time is over; what had come by then is read
 
     def _read_block(self) -> None:
         """Read what is there: it must not wait."""
@@ -104,6 +109,7 @@ class StdinChannel:
 
         while self._line.left_s:
             await asyncio.to_thread(self._line.wait, START_WAIT_S)
+        self._line.wait(0)
         await tell_once(arrived, self._line.content())
 
 

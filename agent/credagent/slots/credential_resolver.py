@@ -12,8 +12,9 @@ No file, socket or process is touched here but through what it is given; tests d
 """
 
 from collections.abc import Iterable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
+from typing import Self
 
 from msgspec import Struct
 
@@ -33,6 +34,7 @@ from credagent.slots.credential_store import CredentialStore
 from credagent.slots.desired_slot import ResolverSettings, desired_slot
 from credagent.slots.refusal_log import RefusalLog
 
+LONGEST_LIFE_S = 100 * 365 * 86_400.0
 LEADS = {Slot.AWS: renewal_schedule.AWS_LEAD, Slot.GOOGLE: renewal_schedule.GOOGLE_LEAD, Slot.ENVIRONMENT: timedelta(0)}
 
 
@@ -42,6 +44,24 @@ class Arrival(Struct, frozen=True, kw_only=True):
     content: Content
     channel: str
     shared: bool = False
+
+
+class Deadline(Struct, frozen=True, kw_only=True):
+    """A moment that has come when either clock says so."""
+
+    wall: datetime
+    monotonic: float
+
+    @classmethod
+    def after(cls, seconds: float, now: datetime, monotonic: float) -> Self | None:
+        """Return the moment in `seconds` from now, None where that is beyond all calendars."""
+        if seconds > LONGEST_LIFE_S:
+            return None
+        return cls(wall=now + timedelta(seconds=seconds), monotonic=monotonic + seconds)
+
+    def has_come(self, now: datetime, monotonic: float) -> bool:
+        """Tell whether it has come."""
+        return now >= self.wall or monotonic >= self.monotonic
 
 
 class CredentialResolver:
@@ -72,6 +92,7 @@ class CredentialResolver:
             for slot in Slot
         }
         self.waited_enough = False
+        self._ends: Deadline | None = None  # when the first of what is handed out ends: asked at each request
         self.unlooked: frozenset[str] = frozenset()  # pull channels whose first content is still awaited
         store.listen(self._tell_origins)
 
@@ -169,8 +190,7 @@ class CredentialResolver:
 
         A controller sleeps through a stepped clock or a suspension for as long as one wait lasts.
         """
-        now, monotonic = self._clock.now(), self._clock.monotonic()
-        if any(controller.state.left_s(now, monotonic) <= 0 for controller in self.controllers.values()):
+        if self._ends is not None and self._ends.has_come(self._clock.now(), self._clock.monotonic()):
             for controller in self.controllers.values():
                 controller.look()
             self._publish()
@@ -200,6 +220,9 @@ class CredentialResolver:
         return None
 
     def _publish(self) -> None:
+        now, monotonic = self._clock.now(), self._clock.monotonic()
+        left_s = min(controller.state.left_s(now, monotonic) for controller in self.controllers.values())
+        self._ends = Deadline.after(left_s, now, monotonic)
         self.store.publish({slot: controller.state.content for slot, controller in self.controllers.items()})
 
     def _tell_origins(self, old: CredentialSet, new: CredentialSet) -> None:
