@@ -65,7 +65,7 @@ def machine() -> Iterator[Machine]:
         machine.keys = tuple(KeyIn(name, machine.environ) for name in ("one", "other"))
         for name in ("one", "other"):
             machine.cloud.create_kms_key(KEY.format(name))
-        machine.configure(bundle={"recipient_keys": [key.spec for key in machine.keys]})
+        machine.configure(agent={"settle": "1h"}, bundle={"recipient_keys": [key.spec for key in machine.keys]})
         machine.put_sealed()
         yield machine
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from credagent.bundle.key_pairs import SenderPrivateKey
+from credagent.bundle.key_pairs import RecipientPublicKey, SenderPrivateKey
+from credagent.bundle.sealing import seal
 from credagent.credentials import Slot, Statement
 from credagent.worker_environment.rendering import WITHDRAWN
 from tests.canary import CANARY
@@ -157,3 +158,18 @@ def test_a_storm_of_reloads_is_survived(machine: Machine) -> None:
     machine.until(lambda: machine.events("configuration_reloaded"))
     assert machine.value() == CANARY
     assert json.dumps(machine.status())
+
+
+def test_two_rotations_with_a_reload_after_each_lose_nothing_that_is_in_force(machine: Machine) -> None:
+    machine.configure(bundle={"recipient_keys": ["state"]})
+    machine.start()
+    own = RecipientPublicKey.parse(machine.ask("identity")["public_key"])
+    assert machine.ask("deliver", bundle=seal(letter(), [own], machine.sender))["ok"]
+    for _ in range(2):
+        assert machine.run("rotate-key", "--config", str(machine.config)).returncode == 0
+        machine.reload()
+        assert machine.value() == CANARY
+    machine.kill()
+    machine.start()
+    assert machine.value() == CANARY
+    assert machine.status()["problems"] == []

@@ -57,7 +57,7 @@ class RemoteChannel:
 
     def fetched(self) -> Content:
         """Return the present content, waiting for it within the pace's deadline. For those without an event loop."""
-        from credagent.cloud_helper.helper_process import call_blocking  # noqa: PLC0415  as `_call`
+        from credagent.cloud_helper.helper_process import call_blocking  # noqa: PLC0415  starts processes: nothing for the boot path
 
         try:
             return call_blocking(self._request(), deadline_s=self._pace.deadline_s, environ=self._environ).data

@@ -150,8 +150,8 @@ class MainLoop:
         """Ask the present admission: a reload replaces it under the listeners."""
         return self._tcp.admits(uid)
 
-    def _count(self, face: str, outcome: str) -> None:
-        self.agent.resolver.counters.count(REQUESTS, face, outcome)
+    def _count(self, responder: str, outcome: str) -> None:
+        self.agent.resolver.counters.count(REQUESTS, responder, outcome)
 
     def _subscribers(self) -> tuple[Subscriber, ...]:
         return self._sockets.subscribers()

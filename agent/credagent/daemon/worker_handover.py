@@ -44,7 +44,7 @@ class WorkerHandover:
     def bind(self, given: list[socket.socket]) -> None:
         """Take the loopback ports, and the token, where a handover needs them; and the one for metrics if wanted."""
         if self._config.endpoint.metrics is not None:
-            from credagent.handover.http import port_binding  # noqa: PLC0415  as below
+            from credagent.handover.http import port_binding  # noqa: PLC0415  not on the path of the default on AWS
 
             self.metrics = port_binding.bind([self._config.endpoint.metrics])
         if not self.needs_ports:
@@ -148,7 +148,7 @@ class WorkerHandover:
     def _plan(self) -> HandoverPlan:
         host, uri = "", ""
         if self.sockets:
-            from credagent.handover.http import aws_endpoint, port_binding  # noqa: PLC0415  as above
+            from credagent.handover.http import aws_endpoint, port_binding  # noqa: PLC0415  not on the path of the default on AWS
 
             host = str(port_binding.preferred(self.sockets))
             uri = f"http://{host}{aws_endpoint.PATH}" if self.token else ""

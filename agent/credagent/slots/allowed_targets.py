@@ -25,5 +25,5 @@ class Targets(Struct, frozen=True, kw_only=True):
 
 
 def listed(target: str, patterns: tuple[str, ...]) -> bool:
-    """Tell whether one of `patterns` is for `target`, letter by letter."""
+    """Tell whether one of `patterns` is for `target`, case included."""
     return any(fnmatchcase(target, pattern) for pattern in patterns)
