@@ -47,6 +47,9 @@ def pytest_configure(config: pytest.Config) -> None:
         "NO_GCE_CHECK": "true",
     }
     os.environ.setdefault("PYTEST_TIMEOUT", str(scaled(float(config.getini("timeout")))))  # read by pytest-timeout
+    spawns_workers = getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput")
+    if not spawns_workers:  # read by now; an agent that a test starts would call it an unknown variable
+        os.environ.pop("CREDAGENT_TEST_PATIENCE", None)
     sys.addaudithook(_stay_on_this_machine)
 
 

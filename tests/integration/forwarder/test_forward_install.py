@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ import pytest
 from credagent.bundle.key_pairs import SenderPrivateKey
 from credagent.errors import ConfigurationError
 from credagent.forwarder import client_preload, client_preload_install
-from tests.integration.forwarder.play import SECRET
-from tests.integration.forwarder.stage import BIN, Stage, run
+from tests.integration.forwarder.play import SECRET, client_of
+from tests.integration.forwarder.stage import BIN, Stage, run, within
 
 CLIENT = """
 import sys, distributed
@@ -70,6 +71,69 @@ def test_every_client_forwards_by_itself_until_it_is_undone(
     assert SECRET not in done.stderr
     done = run((str(BIN / "credagent"), "forward", "--uninstall"), env=person)
     assert (done.returncode, os.listdir(client_preload_install.folder(person))) == (0, [])
+
+
+LIVES_ON = """
+import sys, distributed
+client = distributed.Client(sys.argv[1])
+client.wait_for_workers(1, timeout=60)
+print("ready", flush=True)
+for line in sys.stdin:
+    print("left", flush=True)
+"""
+
+
+def test_a_script_that_comes_and_goes_takes_renewal_from_no_longer_lived_process(
+    stage: Stage, key: SenderPrivateKey, person: dict[str, str]
+) -> None:
+    """Both are of one person: the later one stands by, and the machines keep a forwarder when it has ended."""
+    machine = stage.machine("a", key.public_key.line)
+    stage.start_scheduler(machine)
+    stage.start_worker(machine, "a1")
+    assert install(stage, person).returncode == 0
+    command = (sys.executable, "-c", LIVES_ON, stage.scheduler)
+    pipe = subprocess.PIPE
+    with (stage.folder / "notebook.log").open("ab") as log:
+        notebook = subprocess.Popen(
+            command, env=person, cwd=stage.folder, stdin=pipe, stdout=pipe, stderr=log, start_new_session=True
+        )
+    stage.processes.append(notebook)
+    assert notebook.stdout is not None
+    assert notebook.stdout.readline() == b"ready\n"
+    within(60, lambda: machine.env_of_slot().get("DB_TOKEN") == SECRET, "the notebook forwards")
+    before = machine.ask("status")["bundle"]["bundle_id"]
+    script = client(stage, person)
+    assert (script.returncode, script.stdout.strip()) == (0, SECRET), script.stderr
+    assert "stands by" in script.stderr
+    assert machine.ask("status")["bundle"]["bundle_id"] == before  # nothing was delivered by it
+    # The notebook goes on: an agent that has lost what it had gets it again.
+    machine.stop_agent()
+    for file in (machine.folder / "state").iterdir():
+        if file.name != "recipient.key":
+            file.unlink()
+    machine.start_agent()
+    assert machine.env_of_slot().get("DB_TOKEN") is None
+    within(60, lambda: machine.env_of_slot().get("DB_TOKEN") == SECRET, "the machine is served again")
+
+
+def test_who_stands_by_forwards_when_the_other_has_ended(
+    stage: Stage, key: SenderPrivateKey, forward: Callable[..., Any]
+) -> None:
+    machine = stage.machine("a", key.public_key.line)
+    stage.start_scheduler(machine)
+    stage.start_worker(machine, "a1")
+    with client_of(stage, 1):
+        first = forward(trust="any")
+        second = forward(trust="any", environ={"DB_TOKEN": "of-the-second"}, stand_by=True)
+        assert second.status().state == "standing-by"
+        first.stop()
+        within(40, lambda: machine.env_of_slot().get("DB_TOKEN") == "of-the-second", "the one that stood by")
+        assert second.status().state == "forwarding"
+        third = forward(trust="any", environ={"DB_TOKEN": "of-the-third"})
+        within(40, lambda: second.status().state == "standing-by", "it stands by again")
+        third.withdraw()
+        within(40, lambda: second.status().state == "replaced", "what was taken back is not given again")
+        assert machine.ask("status")["slots"]["environment"]["statement"] == "withdrawn"
 
 
 def test_a_cluster_that_was_not_named_gets_nothing(stage: Stage, key: SenderPrivateKey, person: dict[str, str]) -> None:
