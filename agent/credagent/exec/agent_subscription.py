@@ -13,8 +13,9 @@ from typing import Any, Self
 
 from credagent import log
 from credagent.errors import CredagentError, PermissionRefused, Unavailable
+from credagent.handover.unix.protocol import ANSWER_BYTES
 
-LONGEST_LINE_BYTES = 1 << 20  # of one document, as the agent's end promises
+LONGEST_LINE_BYTES = ANSWER_BYTES
 CHUNK_BYTES = 1 << 16
 ANSWER_S = 5.0  # an agent answers from memory, in milliseconds
 RECONNECT_S = 1.0
@@ -29,6 +30,7 @@ class AgentSubscription:
         """Connect and subscribe. Raises OSError where nobody listens."""
         self.path = path
         self._buffer = b""
+        self._parts: list[Document] = []  # of a set that is larger than a line may be
         self._retry_at: float | None = None
         self._connection: socket.socket | None = None
         self._connect()
@@ -64,13 +66,18 @@ class AgentSubscription:
         """Return the newest set that has arrived, None where there is none yet. Never blocks. Raises on a refusal."""
         if self._connection is None:
             return None
-        found = None
+        found: Document | None = None
         for line in self._lines(self._connection):
             answer = json.loads(line)
             if not answer.get("ok"):
                 raise _refusal(answer)
             if answer.get("event") == "set":
-                found = answer
+                self._parts.append(answer)
+                if not answer.get("more"):
+                    found, self._parts = _united(self._parts), []
+        if found is not None and "again_s" in found:  # the agent has no place for one more subscriber
+            self.close()
+            self._retry_at = time.monotonic() + float(found["again_s"])
         return found
 
     def wait(self, timeout_s: float) -> Document | None:
@@ -100,29 +107,34 @@ class AgentSubscription:
         except OSError:
             connection.close()
             raise
-        self._connection, self._buffer, self._retry_at = connection, b"", None
+        self._connection, self._buffer, self._parts, self._retry_at = connection, b"", [], None
 
     def _lines(self, connection: socket.socket) -> list[bytes]:
-        while len(self._buffer) <= LONGEST_LINE_BYTES:
+        whole: list[bytes] = []
+        while True:
             try:
                 chunk = connection.recv(CHUNK_BYTES)
             except BlockingIOError:
-                break
+                return whole
             except OSError:
                 chunk = b""
-            if not chunk:
+            *lines, self._buffer = (self._buffer + chunk).split(b"\n")
+            whole += lines
+            if not chunk or len(self._buffer) > LONGEST_LINE_BYTES:
                 self._lost()
-                break
-            self._buffer += chunk
-        else:
-            self._lost()
-        *lines, self._buffer = self._buffer.split(b"\n")
-        return lines
+                return whole
 
     def _lost(self) -> None:
         log.info("agent_connection_lost", socket=os.path.basename(self.path))
         self.close()
         self._retry_at = time.monotonic() + RECONNECT_S
+
+
+def _united(parts: list[Document]) -> Document:
+    """Return a set of its parts: what is taken back is in all of them, the rest in the last."""
+    overwrite = {name: value for part in parts for name, value in part.get("overwrite", {}).items()}
+    scrub = [name for part in parts for name in part.get("scrub", ())]
+    return {**parts[-1], "overwrite": overwrite, "scrub": scrub}
 
 
 def complete(document: Document, *, required: bool) -> bool:

@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 
+SHARE_FOR_GOOD = 0.9  # of what there is, for connections that stay; the rest is for those who ask and go
 SHARE_OF_ONE_USER = 0.75  # so that one user cannot keep the others from their credentials
 
 
@@ -22,6 +23,13 @@ class ConnectionLimits:
         if not full:
             self._by_user[uid] += 1
         return not full
+
+    def may_stay(self, uid: int, *, privileged: bool = False) -> bool:
+        """Tell whether a connection of `uid`, which is counted, may stay for good and leave room for others."""
+        present = self._by_user.total()
+        if privileged:
+            return present <= self._most * SHARE_FOR_GOOD
+        return present <= self._room * SHARE_FOR_GOOD and self._by_user[uid] <= self._share * SHARE_FOR_GOOD
 
     def give_back(self, uid: int) -> None:
         """Count one connection of `uid` less."""

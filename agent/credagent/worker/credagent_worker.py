@@ -227,8 +227,25 @@ class Session:
         with connection.sock:
             connection.send({"op": "subscribe", "role": self.role})
             while not self._stopped.is_set():
-                self._take(connection.receive(None), connection)
+                document = self._receive(connection)
+                self._take(document, connection)
                 self._pause_s = SHORTEST_PAUSE_S  # when it goes now, it restarts
+                if "again_s" in document:  # it has no place for one more subscriber
+                    self._pause_s = float(document["again_s"])
+                    return
+
+    def _receive(self, connection: AgentConnection) -> dict[str, Any]:
+        """Return the next set, united where it came in parts; what is taken back is in place as soon as it is known."""
+        document = connection.receive(None)
+        overwrite, scrub = dict(document["overwrite"]), list(document["scrub"])
+        while document.get("more"):
+            with self._lock:
+                if self._begun and document["settled"]:
+                    _set({name: value for name, value in document["overwrite"].items() if name in os.environ})
+            document = connection.receive()
+            overwrite.update(document["overwrite"])
+            scrub += document["scrub"]
+        return {**document, "overwrite": overwrite, "scrub": scrub}
 
     def _say(self, level: int, text: str) -> None:
         """Log what is new: an agent that is away for a day is one line."""

@@ -76,6 +76,23 @@ def test_what_is_withdrawn_is_overwritten_where_it_is_and_added_nowhere(agent: R
     assert "NEVER_THERE" not in os.environ
 
 
+@pytest.mark.parametrize("begun", [True, False])
+def test_a_withdrawal_among_more_names_than_a_line_can_hold_is_in_place(agent: Running, *, begun: bool) -> None:
+    """A sender who fills bundles with long names could make the withdrawal of his credentials impossible to read."""
+    names = {f"N{number:05}_{'x' * 240}": "withdrawn" for number in range(9_000)}  # 4 MB, as names and as scrubbed ones
+    os.environ["DB"] = "inherited"
+    agent.agent.set({"DB": "1"})
+    if begun:
+        begin()
+        assert os.environ["DB"] == "1"
+    agent.replace({"OTHER": "2"}, overwrite={**names, "DB": "withdrawn"}, scrub=tuple(names))
+    if not begun:
+        begin()
+    soon(lambda: os.environ.get("OTHER") == "2")
+    assert os.environ["DB"] == "withdrawn"
+    soon(lambda: [one.generation for one in agent.subscribers()] == [agent.agent.generation])
+
+
 def test_a_withdrawn_value_that_is_scrubbed_first_does_not_come_back(agent: Running) -> None:
     os.environ["AWS_ACCESS_KEY_ID"] = "inherited"
     agent.agent.set({}, overwrite={"AWS_ACCESS_KEY_ID": "withdrawn"}, scrub=("AWS_ACCESS_KEY_ID",))

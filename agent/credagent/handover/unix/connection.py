@@ -14,21 +14,25 @@ from msgspec import Struct
 
 from credagent import log
 from credagent.errors import CredagentError, InternalError, Refused
+from credagent.handover.connection_limits import ConnectionLimits
 from credagent.handover.unix.caller_access import AccessRules, busy
 from credagent.handover.unix.peer_credentials import Caller
 from credagent.handover.unix.protocol import (
     REQUEST_BYTES,
     Applied,
+    GetSet,
     Request,
     Subscribe,
     decode_request,
     encode,
     encode_refusal,
+    set_lines,
 )
 from credagent.handover.unix.rate_limits import RateLimits
 from credagent.handover.unix.request_dispatch import AgentOperations, Document, Subscriber, answer
 
 BURST = 16  # requests of one caller that are answered before others, renewals and the watchdog have their turn
+AGAIN_S = 30  # after which a process asks again that found no place to subscribe
 HTTP_READ_BYTES = 16 * 1024
 HTTP_CONNECTIONS = 32  # one more ends the one that was idle longest: nobody can keep others from metrics and health
 
@@ -61,13 +65,15 @@ class SharedState:
         agent: AgentOperations,
         rules: AccessRules,
         *,
+        places: ConnectionLimits,
         rate_limits: RateLimits,
         limits: SocketLimits,
         http: Callable[[], HttpConversation] | None,
     ) -> None:
         """Answer by `agent`; `http` makes a conversation for each caller that speaks HTTP."""
-        self.agent, self.rules, self.rate_limits, self.limits, self.http = agent, rules, rate_limits, limits, http
-        self.present_set = b""  # as a line, for all subscribers
+        self.agent, self.rules, self.places = agent, rules, places
+        self.rate_limits, self.limits, self.http = rate_limits, limits, http
+        self.present_set = b""  # as lines, for all subscribers
         self.kept_bytes = 0
         self.speaking_http: dict[UnixConnection, None] = {}  # the one that was idle longest is the first
 
@@ -84,7 +90,7 @@ class UnixConnection:
         self._shared, self._limits = shared, shared.limits
         self._reader, self._writer = reader, writer
         self._kept_bytes = 0
-        self._idle = self._finishing = False
+        self._idle = self._last = False
         self._task: asyncio.Task[None] | None = None
         self._news = asyncio.Event()
         self._supplying: asyncio.Task[None] | None = None
@@ -115,7 +121,7 @@ class UnixConnection:
 
     def finish(self) -> None:
         """End as soon as what was asked, or is about to be asked, is answered: the agent stops."""
-        self._finishing = True
+        self._last = True
         if self._idle or self.subscriber is not None:
             self.end()
 
@@ -127,7 +133,7 @@ class UnixConnection:
 
     async def _answer_all(self) -> None:
         answered = 0
-        while not (self._finishing and answered) and (line := await self._next_line(idle=answered > 0)) is not None:
+        while not (self._last and answered) and (line := await self._next_line(idle=answered > 0)) is not None:
             if answered == 0 and line[:1].isupper() and self._shared.http is not None:
                 await self._speak_http(self._shared.http(), line)
                 return
@@ -185,12 +191,29 @@ class UnixConnection:
         document = answer(shared.agent, shared.rules, self.caller, request)
         if isinstance(document, Coroutine):
             document = await self._finished(document, request)
-        self._writer.write(encode({"ok": True, **document}))
-        if isinstance(request, Subscribe):
+        match request:
+            case Subscribe():
+                self._subscribe(request, {"ok": True, **document})
+            case GetSet():
+                self._writer.write(set_lines({"ok": True, **document})[-1])
+            case _:
+                self._writer.write(encode({"ok": True, **document}))
+
+    def _subscribe(self, request: Subscribe, document: Document) -> None:
+        """Send the present set, and each later one; where there are too many subscribers, say when to ask again.
+
+        Those that come back to ask keep themselves supplied, with a delay, in the places that are left for questions.
+        """
+        privileged = self._shared.rules.is_privileged(self.caller)
+        if self._shared.places.may_stay(self.caller.uid, privileged=privileged):
             self.subscriber = Subscriber(
                 pid=self.caller.pid, uid=self.caller.uid, role=request.role, generation=None, since=datetime.now(UTC)
             )
             self._supplying = asyncio.create_task(self._supply())
+        else:
+            document = {**document, "again_s": AGAIN_S}
+            self._last = True
+        self._writer.write(b"".join(set_lines(document)))
 
     async def _finished(self, work: Coroutine[object, object, Document], request: Request) -> Document:
         """Wait for an answer that takes time; it comes about even where the caller is gone by then."""
@@ -229,7 +252,7 @@ class UnixConnection:
                 speaking[self] = None  # the last to be ended for want of room
                 await self._answer_http(conversation, received)
                 await self._drained()
-                if conversation.ended or self._finishing:
+                if conversation.ended or self._last:
                     break
                 self._idle = True
                 async with asyncio.timeout(self._limits.http_idle_s):

@@ -1,21 +1,26 @@
 """The grammar of agent.sock: one JSON object on each line, both ways. No connection, no caller, no decision here.
 
-A request names what it wants in `op`. An answer has `ok`; where that is false, `code`, `message` and `hint`.
+A request names what it wants in `op`. An answer has `ok`; where that is false, `code`, `message` and `hint`. No line is
+longer than its reader takes: ANSWER_BYTES is the one limit, kept where a line is made. A set that does not fit is told
+in parts (`set_lines`).
 """
 
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from credagent.credentials import CredentialSet, Held, Slot, origin_of
-from credagent.errors import CredagentError, Refused
+from credagent.errors import CredagentError, InternalError, Refused
 from credagent.worker_environment.rendering import WorkerView
 from credagent.worker_environment.vendor_documents import stamp
 
 REQUEST_BYTES = 256 * 1024  # an envelope has at most 128 KiB
-ANSWER_BYTES = 1024 * 1024  # eight times what a bundle of the largest size can grant
+ANSWER_BYTES = 1024 * 1024  # of a line, its end included: eight times what a bundle of the largest size can grant
+PART_BYTES = ANSWER_BYTES // 4  # of the names in one part of a set
+LONGEST_TEXT = 1_000  # characters of a refusal's text: names in it may be anybody's
+MOST_GENERATIONS = 2**53  # beyond which not every reader of JSON tells two numbers apart
 
 Role = Literal["worker", "scheduler", "exec"]
 
@@ -33,7 +38,7 @@ class Subscribe(_SocketRequest, frozen=True, kw_only=True, tag="subscribe"):
 class Applied(_SocketRequest, frozen=True, kw_only=True, tag="applied"):
     """A subscriber has put this generation into its process. Not answered."""
 
-    generation: int
+    generation: Annotated[int, Meta(ge=0, lt=MOST_GENERATIONS)]
 
 
 class GetSet(_SocketRequest, frozen=True, kw_only=True, tag="set"):
@@ -80,13 +85,52 @@ def decode_request(line: bytes) -> Request:
 
 
 def encode(document: Mapping[str, object]) -> bytes:
-    """Return `document` as a line."""
-    return msgspec.json.encode(document) + b"\n"
+    """Return `document` as a line. Raises InternalError where no reader would take it."""
+    line = msgspec.json.encode(document) + b"\n"
+    if len(line) > ANSWER_BYTES:
+        raise InternalError("answer-too-large", f"an answer of {len(line)} bytes is not sent", hint="please report it")
+    return line
 
 
 def encode_refusal(error: CredagentError) -> bytes:
     """Return the answer for what could not be done. Errors never hold secrets, so their texts may travel."""
-    return encode({"ok": False, "code": error.code, "message": str(error), "hint": error.hint})
+    message, hint = str(error)[:LONGEST_TEXT], error.hint[:LONGEST_TEXT]
+    return encode({"ok": False, "code": error.code, "message": message, "hint": hint})
+
+
+def set_lines(document: Mapping[str, object]) -> list[bytes]:
+    """Return a set (`set_document`, with `ok`) as lines: one, or parts of which all but the last have `more`.
+
+    What is taken back may be large: the names of all variables that this machine ever handed out. It comes first, in
+    parts, so that a withdrawal is in place before anything else; a reader unites `overwrite` and `scrub` of all parts.
+    What is handed out now is bounded by the size of a bundle, and is in the last.
+    """
+    whole = msgspec.json.encode(document) + b"\n"
+    if len(whole) <= ANSWER_BYTES:
+        return [whole]
+    overwrite, scrub = document["overwrite"], document["scrub"]
+    assert isinstance(overwrite, dict)  # noqa: S101  of `set_document`
+    assert isinstance(scrub, list)  # noqa: S101  as above, of `set_document`
+    scrubbed = frozenset(scrub)
+    taken_back = {name: (overwrite.get(name), name in scrubbed) for name in (*overwrite, *scrub)}
+    parts = []
+    for names in _chunks(taken_back):
+        blanks = {name: value for name in names if (value := taken_back[name][0]) is not None}
+        scrubs = [name for name in names if taken_back[name][1]]
+        parts.append(encode({**document, "environment": {}, "overwrite": blanks, "scrub": scrubs, "more": True}))
+    return [*parts, encode({**document, "overwrite": {}, "scrub": []})]
+
+
+def _chunks(taken_back: Mapping[str, tuple[str | None, bool]]) -> Iterator[list[str]]:
+    names: list[str] = []
+    size = 0
+    for name, (value, _) in taken_back.items():
+        size += 2 * len(msgspec.json.encode(name)) + len(msgspec.json.encode(value)) + 4
+        if names and size > PART_BYTES:
+            yield names
+            names, size = [], 0
+        names.append(name)
+    yield names
 
 
 def set_document(

@@ -21,7 +21,6 @@ from credagent.handover.unix.protocol import (
     Request,
     Role,
     Subscribe,
-    encode,
 )
 
 Document = Mapping[str, object]
@@ -63,11 +62,6 @@ class Subscriber(Struct, frozen=True, kw_only=True):
     role: Role
     generation: int | None
     since: datetime
-
-
-def set_line(agent: AgentOperations) -> bytes:
-    """Return the present set as a line."""
-    return encode({"ok": True, **agent.worker_document()})
 
 
 def answer(

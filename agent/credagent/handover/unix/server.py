@@ -10,9 +10,9 @@ from credagent.handover.connection_limits import ConnectionLimits
 from credagent.handover.unix.caller_access import AccessRules, busy, refuse_connection
 from credagent.handover.unix.connection import HttpConversation, SharedState, SocketLimits, UnixConnection
 from credagent.handover.unix.peer_credentials import caller_of
-from credagent.handover.unix.protocol import encode_refusal
+from credagent.handover.unix.protocol import encode_refusal, set_lines
 from credagent.handover.unix.rate_limits import RateLimits
-from credagent.handover.unix.request_dispatch import AgentOperations, Subscriber, set_line
+from credagent.handover.unix.request_dispatch import AgentOperations, Subscriber
 from credagent.log_throttle import LogThrottle
 from credagent.system import open_file_limit
 
@@ -38,8 +38,10 @@ class SocketServer:
         `places` None: as many connections as the process may have open.
         """
         self.connections: set[UnixConnection] = set()
-        self._shared = SharedState(agent, admission, rate_limits=RateLimits(monotonic), limits=limits, http=http)
         self._places = places or _as_many_as_possible()
+        self._shared = SharedState(
+            agent, admission, places=self._places, rate_limits=RateLimits(monotonic), limits=limits, http=http
+        )
         self._refused_lately = LogThrottle()
         self._listener: asyncio.Server | None = None
 
@@ -68,7 +70,7 @@ class SocketServer:
         """Send the present set to every subscriber; one that has not read the last is sent the newest when it has."""
         subscribed = [connection for connection in self.connections if connection.subscriber is not None]
         if subscribed:
-            self._shared.present_set = set_line(self._shared.agent)
+            self._shared.present_set = b"".join(set_lines({"ok": True, **self._shared.agent.worker_document()}))
             for connection in subscribed:
                 connection.publish()
 

@@ -15,6 +15,9 @@ from credagent.slots.refusal_log import Refusal
 from credagent.slots.source_state import SourceFailure
 
 VERSION = 1
+LONGEST_TEXT = 500  # characters of a text that a sender, a cloud or a refused bundle may have chosen
+MOST_REFUSALS = 20
+MOST_WORKERS = 4_096  # as many as the agent has descriptors for
 
 
 class State(str, Enum):
@@ -115,7 +118,7 @@ def document(snapshot: Snapshot) -> dict[str, Any]:
         "problems": sorted(set(snapshot.standing_errors)),
         "workers": [
             {"pid": w.pid, "uid": w.uid, "role": w.role, "generation": w.generation, "since": text(w.since)}
-            for w in snapshot.workers
+            for w in snapshot.workers[:MOST_WORKERS]
         ],
         "agent": {
             "version": snapshot.agent.version,
@@ -133,7 +136,7 @@ def _slot(slot: Slot, shown: SlotSnapshot) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "origin": origin_of(shown.content),
         "statement": shown.statement.value if shown.statement else None,
-        "principal": (held.principal or None) if held else None,
+        "principal": (shortened(held.principal) or None) if held else None,
         "expires_at": text(held.expires_at) if held else None,
         "renew_at": text(shown.renew_at),
         "renewable": shown.renewable,
@@ -144,8 +147,8 @@ def _slot(slot: Slot, shown: SlotSnapshot) -> dict[str, Any]:
     if failure is not None:
         fields["last_error"] = {
             "code": failure.code,
-            "message": failure.message,
-            "hint": failure.hint,
+            "message": shortened(failure.message),
+            "hint": shortened(failure.hint),
             "at": text(failure.at),
             "failures": failure.failures,
         }
@@ -160,18 +163,29 @@ def _bundle(snapshot: Snapshot) -> dict[str, Any]:
     fields: dict[str, Any] = dict.fromkeys(("bundle_id", "sender", "sequence", "issued_at", "not_after", "channel"))
     if bundle is not None:
         fields = {
-            "bundle_id": bundle.bundle_id,
+            "bundle_id": shortened(bundle.bundle_id),
             "sender": bundle.sender,
             "sequence": bundle.sequence,
             "issued_at": text(bundle.issued_at),
             "not_after": text(bundle.not_after),
-            "channel": bundle.channel,
+            "channel": shortened(bundle.channel),
         }
     fields["refused"] = [
-        {"code": r.code, "at": text(r.at), "channel": r.channel, "message": r.message, "hint": r.hint}
-        for r in snapshot.refused
+        {
+            "code": shortened(r.code),
+            "at": text(r.at),
+            "channel": shortened(r.channel),
+            "message": shortened(r.message),
+            "hint": shortened(r.hint),
+        }
+        for r in snapshot.refused[-MOST_REFUSALS:]
     ]
     return fields
+
+
+def shortened(words: str) -> str:
+    """Return a text that somebody else chose, cut where it would make the document more than its readers take."""
+    return words if len(words) <= LONGEST_TEXT else words[: LONGEST_TEXT - 1] + "…"
 
 
 def text(moment: datetime | None) -> str | None:

@@ -282,3 +282,50 @@ def test_what_was_asked_before_the_agent_stops_is_answered_and_idle_callers_are_
         assert [await one.answer() for one in (client, new, slow)] == [None, None, None]
 
     tell(story, tmp_path)
+
+
+def test_one_subscriber_too_many_gets_the_set_and_when_to_ask_again_and_has_a_place_once_there_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(AccessRules, "is_privileged", lambda *_: False)
+    monkeypatch.setattr(AccessRules, "may_ask", lambda *_: True)
+
+    async def story(server: SocketServer, client: Client) -> None:
+        kept = [client, *[await client.another() for _ in range(8)]]
+        answers = [await one.ask(op="subscribe", role="worker") for one in kept]
+        refused = [one for one, answer in zip(kept, answers, strict=True) if "again_s" in answer]
+        assert len(server.subscribers()) + len(refused) == len(kept)
+        assert refused
+        assert {answer["environment"]["A"] for answer in answers} == {"1"}
+        assert await refused[0].answer() is None
+        assert (await (await client.another()).ask(op="status"))["ok"]  # there is always a place for a question
+        for one in kept[:4]:
+            one.writer.close()
+        await until(lambda: len(server.connections) <= len(kept) - 4)
+        assert "again_s" not in await (await client.another()).ask(op="subscribe", role="worker")
+
+    tell(story, tmp_path, places=ConnectionLimits(12))
+
+
+@pytest.mark.parametrize("generation", ["9" * 4_299, "-1", str(2**53), "1.5"])
+def test_a_generation_that_not_every_reader_takes_is_refused(tmp_path: Path, generation: str) -> None:
+    async def story(server: SocketServer, client: Client) -> None:
+        await client.ask(op="subscribe", role="worker")
+        client.writer.write(f'{{"op":"applied","generation":{generation}}}\n'.encode())
+        assert (await client.answer())["code"] == "bad-request"
+        (one,) = server.subscribers()
+        assert one.generation is None
+
+    tell(story, tmp_path)
+
+
+def test_a_set_that_is_asked_for_once_is_one_line_however_much_is_taken_back(tmp_path: Path) -> None:
+    agent = StandIn()
+    agent.set({"A": "1"}, overwrite={f"N{number}": "x" * 1_000 for number in range(3_000)})
+
+    async def story(_: SocketServer, client: Client) -> None:
+        answer = await client.ask(op="set")
+        assert (answer["environment"], answer.get("more")) == ({"A": "1"}, None)
+        assert (await client.ask(op="status"))["state"] == "ready"
+
+    tell(story, tmp_path, agent=agent)
