@@ -1,12 +1,14 @@
 """The whole run of `make test`: pytest with everything it says kept, then the search for the canary in all of it.
 
-Arguments go to pytest. The exit status is pytest's, or 1 where the canary was found.
+Between the two, unit, scenario and property tests run under each further Python that the machine has. Arguments go to
+pytest. The exit status is pytest's, or 1 where another Python failed or the canary was found.
 """
 
 import subprocess
 import sys
 
 from tests.canary import LOGS, leaks
+from tests.interpreters import others, run_under
 
 
 def main(arguments: list[str]) -> int:
@@ -24,10 +26,21 @@ def main(arguments: list[str]) -> int:
                 sys.stdout.write(closing)
             closing = line.decode(errors="replace")
             sys.stdout.flush()
+    failed = [version for version, python in others() if not _passed(version, python, arguments)]
     found = leaks(LOGS)
     sys.stdout.write("".join(f"canary: {line}\n" for line in found))
     sys.stdout.write(f"canary: {len(found)} leaks in {sum(1 for _ in LOGS.iterdir())} logs\n{closing}")
-    return run.returncode or (1 if found else 0)
+    return run.returncode or (1 if found or failed else 0)
+
+
+def _passed(version: str, python: str, arguments: list[str]) -> bool:
+    """Run the tests under another Python, and print its closing line, or all it said where something failed."""
+    status, said = run_under(version, python, arguments)
+    (LOGS / f"python-{version}.log").write_text(said, encoding="utf-8")
+    closing = (said.strip() or "it said nothing").splitlines()[-1]
+    sys.stdout.write(f"{said if status else ''}Python {version}: {closing}\n")
+    sys.stdout.flush()
+    return status == 0
 
 
 if __name__ == "__main__":

@@ -7,5 +7,6 @@ denied_variables: names of variables that would change how programs run
 kms_recipient_key: a recipient key that AWS KMS or Google KMS holds; `bundle/kms_reference` says how it is named
 recipient_keyring: the machine's own key, its rotation, the configured keys, and the senders that are trusted
 rules: the judgement of one bundle, before and after it is opened
+trust_file: whom `credagent trust` has added
 state_file: the sealed bundles and replay marks that survive a restart
 """

@@ -30,7 +30,7 @@ DELIVERY_S = 30.0  # the agent asks a KMS before it answers, where one holds its
 TAKEN = ("admitted", "unchanged")
 
 
-class Session(Protocol):
+class WorkerSession(Protocol):
     """What is used of `credagent_worker.Session`."""
 
     def wait(self, wait_s: float | None = None) -> bool:
@@ -61,7 +61,7 @@ class WorkerSide(Protocol):
         """Return the agent's answer."""
         ...
 
-    def start(self, role: str) -> Session | None:
+    def start(self, role: str) -> WorkerSession | None:
         """Begin to supply this process."""
         ...
 
@@ -73,7 +73,7 @@ class WorkerSide(Protocol):
         """Return how long a worker waits at its start."""
         ...
 
-    def known_generation(self, session: Session) -> int:
+    def known_generation(self, session: WorkerSession) -> int:
         """Return the generation of the newest set that the agent has sent to this process."""
         ...
 
@@ -85,7 +85,7 @@ class ForwardingPlugin:
         """Keep the worker's side as a module. `settings` is replaced whenever a forwarder comes anew."""
         self._side, self._server, self._role = side, server, role
         self.settings: Mapping[str, Any] = {}
-        self._session: Session | None = None
+        self._session: WorkerSession | None = None
         self._address = ""
         self._tasks: set[Any] = set()
 
@@ -141,7 +141,7 @@ class ForwardingPlugin:
         self._server.handlers["credagent-deliver"] = self.deliver
         self._server.handlers["credagent-settings"] = self.take_settings
 
-    async def _before_first_task(self, session: Session) -> None:
+    async def _before_first_task(self, session: WorkerSession) -> None:
         """Hold credentials before the first task runs, or have waited and said so."""
         deadline = time.monotonic() + self._side.configured_wait_s()
         seen = await self._agent_within(deadline)
@@ -193,7 +193,7 @@ class ForwardingPlugin:
         logger.warning("%s: tasks start with what the agent has", why)
         return ()
 
-    async def _received(self, session: Session, slots: Any, deadline: float) -> None:
+    async def _received(self, session: WorkerSession, slots: Any, deadline: float) -> None:
         """Wait until the agent has filled the named slots, and its subscription here has brought that set."""
         while slots and time.monotonic() < deadline:
             try:
@@ -306,7 +306,7 @@ def scheduler_plugin(side: WorkerSide, settings: Mapping[str, Any]) -> Any:
     return CredagentForwarding()
 
 
-async def _wait(session: Session, seconds: float | None) -> bool:
+async def _wait(session: WorkerSession, seconds: float | None) -> bool:
     """Wait for the first application; in a thread that does not keep this process from ending."""
     loop, done = asyncio.get_running_loop(), asyncio.Event()
     complete: list[bool] = []

@@ -7,6 +7,7 @@ closed_environment: what a program gets where no agent answers
 dask_preload: the variables by which Dask loads the worker's side
 embedded_agent: the agent as a forked process that comes back when it crashes
 process_tree: ends everything that a program has left running
+program_start: one start of a program: how long it waits, which environment it gets
 renewal_action: what happens to the program at a renewal
 run_program: the composition root of `exec`
 shared_agent: which agent supplies the program, and taking over when another `exec` took its agent along

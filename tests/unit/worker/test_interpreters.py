@@ -1,14 +1,12 @@
 """A worker's Python is not the agent's: the module runs under each that can be had here, with nothing installed."""
 
 import os
-import pwd
-import shutil
 import subprocess
-from pathlib import Path
 
 import pytest
 
 from credagent.worker import credagent_worker
+from tests.interpreters import pythons
 from tests.standin import Running
 
 MINORS = range(9, 15)
@@ -31,20 +29,9 @@ print(credagent_worker.ask({"op": "identity"})["audience"], flush=True)
 """
 
 
-def interpreter(minor: int) -> str | None:
-    """Return a Python 3.MINOR of this machine that starts."""
-    home = Path(pwd.getpwuid(os.getuid()).pw_dir)  # pyenv's place; HOME is the test run's own
-    found = [shutil.which(f"python3.{minor}"), *map(str, home.glob(f".pyenv/versions/3.{minor}.*/bin/python3.{minor}"))]
-    for path in filter(None, found):
-        program = f"import sys; sys.exit(sys.version_info[:2] != (3, {minor}))"
-        if subprocess.run([path, "-c", program], check=False, capture_output=True).returncode == 0:
-            return path
-    return None
-
-
 @pytest.mark.parametrize("minor", MINORS)
 def test_the_module_runs_under_python_3(minor: int, agent: Running) -> None:
-    python = interpreter(minor)
+    python = next(iter(pythons(minor).values()), None)
     if python is None:
         pytest.skip(f"no Python 3.{minor} here")
     agent.agent.set({"DB": "1"})

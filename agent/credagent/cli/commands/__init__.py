@@ -14,6 +14,7 @@ rotate_key: makes this machine a new recipient key
 run: the daemon
 seal: makes a sealed bundle
 status: shows what each slot holds, where from and until when
+trust: adds a sender to the trust file
 whoami: shows which identity would be forwarded
 withdraw: makes a bundle that takes credentials back
 worker_path: prints the folder of the worker's module

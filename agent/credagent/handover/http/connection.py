@@ -21,7 +21,7 @@ from credagent.handover.http.response import HttpResponse
 DRAIN_LIMIT_BYTES = 256 * 1024
 
 
-class State(Enum):
+class ConnectionState(Enum):
     """What becomes of the bytes that arrive."""
 
     SERVED = "served"
@@ -35,7 +35,7 @@ class HttpConnection(asyncio.BufferedProtocol):
     def __init__(self, listener: Listener, loop: asyncio.AbstractEventLoop) -> None:
         """Begin before the connection is made."""
         self._listener, self._loop, self._timeouts = listener, loop, listener.timeouts
-        self._state = State.SERVED
+        self._state = ConnectionState.SERVED
         self._conversation: Conversation
         self._refusal: HttpResponse
         self._transport: asyncio.Transport
@@ -55,7 +55,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         elif isinstance(found, Accepted):
             self._conversation = Conversation(found.answer, self._listener.count)
         else:
-            self._state, self._refusal = State.REFUSED, found
+            self._state, self._refusal = ConnectionState.REFUSED, found
             self._set_deadline(self._timeouts.drain_s)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  how it ended changes nothing
@@ -69,9 +69,9 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Act on what was read into the shared buffer."""
-        if self._state is State.SERVED:
+        if self._state is ConnectionState.SERVED:
             self._answer(self._listener.buffer[:nbytes])
-        elif self._state is State.REFUSED:
+        elif self._state is ConnectionState.REFUSED:
             self._end(self._refusal.payload)
         else:
             self._drained_bytes += nbytes
@@ -82,14 +82,14 @@ class HttpConnection(asyncio.BufferedProtocol):
         """Stop reading from a caller who does not read, and end with him soon."""
         self._writable = False
         self._transport.pause_reading()
-        if self._state is State.SERVED:
+        if self._state is ConnectionState.SERVED:
             self._set_deadline(self._timeouts.unread_s)
 
     def resume_writing(self) -> None:
         """Go on where the caller reads again."""
         self._writable = True
         self._transport.resume_reading()
-        if self._state is State.SERVED:
+        if self._state is ConnectionState.SERVED:
             self._set_deadline(self._timeouts.head_s if self._in_head else self._timeouts.idle_s)
 
     def abort(self) -> None:
@@ -98,7 +98,7 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     def finish(self) -> None:
         """End as soon as what was asked, or is about to be asked, is answered: the agent stops."""
-        if self._state is not State.SERVED:
+        if self._state is not ConnectionState.SERVED:
             return  # it ends by itself
         self._finishing = True
         if not self._in_head:
@@ -123,7 +123,7 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     def _end(self, payload: bytes) -> None:
         """Answer for the last time, and listen on for a moment."""
-        self._state = State.DRAINING
+        self._state = ConnectionState.DRAINING
         self._set_deadline(self._timeouts.drain_s)
         self._transport.write(payload)
         self._transport.write_eof()
@@ -140,7 +140,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         """
         if self._loop.time() < self._deadline:
             self._timer = self._loop.call_at(self._deadline, self._look)
-        elif self._state is State.SERVED and self._writable and self._conversation.unfinished:
+        elif self._state is ConnectionState.SERVED and self._writable and self._conversation.unfinished:
             self._listener.count(TOO_SLOW.outcome)
             self._end(TOO_SLOW.payload)
         else:
