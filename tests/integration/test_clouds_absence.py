@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import scaled
+
 ROOT = Path(__file__).parents[2]
 UNSHARE = ["unshare", "--net", "--map-root-user"]
 
@@ -20,7 +22,6 @@ import json, subprocess, sys
 from credagent.cloud_helper.helper_process import call_blocking
 from credagent.cloud_helper.job_requests import *
 from credagent.errors import Unavailable
-from tests.patience import scaled
 from tests.simulator import Simulator
 SETTLE_S = 10.0  # beyond this the first resolution of an agent goes on without
 HOME = {"HOME": "/nonexistent", "PATH": "/usr/bin:/bin:/usr/sbin:/sbin"}
@@ -70,7 +71,7 @@ def told(script: str, *more: str) -> list[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=90,
+        timeout=scaled(90),
     )
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]

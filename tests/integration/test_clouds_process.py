@@ -276,7 +276,7 @@ def test_the_proxy_is_asked_for_cloud_endpoints_and_never_for_metadata(cloud: Cl
         environ = {**cloud.environ, **proxies, "AWS_ENDPOINT_URL_STS": "https://sts.example.test"}
         obtained = call_blocking(AwsMachineIdentity(), deadline_s=20, environ=environ)
         call_blocking(GoogleMachineToken(), deadline_s=20, environ=environ)
-        thread.join(5)
+        thread.join(scaled(5))
     assert obtained.credentials.session_token
     assert [line.split()[:2] for line in asked] == [[b"CONNECT", b"sts.example.test:443"]]
 

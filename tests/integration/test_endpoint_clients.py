@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.integration.listening import EMAIL, PATH, TOKEN, Listening, credential_set, listening
+from tests.patience import scaled
 
 OWN = frozenset({os.geteuid()})
 
@@ -55,7 +56,7 @@ class Client:
         return json.loads(self._process.stdout.readline())
 
     def end(self) -> None:
-        self._process.communicate(timeout=10)
+        self._process.communicate(timeout=scaled(10))
 
 
 @pytest.fixture

@@ -176,7 +176,7 @@ def test_surplus_connections_are_refused_and_told_so(monkeypatch: pytest.MonkeyP
             assert one.recv(1 << 16).startswith(b"HTTP/1.1 200")
         assert b"too-many-connections" in answer(house, house.request())
         crowd.pop().close()
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + scaled(5)
         while (found := status(house, house.request())) != 200 and time.monotonic() < deadline:
             time.sleep(0.01)
         assert found == 200

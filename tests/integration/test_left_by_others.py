@@ -24,7 +24,9 @@ def test_a_program_starts_where_standard_error_is_closed(machine: Machine, close
 
 def test_an_error_is_not_written_into_standard_output_where_standard_error_is_closed(machine: Machine) -> None:
     command = ["sh", "-c", 'exec "$@" 2>&-', "sh", *machine.program, "no-such-command"]
-    done = subprocess.run(command, env=machine.environ, stdout=subprocess.PIPE, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        command, env=machine.environ, stdout=subprocess.PIPE, text=True, timeout=scaled(60), check=False
+    )
     assert (done.returncode, done.stdout) == (64, "")
 
 

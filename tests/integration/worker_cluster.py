@@ -90,7 +90,7 @@ class Cluster:
             self._signal(process, signal.SIGTERM)
         for process in self.processes:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(10)
+                process.wait(scaled(10))
             self._signal(process, signal.SIGKILL)  # a nanny's children, if it left some
             process.wait()
 

@@ -8,6 +8,7 @@ import pytest
 
 from tests.integration.exec.conftest import Node, as_user
 from tests.other_user import as_root
+from tests.patience import scaled
 
 USER = 61_002  # no account of this machine's
 pytestmark = as_root
@@ -36,7 +37,7 @@ def test_both_machines_of_a_home_have_an_agent_with_a_state_of_its_own(node: Nod
     keys = list((home / ".local" / "state" / "credagent").glob("*/recipient.key"))
     assert len({key.read_bytes() for key in keys}) == 2
     for process in started:
-        assert process.communicate("\n", timeout=60)[0] == ""
+        assert process.communicate("\n", timeout=scaled(60))[0] == ""
         assert process.returncode == 0
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from msgspec import Struct, field
 
 from credagent.worker import credagent_worker
+from tests.patience import scaled
 
 BIN = Path(sys.executable).parent
 AUDIENCE = "lab"
@@ -178,7 +179,7 @@ def end(process: "subprocess.Popen[bytes]", number: signal.Signals = signal.SIGT
 
 def within(seconds: float, look: Callable[[], Any], what: str, process: "subprocess.Popen[bytes] | None" = None) -> Any:
     """Return what `look` finds as soon as that is something."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + scaled(seconds)
     while time.monotonic() < deadline:
         found = look()
         if found:

@@ -1,6 +1,5 @@
 """What is sealed is opened by its recipients, and by nobody else; what cannot be opened later is not sealed."""
 
-import time
 from datetime import timedelta
 
 import pytest
@@ -155,17 +154,6 @@ def test_a_usual_bundle_is_below_8_kib() -> None:
     """A session token of 1,000 characters, twenty variables of 64 bytes, one X-Wing recipient."""
     text = sealing.seal(_usual(), [MACHINE.public_key], SENDER)
     assert len(text) < EC2_BYTES / 2
-
-
-def test_opening_takes_about_a_millisecond() -> None:
-    """The target is 1 ms in the benchmark; here five times as much, since tests share their machine."""
-    text = sealing.seal(_usual(), [MACHINE.public_key], SENDER)
-    took = []
-    for _ in range(20):
-        start = time.perf_counter()
-        _open(text, MACHINE)
-        took.append(time.perf_counter() - start)
-    assert sorted(took)[10] < 0.005
 
 
 def test_an_envelope_put_together_from_its_parts_is_the_same() -> None:

@@ -22,6 +22,7 @@ from credagent.errors import (
     Refused,
     Unavailable,
 )
+from tests.patience import scaled
 
 CANARY = "canary-in-an-exception"
 Ends = Callable[..., SimpleNamespace]
@@ -198,7 +199,7 @@ def test_what_is_written_is_private_and_what_exec_starts_is_not_touched(monkeypa
 def run(shell: str) -> subprocess.CompletedProcess[str]:
     command = f"{sys.executable} -m credagent"
     script = shell.replace("credagent", command)
-    return subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=scaled(60), check=False)
 
 
 def test_a_full_output_is_73() -> None:

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from credagent.dask_cluster import plugin_pickle
+from tests.patience import scaled
 
 pytest.importorskip("distributed")
 
@@ -30,7 +31,7 @@ print(plugin.name, [kind.__name__ for kind in type(plugin).__mro__[1:2]])
 )
 def test_it_unpacks_without_credagent(parcel: bytes, expected: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-I", "-c", UNPACK], input=parcel, capture_output=True, check=False, timeout=60
+        [sys.executable, "-I", "-c", UNPACK], input=parcel, capture_output=True, check=False, timeout=scaled(60)
     )
     assert (done.returncode, done.stdout.decode().strip()) == (0, expected), done.stderr.decode()
 

@@ -5,9 +5,10 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from tests.patience import scaled
 from tests.simulator import Simulator
 
-ONCE = Config(retries={"total_max_attempts": 1, "mode": "standard"}, connect_timeout=2, read_timeout=5)
+ONCE = Config(retries={"total_max_attempts": 1, "mode": "standard"}, connect_timeout=scaled(2), read_timeout=scaled(5))
 
 
 @pytest.fixture

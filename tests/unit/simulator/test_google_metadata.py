@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.patience import scaled
 from tests.simulator import Simulator
 from tests.unit.simulator.web import Answer, ask
 
@@ -35,7 +36,7 @@ def test_google_auth_finds_the_machines_account(sim: Simulator) -> None:
         env=sim.environ(),
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=scaled(30),
         check=True,
     )
     project, email, token = found.stdout.split()
@@ -96,7 +97,7 @@ def test_whoever_waits_for_an_attribute_hears_of_its_change(sim: Simulator) -> N
     time.sleep(0.1)
     assert not heard
     sim.set_attribute("sealed", "second")
-    waiting.join(2)
+    waiting.join(scaled(2))
     assert heard[0].body == b"second"
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import boto3
 import pytest
 
+from tests.patience import scaled
 from tests.simulator import Remote, RemoteError
 
 TESTS = Path(__file__).parents[2]
@@ -28,7 +29,7 @@ def started(tmp_path: Path) -> Iterator[dict[str, Any]]:
         ready = json.loads(process.stdout.readline())
         assert json.loads((tmp_path / "state").read_text()) == ready
         yield ready
-        process.communicate(timeout=5)
+        process.communicate(timeout=scaled(5))
         assert process.returncode == 0
 
 

@@ -13,6 +13,7 @@ import pytest
 from credagent.errors import Exit, OutputError
 from credagent.system.file_writing import create_new_private, remove_leftovers, remove_own_file, write_private
 from tests.other_user import SOMEBODY, as_root, run_as_somebody
+from tests.patience import scaled
 
 
 def written(path: Path, data: bytes = b"content", mode: int = 0o600) -> str:
@@ -144,7 +145,7 @@ def test_a_writer_that_is_killed_leaves_what_is_swept(tmp_path: Path) -> None:
     script = "import os, signal; from credagent.system.file_writing import write_private\n"
     script += "os.rename = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
     script += f"write_private({str(tmp_path / 'worker.env')!r}, b'credentials')"
-    subprocess.run([sys.executable, "-c", script], timeout=30, check=False)
+    subprocess.run([sys.executable, "-c", script], timeout=scaled(30), check=False)
     assert len(list(tmp_path.iterdir())) == 1
     remove_leftovers(str(tmp_path), "worker.env")
     assert list(tmp_path.iterdir()) == []

@@ -119,7 +119,7 @@ def test_an_agent_that_has_not_tried_every_slot_is_waited_for(agent: Running) ->
     soon(agent.subscribers)
     assert "DB" not in os.environ
     agent.replace({"DB": "whole"})
-    assert session.wait(5)
+    assert session.wait(scaled(5))
     assert os.environ["DB"] == "whole"
 
 
@@ -157,7 +157,7 @@ def test_a_refused_caller_does_not_wait_and_says_so_in_one_line(
     with Running(path, StandIn(DB="1")):
         session = start("worker")
         assert session is not None
-        assert not session.wait(5)
+        assert not session.wait(scaled(5))
         assert "not allowed on the socket" in session.standing
     assert len(caplog.records) == 1
     assert caplog.records[0].levelname == "WARNING"
@@ -189,7 +189,7 @@ def test_a_preload_and_a_plugin_of_one_process_share_a_session(agent: Running) -
     first = begin()
     second = copy.start("worker")
     assert second is first
-    assert second.wait(5)
+    assert second.wait(scaled(5))
     assert len(agent.subscribers()) == 1
     second.stop()
     assert len(agent.subscribers()) == 1  # the preload is still there

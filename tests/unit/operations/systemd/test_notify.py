@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from credagent.operations.systemd import notify
+from tests.patience import scaled
 
 
 @pytest.fixture(params=["file", "abstract"])
@@ -15,7 +16,7 @@ def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[so
     name = f"{tmp_path}/n" if request.param == "file" else f"@credagent-test-{os.getpid()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(name.replace("@", "\0", 1) if name.startswith("@") else name)
-        listener.settimeout(5)
+        listener.settimeout(scaled(5))
         yield listener, {"NOTIFY_SOCKET": name}
 
 
