@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.demo.stage import clean_environment
+from tests.patience import scaled
 
 TESTS = Path(__file__).parents[1]
 CONTROL = """
@@ -61,7 +62,7 @@ class Space:
         for process in reversed(self._running):
             process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(10)
+                process.wait(scaled(10))
             process.kill()
             process.wait()
         subprocess.run(["ip", "netns", "delete", self.name], check=False)
@@ -84,7 +85,7 @@ class Cloud:
 
 
 def content(path: Path, within_s: float = 30) -> str:
-    give_up = time.monotonic() + within_s
+    give_up = time.monotonic() + scaled(within_s)
     while not path.exists() or not path.read_text():
         assert time.monotonic() < give_up
         time.sleep(0.05)

@@ -24,6 +24,8 @@ ELSEWHERE = frozenset(
         "eu.example",  # parts of an example
         "lab-key/recipient.key",
         "roles/storage.objectViewer",  # of the clouds
+        "kubernetes.md",  # announced beside dask-gateway.md
+        "security-credentials",  # a path of instance metadata
         "runtime_dir/token",  # of a machine with an agent
         "runtime_dir/worker.env",
         "state_dir/recipient.key",

@@ -7,6 +7,7 @@ channel_follower: follows the channels, and brings what they hold to the resolve
 config_reload: what a reload takes from the configuration
 failed_start: keeps the service manager's ports where a start has failed, and says why
 folder_supervisor: brings folders, sockets and files back where somebody took them away
+interception_check: whether the rules of interception are loaded
 main_loop: serves, renews, reloads, reports, and ends
 run_once: one resolution without a daemon
 runtime_folders: the folders, their locks, and what a restart must remember
