@@ -2,6 +2,7 @@
 
 bundle_draft: looks at the identity, takes a number, composes; and says what is in it
 cloudprovider_options: what dask-cloudprovider needs so that its workers find credentials
+jobqueue_options: what dask-jobqueue needs so that the workers of batch jobs find credentials
 compose_bundle: options and identity to statements, grants and not_after (pure)
 deliver_to_cloud: writes a sealed bundle to s3://, gs:// or aws-ssm:
 grant_options: what is to be sent, as one frozen value

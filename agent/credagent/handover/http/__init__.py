@@ -8,6 +8,7 @@ A request takes this way: `connection` (bytes in) → `conversation` (requests) 
 - `connection`: one TCP connection: deadlines, flow control, the end
 - `conversation`: bytes received become bytes to send, without I/O
 - `ec2_metadata_server`: EC2 instance metadata (IMDSv2) for intercepted connections
+- `ec2_session_token`: session tokens of that service, checked without a memory
 - `endpoint_token`: the endpoint's bearer token and its file
 - `google_metadata_server`: Google's metadata server
 - `interception`: which connections were redirected here from a cloud's metadata address
