@@ -68,11 +68,12 @@ def emptied(folder: Path) -> None:
 @pytest.mark.parametrize("how", [removed, replaced, emptied])
 def test_all_that_lives_in_the_runtime_folder_comes_back(machine: Machine, how: Callable[[Path], None]) -> None:
     served(machine)
-    token = (machine.run_dir / "token").read_text()
+    token, owner = ((machine.run_dir / name).read_text() for name in ("token", "lock"))
     how(machine.run_dir)
     machine.until(lambda: machine.events("folders_restored"))
     assert all_works(machine)
     assert (machine.run_dir / "token").read_text() == token  # workers were told it
+    assert (machine.run_dir / "lock").read_text() == owner == "run"  # what exec looks at
     assert machine.run_dir.stat().st_mode & 0o777 == 0o751
     takes_what_the_file_brings(machine)
     assert machine.status()["problems"] == []

@@ -67,7 +67,7 @@ def hold_locks(config: Config, held: tuple[Lock, ...]) -> tuple[Lock, ...]:
     paths = [_lock_path(folder) for folder in (config.agent.runtime_dir, config.agent.state_dir)]
     now = []
     for lock, path in zip(held, paths, strict=True):
-        new = lock if lock.is_at(path) else file_lock.lock(path)
+        new = lock if lock.is_at(path) else file_lock.lock(path, note=lock.note)
         if new is None:
             hint = "stop it, or give this one a runtime_dir and a state_dir of its own"
             raise Unavailable("already-running", "another agent runs there by now", what=path, hint=hint)

@@ -10,13 +10,13 @@ from credagent.system.file_errors import output_error
 
 
 class Lock:
-    """An exclusive lock on a file, held until `release` or the end of the process."""
+    """An exclusive lock on a file, held until `release` or the end of the process. `note` is the file's content."""
 
-    __slots__ = ("_fd",)
+    __slots__ = ("_fd", "note")
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, note: bytes = b"") -> None:
         """Take over a file descriptor that already holds the lock."""
-        self._fd = fd
+        self._fd, self.note = fd, note
 
     def release(self) -> None:
         """Let go. The file stays: removing it would let two processes hold locks on two files of one name."""
@@ -65,4 +65,4 @@ def lock(path: str, *, note: bytes = b"") -> Lock | None:
         if os.pread(fd, len(note) + 1, 0) != note:
             os.ftruncate(fd, 0)
             os.pwrite(fd, note, 0)
-    return Lock(fd)
+    return Lock(fd, note)
