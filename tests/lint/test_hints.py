@@ -9,7 +9,7 @@ FAMILIES = ("UsageError", "Refused", "Unavailable", "OutputError", "PermissionRe
 WITHOUT = {
     "handover/unix/connection.py": "answers to programs that broke the protocol",
     "channels/stdin.py": "what the operating system said of a pipe that is gone",
-    "admission/recipient_keyring.py": "what the operating system said of the agent's own folder",
+    "admission/machine_key.py": "what the operating system said of the agent's own folder",
 }
 
 

@@ -9,7 +9,7 @@ ALLOWED: dict[str, str] = {
     "bundle/canonical_json.py": "writes the plaintext that is sealed in the next step",
     "bundle/key_pairs.py": "reads the text of a key file",
     "bundle/validation.py": "looks for what no variable and no HTTP header can carry",
-    "admission/recipient_keyring.py": "writes the machine's own key to its private file",
+    "admission/machine_key.py": "writes the machine's own key to its private file",
     "cli/commands/keygen.py": "writes a new key to its private file",
     "cloud_helper/aws/clients.py": "gives a session to botocore, in the helper process",
     "cloud_helper/aws/container_credentials.py": "shows the platform its authorization token, in the helper process",

@@ -82,7 +82,7 @@ class World:
             audience=AUDIENCE, trusted_senders=frozenset({ALICE.public_key.raw, BOB.public_key.raw})
         )
         self.rules = rules(fallback, required=required, bundle_required=bundle_required, google_off=google_off)
-        self.keyring = Keyring(openers=(MACHINE,), own=MACHINE, own_ids=frozenset({MACHINE.recipient_id}))
+        self.keyring = Keyring(openers=(MACHINE,), machine_keys=(MACHINE,))
         self.file: Content = None
         self.shared = False
         self.unlooked: tuple[str, ...] = ()  # channels that begin to be followed now, and were not looked at yet

@@ -34,7 +34,7 @@ class KeyService:
 def machine(worlds: Worlds, service: KeyService, aws: Any = None, **how: Any) -> World:
     """Return a machine that has a bundle in force which only the service opens, and is stopped."""
     world = worlds(started=False, **how)
-    world.keyring = Keyring(openers=(service,), local_only=False)
+    world.keyring = Keyring(openers=(service,))
     world.start()
     put(world, service, world.session() if aws is None else aws)
     world.stop()

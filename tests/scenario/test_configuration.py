@@ -176,7 +176,7 @@ def test_another_audience_at_reload_leaves_a_declined_slot_to_the_machine(world:
 
 def test_a_recipient_key_that_is_taken_away_opens_nothing_any_more(world: World) -> None:
     world.put(world.bundle(aws=world.session()))
-    world.keyring = Keyring(openers=(ANOTHER_MACHINE,), own=ANOTHER_MACHINE)
+    world.keyring = Keyring(openers=(ANOTHER_MACHINE,), machine_keys=(ANOTHER_MACHINE,))
     world.reload()
     assert world.content() == CLOSED
 
@@ -228,7 +228,7 @@ def test_a_bundle_in_force_that_a_key_service_cannot_open_at_the_start_closes_it
 def test_a_cloned_machine_cannot_read_what_was_in_force_and_hands_out_nothing(world: World) -> None:
     world.put(world.bundle(aws=world.session()))
     world.stop()
-    world.keyring = Keyring(openers=(ANOTHER_MACHINE,), own=ANOTHER_MACHINE)
+    world.keyring = Keyring(openers=(ANOTHER_MACHINE,), machine_keys=(ANOTHER_MACHINE,))
     world.start()
     assert world.content() == CLOSED
     assert world.key(Slot.ENVIRONMENT) == ""

@@ -88,11 +88,11 @@ def test_a_reload_that_leaves_another_services_key_keeps_what_is_held_until_that
 ) -> None:
     other = KeyService(8)
     world = worlds(started=False)
-    world.keyring = Keyring(openers=(service,), local_only=False)
+    world.keyring = Keyring(openers=(service,))
     world.start()
     text = to_both(world, service, other)
     assert world.push(text) == "new"
-    world.keyring = Keyring(openers=(other,), local_only=False)
+    world.keyring = Keyring(openers=(other,))
     generation = world.generation
     world.reload()
     assert (world.key(), world.generation, other.asked) == ("ASIAALICE", generation, 0)
@@ -112,7 +112,7 @@ def test_a_sender_removed_is_withdrawn_without_asking_it(worlds: Worlds, service
 
 def test_a_key_of_the_machines_own_opens_at_once_what_both_open(worlds: Worlds, service: KeyService) -> None:
     world = worlds(started=False)
-    world.keyring = Keyring(openers=(service, MACHINE), own=MACHINE, local_only=False)
+    world.keyring = Keyring(openers=(service, MACHINE), machine_keys=(MACHINE,))
     world.start()
     assert world.push(to_both(world, service, MACHINE)) == "new"
     world.stop()
@@ -125,7 +125,7 @@ def test_an_earlier_bundle_behind_unavailable_is_waited_for_by_its_slot_alone(
     worlds: Worlds, service: KeyService
 ) -> None:
     world = machine(worlds, service)
-    world.keyring = Keyring(openers=(MACHINE, service), own=MACHINE, local_only=False)
+    world.keyring = Keyring(openers=(MACHINE, service), machine_keys=(MACHINE,))
     world.start()
     opened(world)
     assert world.push(world.bundle(aws=Statement.UNAVAILABLE)) == "new"
@@ -159,7 +159,7 @@ def test_a_delivery_that_is_opened_during_a_reload_is_judged_by_the_new_configur
     worlds: Worlds, service: KeyService, change: str
 ) -> None:
     world = worlds(started=False)
-    world.keyring = Keyring(openers=(service,), local_only=False)
+    world.keyring = Keyring(openers=(service,))
     world.start()
     admission = world.resolver.admission
     text = world.bundle(aws=world.session(), recipients=[service])
@@ -167,7 +167,7 @@ def test_a_delivery_that_is_opened_during_a_reload_is_judged_by_the_new_configur
     if change == "sender":
         world.reload(trusted_senders=frozenset({BOB.public_key.raw}))
     else:
-        world.keyring = Keyring(openers=(MACHINE,), own=MACHINE)
+        world.keyring = Keyring(openers=(MACHINE,), machine_keys=(MACHINE,))
         world.reload()
     with pytest.raises(Refused) as refused:
         admission.admit(text, "socket", opened_meanwhile)

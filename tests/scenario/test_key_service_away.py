@@ -13,7 +13,7 @@ from tests.scenario.key_service import KeyService, Worlds, machine, opened
 def both(worlds: Worlds, service: KeyService, aws: Any) -> World:
     """Return a started machine whose service is away, and which can open with a key of its own too."""
     world = machine(worlds, service, aws)
-    world.keyring = Keyring(openers=(service, MACHINE), own=MACHINE, local_only=False)
+    world.keyring = Keyring(openers=(service, MACHINE), machine_keys=(MACHINE,))
     service.away = True
     world.start()
     return world

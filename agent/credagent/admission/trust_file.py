@@ -1,12 +1,12 @@
-"""The trust file of this machine or user: one sender's public key a line, and after a blank somebody's name for it.
+"""The senders that are trusted: as the configuration lists them, and in the trust file of this machine or user.
 
-`credagent trust` and the first `forward` of a user add to it. What a file says is read by `recipient_keyring`.
+A file has one sender's public key a line, and after a blank somebody's name for it. `credagent trust` and the first
+`forward` of a user add to it.
 """
 
 import os
 from collections.abc import Mapping
 
-from credagent.admission.recipient_keyring import TRUST_LIMIT_BYTES
 from credagent.bundle.key_pairs import SenderPublicKey
 from credagent.config import Config
 from credagent.config.default_folders import trust_file
@@ -17,6 +17,27 @@ from credagent.system.private_folder import make_private_folder
 
 MODE = 0o644  # the agent may run as another user, and nothing in it is secret
 FILE = "file:"
+LIMIT_BYTES = 256 * 1024
+
+
+def trusted_senders(specs: tuple[str, ...]) -> frozenset[bytes]:
+    """Return the raw public keys of `bundle.trusted_senders`: lines, or `file:PATH` with a line each.
+
+    What follows a key after a blank is somebody's name for it, and means nothing here.
+    """
+    keys: set[bytes] = set()
+    for spec in specs:
+        lines = [spec]
+        if spec.startswith(FILE):
+            text = read_trusted(spec.removeprefix(FILE), LIMIT_BYTES).decode("utf-8", "replace")
+            lines = [line for line in map(str.strip, text.splitlines()) if line and not line.startswith("#")]
+        try:
+            keys.update(SenderPublicKey.parse(line.split(" ", 1)[0]).raw for line in lines)
+        except ConfigurationError as error:
+            place = spec if spec.startswith(FILE) else ""
+            what = f"bundle.trusted_senders: {place}".rstrip(": ")
+            raise ConfigurationError(error.code, error.why, what=what, hint=error.hint) from error
+    return frozenset(keys)
 
 
 def path_of(config: Config, environ: Mapping[str, str], euid: int) -> str:
@@ -43,7 +64,7 @@ def add(path: str, key: SenderPublicKey, comment: str = "") -> bool:
     """
     lines = []
     if os.path.lexists(path):
-        lines = read_trusted(path, TRUST_LIMIT_BYTES).decode("utf-8", "replace").splitlines()
+        lines = read_trusted(path, LIMIT_BYTES).decode("utf-8", "replace").splitlines()
     if any(line.split(" ", 1)[0] == key.line for line in map(str.strip, lines)):
         return False
     folder = os.path.dirname(path)

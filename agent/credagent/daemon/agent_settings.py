@@ -7,10 +7,11 @@ from datetime import timedelta
 from msgspec import Struct
 
 from credagent import log
-from credagent.admission import recipient_keyring
+from credagent.admission import machine_key, recipient_keyring
 from credagent.admission.admission_state import AdmissionSettings
 from credagent.admission.recipient_keyring import Keyring
 from credagent.admission.rules import AdmissionPolicy
+from credagent.admission.trust_file import trusted_senders
 from credagent.bundle.content_key_wrapping import KeyOpener
 from credagent.channels.factory import pull_channels
 from credagent.channels.pull_channel import PullChannel
@@ -55,7 +56,7 @@ def _policy(config: Config) -> AdmissionPolicy:
     """Return what this machine admits."""
     return AdmissionPolicy(
         audience=config.agent.audience,
-        trusted_senders=recipient_keyring.trusted_senders(config.bundle.trusted_senders),
+        trusted_senders=trusted_senders(config.bundle.trusted_senders),
         max_age=timedelta(seconds=config.bundle.max_age_s),
         admit_long_term=config.aws.admit_long_term,
         admit_refresh_token=config.google.admit_refresh_token,
@@ -67,7 +68,7 @@ def _policy(config: Config) -> AdmissionPolicy:
 def _keyring(config: Config, environ: Mapping[str, str], *, writes: bool) -> Keyring:
     """Return the keys that open bundles here; the machine's own is made where missing and where `writes` allows."""
     specs = config.bundle.recipient_keys
-    if not writes and not recipient_keyring.has_own(config.agent.state_dir):
+    if not writes and not machine_key.exists(config.agent.state_dir):
         specs = tuple(spec for spec in specs if spec != "state")
     return recipient_keyring.load(specs, config.agent.state_dir, environ, _remote_opener, writes=writes)
 

@@ -8,7 +8,7 @@ File channels look after the folders of their own files.
 import os
 
 from credagent import log
-from credagent.admission import recipient_keyring
+from credagent.admission import machine_key
 from credagent.daemon import runtime_folders
 from credagent.daemon.agent import Agent
 from credagent.daemon.socket_supervisor import SocketSupervisor
@@ -57,7 +57,7 @@ class FolderSupervisor:
         agent = self._agent
         runtime_folders.prepare(agent.config)
         agent.locks = runtime_folders.hold_locks(agent.config, agent.locks)
-        recipient_keyring.put_back(agent.settings.admission.keyring, agent.config.agent.state_dir)
+        machine_key.put_back(list(agent.settings.admission.keyring.machine_keys), agent.config.agent.state_dir)
         agent.resolver.admission.save_where_missing()
 
     def _fingerprint(self) -> Fingerprint:

@@ -18,7 +18,7 @@ from tests.scenario.key_service import KeyService
 TRUSTED = frozenset({ALICE.public_key.raw, BOB.public_key.raw})
 HERE = AdmissionSettings(
     policy=AdmissionPolicy(audience=AUDIENCE, trusted_senders=TRUSTED),
-    keyring=Keyring(openers=(MACHINE,), own=MACHINE, own_ids=frozenset({MACHINE.recipient_id})),
+    keyring=Keyring(openers=(MACHINE,), machine_keys=(MACHINE,)),
 )
 NOTHING = AdmissionState(saved=SavedState())
 NOW = datetime(2026, 3, 1, 12, 0, 1, tzinfo=UTC)
@@ -32,7 +32,7 @@ def sender() -> World:
 
 def by(*openers: KeyService, trusted: frozenset[bytes] = TRUSTED) -> AdmissionSettings:
     return AdmissionSettings(
-        policy=structs.replace(HERE.policy, trusted_senders=trusted), keyring=Keyring(openers=openers, local_only=False)
+        policy=structs.replace(HERE.policy, trusted_senders=trusted), keyring=Keyring(openers=openers)
     )
 
 

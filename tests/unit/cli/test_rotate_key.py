@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import pytest
 
-from credagent.admission import recipient_keyring
+from credagent.admission import machine_key, recipient_keyring
 from credagent.cli.main import main
 from credagent.errors import Exit
 
@@ -52,7 +52,7 @@ def test_root_leaves_a_key_that_the_agents_user_can_read(state: Path) -> None:
                 parent.chmod(0o711)
         os._exit(main(["rotate-key"]))
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == Exit.DONE
-    found = (state / recipient_keyring.KEY_FILE).stat()
+    found = (state / machine_key.KEY_FILE).stat()
     assert (found.st_uid, stat.S_IMODE(found.st_mode)) == (OTHER, 0o600)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from credagent.admission import recipient_keyring
+from credagent.admission.trust_file import trusted_senders
 from credagent.bundle.key_pairs import SenderPrivateKey
 from credagent.cli.main import main
 from credagent.config import load
@@ -28,7 +28,7 @@ def trust_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def trusted() -> frozenset[bytes]:
-    return recipient_keyring.trusted_senders(load(None, os.environ).bundle.trusted_senders)
+    return trusted_senders(load(None, os.environ).bundle.trusted_senders)
 
 
 def test_an_agent_that_is_told_nothing_trusts_nobody_at_first_and_then_whom_its_user_trusts(

@@ -114,7 +114,7 @@ def _unknown_accounts(loaded: Config) -> list[str]:
 
 def _unread(loaded: Config) -> list[str]:
     """Read the files that the configuration names; what this user may not read is a note, since the daemon may."""
-    from credagent.admission import recipient_keyring
+    from credagent.admission import recipient_keyring, trust_file
     from credagent.errors import PermissionRefused
 
     def cloud_key(spec: str) -> NoReturn:
@@ -124,7 +124,7 @@ def _unread(loaded: Config) -> list[str]:
     notes = []
     for read in (
         lambda: recipient_keyring.load(in_files, loaded.agent.state_dir, os.environ, cloud_key),
-        lambda: recipient_keyring.trusted_senders(loaded.bundle.trusted_senders),
+        lambda: trust_file.trusted_senders(loaded.bundle.trusted_senders),
     ):
         try:
             read()

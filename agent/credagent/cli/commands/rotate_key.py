@@ -21,16 +21,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Rotate the key of `agent.state_dir` as the user whose folder that is, and print the new public line."""
-    from credagent.admission import recipient_keyring
+    from credagent.admission import machine_key
 
     state_dir = config(arguments).agent.state_dir
-    if not recipient_keyring.has_own(state_dir):
+    if not machine_key.exists(state_dir):
         hint = "the agent makes one when it starts for the first time"
         raise ConfigurationError("no-key", "this machine has no key yet", what=state_dir, hint=hint)
     if os.geteuid() == 0:
         owner = os.stat(state_dir)
         os.setegid(owner.st_gid)
         os.seteuid(owner.st_uid)  # else root would leave a key that the agent's user cannot read
-    print(recipient_keyring.rotate(state_dir).public_key.line)
+    print(machine_key.rotate(state_dir).public_key.line)
     print("credagent: reload the agent (systemctl reload credagent), and give senders this key", file=sys.stderr)
     return 0

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import pytest
 
-from credagent.admission import recipient_keyring, state_file
+from credagent.admission import machine_key, recipient_keyring, state_file, trust_file
 from credagent.bundle.contents import Bundle
 from credagent.bundle.key_pairs import Kem, RecipientPrivateKey, SenderPrivateKey
 from credagent.bundle.sealing import new_bundle_id, seal
@@ -22,7 +22,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a state folder on a machine of a known id."""
     machine_id = tmp_path / "machine-id"
     machine_id.write_text("one\n")
-    monkeypatch.setattr(recipient_keyring, "MACHINE_ID_FILES", (str(machine_id),))
+    monkeypatch.setattr(machine_key, "MACHINE_ID_FILES", (str(machine_id),))
     folder = tmp_path / "state"
     folder.mkdir(mode=0o700)
     return folder
@@ -37,11 +37,11 @@ def own(state: Path) -> recipient_keyring.Keyring:
 
 
 def test_the_first_start_makes_a_private_key_and_the_next_one_finds_it(state: Path) -> None:
-    assert not recipient_keyring.has_own(str(state))
+    assert not machine_key.exists(str(state))
     first = own(state)
     assert first.own is not None
     assert first.own.public_key.kem is Kem.X_WING
-    assert stat.S_IMODE((state / recipient_keyring.KEY_FILE).stat().st_mode) == 0o600
+    assert stat.S_IMODE((state / machine_key.KEY_FILE).stat().st_mode) == 0o600
     second = own(state)
     assert second.own is not None
     assert second.own.key_id == first.own.key_id
@@ -50,7 +50,7 @@ def test_the_first_start_makes_a_private_key_and_the_next_one_finds_it(state: Pa
 
 def test_a_cloned_machine_makes_a_key_of_its_own_and_forgets_the_other(state: Path, tmp_path: Path) -> None:
     first = own(state)
-    recipient_keyring.rotate(str(state))
+    machine_key.rotate(str(state))
     (tmp_path / "machine-id").write_text("two\n")
     cloned = own(state)
     assert cloned.own is not None
@@ -61,7 +61,7 @@ def test_a_cloned_machine_makes_a_key_of_its_own_and_forgets_the_other(state: Pa
 
 def test_a_key_that_was_put_there_is_bound_to_the_machine_that_first_reads_it(state: Path, tmp_path: Path) -> None:
     given = RecipientPrivateKey.generate()
-    _write(state / recipient_keyring.KEY_FILE, given)
+    _write(state / machine_key.KEY_FILE, given)
     assert own(state).own_ids == {given.recipient_id}
     (tmp_path / "machine-id").write_text("two\n")
     assert own(state).own_ids != {given.recipient_id}
@@ -69,7 +69,7 @@ def test_a_key_that_was_put_there_is_bound_to_the_machine_that_first_reads_it(st
 
 def test_after_a_rotation_both_keys_open_and_the_new_one_is_shown(state: Path) -> None:
     before = own(state)
-    new = recipient_keyring.rotate(str(state))
+    new = machine_key.rotate(str(state))
     after = own(state)
     assert before.own is not None
     assert after.own is not None
@@ -79,9 +79,9 @@ def test_after_a_rotation_both_keys_open_and_the_new_one_is_shown(state: Path) -
 
 def test_a_month_after_a_rotation_the_old_key_opens_nothing_and_is_removed(state: Path) -> None:
     own(state)
-    new = recipient_keyring.rotate(str(state))
-    old = state / recipient_keyring.PREVIOUS_FILE
-    past = old.stat().st_mtime - recipient_keyring.PREVIOUS_KEPT_S - 1
+    new = machine_key.rotate(str(state))
+    old = state / machine_key.PREVIOUS_FILE
+    past = old.stat().st_mtime - machine_key.PREVIOUS_KEPT_S - 1
     os.utime(old, (past, past))
     looked = recipient_keyring.load(("state",), str(state), {}, no_cloud, writes=False)
     assert looked.own_ids == {new.recipient_id}
@@ -93,25 +93,25 @@ def test_a_month_after_a_rotation_the_old_key_opens_nothing_and_is_removed(state
 def test_each_of_many_rotations_leaves_every_earlier_key(state: Path) -> None:
     ids = {own(state).own_ids}
     for _ in range(3):
-        ids.add(frozenset({recipient_keyring.rotate(str(state)).recipient_id}))
+        ids.add(frozenset({machine_key.rotate(str(state)).recipient_id}))
         own(state)  # as a reload does
     assert own(state).own_ids == frozenset().union(*ids)
 
 
 def test_a_rotation_that_is_repeated_after_a_crash_loses_no_key(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = own(state)
-    recipient_keyring.rotate(str(state))
+    machine_key.rotate(str(state))
     second = own(state)
 
     def crash(*_: object) -> NoReturn:
         raise SystemExit
 
     with monkeypatch.context() as patched:
-        patched.setattr(recipient_keyring, "_make_key", crash)
+        patched.setattr(machine_key, "_make_key", crash)
         with pytest.raises(SystemExit):
-            recipient_keyring.rotate(str(state))
+            machine_key.rotate(str(state))
     assert own(state).own_ids == second.own_ids
-    third = recipient_keyring.rotate(str(state))
+    third = machine_key.rotate(str(state))
     assert own(state).own_ids == {*second.own_ids, third.recipient_id}
     assert first.own_ids < own(state).own_ids
 
@@ -121,7 +121,7 @@ def test_a_start_without_a_machine_id_keeps_the_key_and_what_it_is_bound_to(
     state: Path, tmp_path: Path, content: str | None
 ) -> None:
     machine_id, first = tmp_path / "machine-id", own(state)
-    recipient_keyring.rotate(str(state))
+    machine_key.rotate(str(state))
     rotated = own(state)
     machine_id.unlink()
     if content is not None:
@@ -150,13 +150,13 @@ def test_keys_of_files_and_of_systemd_are_shared_ones(state: Path, tmp_path: Pat
     specs = (f"file:{tmp_path}/shared.key", "credential:shared.key")
     found = recipient_keyring.load(specs, str(state), environ, no_cloud)
     assert [opener.recipient_id for opener in found.openers] == [key.recipient_id] * 2
-    assert (found.own, found.own_ids, found.local_only) == (None, frozenset(), True)
+    assert (found.own, found.own_ids) == (None, frozenset())
 
 
 def test_a_cloud_is_asked_for_nothing_yet(state: Path) -> None:
     key = RecipientPrivateKey.generate(Kem.X25519)
     found = recipient_keyring.load(("aws-kms:arn:x",), str(state), {}, lambda _: key)
-    assert not found.local_only
+    assert found.openers == (key,)
 
 
 @pytest.mark.parametrize(
@@ -188,11 +188,11 @@ def test_trusted_senders_are_lines_here_or_in_a_file_with_comments(tmp_path: Pat
     file = tmp_path / "trusted"
     file.write_text(f"# the laptop\n{one.line}\n\n")
     file.chmod(0o644)
-    assert recipient_keyring.trusted_senders((f"file:{file}", two.line)) == {one.raw, two.raw}
-    assert recipient_keyring.trusted_senders(()) == frozenset()
+    assert trust_file.trusted_senders((f"file:{file}", two.line)) == {one.raw, two.raw}
+    assert trust_file.trusted_senders(()) == frozenset()
     file.chmod(0o666)
     with pytest.raises(PermissionRefused):
-        recipient_keyring.trusted_senders((f"file:{file}",))
+        trust_file.trusted_senders((f"file:{file}",))
 
 
 def test_a_placeholder_that_somebody_left_is_found_by_the_key_that_holds_it(tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ def test_a_placeholder_that_somebody_left_is_found_by_the_key_that_holds_it(tmp_
     file.write_text("credagent-sender:ed25519:YOURS\n")
     for spec in ("credagent-sender:ed25519:YOURS", f"file:{file}"):
         with pytest.raises(ConfigurationError) as raised:
-            recipient_keyring.trusted_senders((spec,))
+            trust_file.trusted_senders((spec,))
         assert raised.value.what.startswith("bundle.trusted_senders")
         assert (str(file) in raised.value.what) is spec.startswith("file:")
 
@@ -215,9 +215,9 @@ def test_the_old_key_stays_as_long_as_what_is_in_force_was_sealed_to_it(state: P
     before = own(state).own
     assert before is not None
     sealed = _sealed_to(before)
-    recipient_keyring.rotate(str(state))
-    old = state / recipient_keyring.PREVIOUS_FILE
-    past = old.stat().st_mtime - recipient_keyring.PREVIOUS_KEPT_S - 1
+    machine_key.rotate(str(state))
+    old = state / machine_key.PREVIOUS_FILE
+    past = old.stat().st_mtime - machine_key.PREVIOUS_KEPT_S - 1
     os.utime(old, (past, past))
     _, save = state_file.load_and_save(str(state), writes=True)
     for kept in (state_file.SavedState(bundle=sealed), state_file.SavedState(earlier={Slot.AWS: sealed})):
