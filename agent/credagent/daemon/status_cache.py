@@ -1,4 +1,4 @@
-"""What is made anew at most once a second: who asks without end must not keep the agent counting."""
+"""Values that are made anew at most once a second, so that whoever asks without end does not keep the agent busy."""
 
 from collections.abc import Callable
 from typing import Generic, TypeVar

@@ -197,7 +197,8 @@ def begin(source: Source, now: datetime) -> SourceState:
     state = SourceState(source=source)
     if isinstance(source, MachineSource) or state.fetched:
         return state
-    return SourceState(source=source, held=held_from(source, now), tried=True).as_of(now, 0.0)
+    held = SourceState(source=source, held=held_from(source, now), tried=True)
+    return held.as_of(now, 0.0)  # what was not fetched has no end on the monotonic clock
 
 
 def expired(held: Held, now: datetime) -> bool:
