@@ -1,10 +1,18 @@
 """What runs together ends together, and leaves the task that waited as it was."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
+import credagent
 from credagent.task_groups import for_each, run_all, run_until_first_ends
+
+PACKAGE = Path(credagent.__file__).parent
+ENDS_WITH_ITS_GROUP = {
+    "daemon/main_loop.py": "a task that fails ends the agent",
+    "daemon/failed_start.py": "what fails while a failed start is told ends the process",
+}
 
 
 async def fails() -> None:
@@ -55,21 +63,11 @@ def test_a_failed_child_leaves_no_cancellation_that_a_later_time_out_would_take_
     asyncio.run(story())
 
 
-def test_a_time_out_is_one_even_where_a_cancellation_was_left_pending() -> None:
-    """What a TaskGroup leaves in Python 3.11.2 is simulated; the forwarder's tasks never come into that state."""
-
-    async def story() -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        with pytest.raises(BaseExceptionGroup):
-            async with asyncio.TaskGroup() as group:
-                group.create_task(fails())
-        left = task.cancelling()
-        assert left in (0, 1)  # 1 before Python 3.13: the reason for `task_groups`
-        for _ in range(left):
-            task.uncancel()
-
-    asyncio.run(story())
+def test_a_task_group_is_used_only_where_its_task_ends_with_it() -> None:
+    found = {
+        str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py") if "asyncio.TaskGroup(" in path.read_text()
+    }
+    assert found == set(ENDS_WITH_ITS_GROUP)
 
 
 def test_who_is_cancelled_while_waiting_ends_what_runs() -> None:
