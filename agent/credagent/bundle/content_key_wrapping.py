@@ -17,7 +17,7 @@ SENDER_LINE_PREFIX = "credagent-sender:ed25519:"
 
 
 class StanzaKind(IntEnum):
-    """How a stanza's content key is wrapped; the number on the wire."""
+    """How a stanza's content key is wrapped; its number in an envelope."""
 
     X_WING = 1
     X25519 = 2

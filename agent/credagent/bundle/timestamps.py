@@ -1,4 +1,4 @@
-"""Times as the letter writes them: RFC 3339 text in one form, and microseconds since 1970. No clock belongs here."""
+"""Times as a bundle writes them: RFC 3339 text in one form, and microseconds since 1970. No clock belongs here."""
 
 from datetime import UTC, datetime, timedelta
 

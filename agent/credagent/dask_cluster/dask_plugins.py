@@ -265,7 +265,7 @@ class ForwardingPlugin:
 
 def plugin_of(side: WorkerSide, server: Any, role: str) -> ForwardingPlugin:
     """Return the plugin of `server`, the same one however often a forwarder comes."""
-    shared = sys.modules.setdefault("_credagent_plugins", types.ModuleType("_credagent_residents"))
+    shared = sys.modules.setdefault("_credagent_plugins", types.ModuleType("_credagent_plugins"))
     known = shared.__dict__.setdefault("by_server", {})
     found = known.get(id(server))
     if found is None or found[0] is not server:

@@ -16,7 +16,7 @@ from credagent.credentials import Slot, Statement
 from credagent.forwarder.forwarding_plan import ForwardingPlan
 from credagent.forwarder.handed_out import HandedOut, handed_out
 from credagent.forwarder.key_trust import TrustedRecipient
-from credagent.sender.bundle_draft import BundleDraft, number
+from credagent.sender.bundle_draft import BundleDraft, draft_from_lookup
 from credagent.sender.compose_bundle import LocalIdentity
 from credagent.sender.local_identity import IdentityLookup
 
@@ -103,7 +103,7 @@ class BundleRevision:
         plan = self._plan
         options = replace(plan.options, audience=audience, withdrawn=self.withdrawn)
         look = IdentityLookup(local=self.identity, found=())
-        self._drafts[audience] = number(options, look, plan.key, environ=plan.environ, now=now)
+        self._drafts[audience] = draft_from_lookup(options, look, plan.key, environ=plan.environ, now=now)
 
     def _seal(self, bundle: Bundle, recipients: Sequence[TrustedRecipient]) -> None:
         self._bundle_ids.add(bundle.bundle_id)

@@ -1,4 +1,4 @@
-"""What is forwarded, to whom and on what ground, as one frozen value."""
+"""What is forwarded, to which cluster, and why its keys are believed, as one frozen value."""
 
 from collections.abc import Callable, Mapping
 

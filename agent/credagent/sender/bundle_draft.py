@@ -34,13 +34,13 @@ class BundleDraft(Struct, frozen=True, kw_only=True):
     notices: tuple[str, ...] = ()
 
 
-def write(options: GrantOptions, key: SenderPrivateKey, environ: Mapping[str, str], clock: Clock) -> BundleDraft:
+def draft_bundle(options: GrantOptions, key: SenderPrivateKey, environ: Mapping[str, str], clock: Clock) -> BundleDraft:
     """Return a bundle with the identity of this moment. Blocks while clouds are asked; raises as `look`."""
     seen = look(options, environ)
-    return number(options, seen, key, environ=environ, now=clock.now())
+    return draft_from_lookup(options, seen, key, environ=environ, now=clock.now())
 
 
-def number(
+def draft_from_lookup(
     options: GrantOptions, seen: IdentityLookup, key: SenderPrivateKey, *, environ: Mapping[str, str], now: datetime
 ) -> BundleDraft:
     """Return the bundle with what was seen, under the next sequence of `key`."""

@@ -1,4 +1,4 @@
-"""Options and the local identity become the letter that is sealed: statements, grants and `not_after`. Pure."""
+"""Options and the local identity become the bundle that is sealed: statements, grants and `not_after`. Pure."""
 
 from datetime import datetime, timedelta
 from typing import assert_never

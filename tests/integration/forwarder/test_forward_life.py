@@ -145,7 +145,7 @@ def test_a_bundle_that_is_delivered_once_takes_no_mail_from_a_forwarder_that_is_
     (a,) = small(stage, key, "a")
     bare, late = stage.machine("bare", agent=False), stage.machine("late", key.public_key.line)
     with client_of(stage, 1) as client, forward(trust="any"):
-        # Somebody who knows nothing of a resident, so that the delivery has to bring its own to all of them.
+        # Somebody who has no plugin, so that the delivery has to bring its own to all of them.
         stage.start_worker(bare, "bare", "--no-nanny", CREDAGENT_WORKER_WAIT="1s")
         client.wait_for_workers(2, timeout=60)
         client.run(eval, FORGET, workers=[address_of(client, "bare")])

@@ -23,22 +23,22 @@ print(plugin.name, [kind.__name__ for kind in type(plugin).__mro__[1:2]])
 
 
 @pytest.mark.parametrize(
-    ("parcel", "expected"),
+    ("pickled", "expected"),
     [
         (plugin_pickle.for_workers(SETTINGS), "credagent-forwarding ['WorkerPlugin']"),
         (plugin_pickle.for_scheduler(SETTINGS), "credagent-forwarding-scheduler ['SchedulerPlugin']"),
     ],
 )
-def test_it_unpacks_without_credagent(parcel: bytes, expected: str) -> None:
+def test_it_unpacks_without_credagent(pickled: bytes, expected: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-I", "-c", UNPACK], input=parcel, capture_output=True, check=False, timeout=scaled(60)
+        [sys.executable, "-I", "-c", UNPACK], input=pickled, capture_output=True, check=False, timeout=scaled(60)
     )
     assert (done.returncode, done.stdout.decode().strip()) == (0, expected), done.stderr.decode()
 
 
 def opcodes(name: str | None = None) -> list[object]:
-    parcel = plugin_pickle.for_workers(SETTINGS)
-    return [argument for opcode, argument, _ in pickletools.genops(parcel) if name in (None, opcode.name)]
+    pickled = plugin_pickle.for_workers(SETTINGS)
+    return [argument for opcode, argument, _ in pickletools.genops(pickled) if name in (None, opcode.name)]
 
 
 def test_it_names_nothing_but_the_standard_library() -> None:

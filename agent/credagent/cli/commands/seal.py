@@ -44,7 +44,7 @@ def seal_to(arguments: argparse.Namespace, options: "GrantOptions") -> int:
     # Before anything is asked of a cloud: a typing mistake should not cost a login.
     wrappers = recipients.read_all(tuple(arguments.recipient))
     key = signing_key.load(arguments.sender_key)
-    draft = bundle_draft.write(options, key, os.environ, SystemClock())
+    draft = bundle_draft.draft_bundle(options, key, os.environ, SystemClock())
     text = seal(draft.bundle, wrappers, key)
     _write(arguments.out, text)
     _tell(bundle_draft.describe(draft), "")
