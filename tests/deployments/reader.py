@@ -3,7 +3,8 @@
 import contextlib
 import re
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 
 from tests.deployments import pages
 from tests.deployments.person import Person
@@ -14,11 +15,16 @@ _LINE = re.compile(r"^credagent-sender:ed25519:\S+$", re.MULTILINE)
 
 
 @contextlib.contextmanager
-def following(page: pages.Page, person: Person, instead: Mapping[str, str]) -> Iterator[str]:
+def following(
+    page: pages.Page,
+    person: Person,
+    instead: Mapping[str, str],
+    programs: Mapping[str, Callable[[str], None]] = MappingProxyType({}),
+) -> Iterator[str]:
     """Do what the page says; give what its last line printed. What was started with `&` ends with the block.
 
     The public line that a command printed stands where the page has three dots. `instead`: what this test has for a
-    port or a machine's name of the page.
+    port or a machine's name of the page. `programs`: what takes the lines of a program that is not here.
     """
     said, public_line = "", ""
     with contextlib.ExitStack() as running:
@@ -28,6 +34,8 @@ def following(page: pages.Page, person: Person, instead: Mapping[str, str]) -> I
                 text = text.replace(shown, here)
             if isinstance(deed, pages.File):
                 person.write(deed.name, text)
+            elif (program := programs.get(text.split()[0])) is not None:
+                program(text.removesuffix("&"))
             elif text.endswith("&"):
                 running.enter_context(_running(person, text.removesuffix("&")))
             else:

@@ -20,11 +20,13 @@ _ABSENT = (errno.ENOENT, errno.ENOTDIR)
 def read_private(path: str, limit: int, *, group_may_read: bool = False) -> bytes:
     """Return a key file: regular, of root or this user, at most `limit` bytes, closed to everybody else.
 
-    `group_may_read` is for systemd's credentials, where the access of the service's user (an ACL) shows in the mode
-    as if the group could read. Raises ConfigurationError (missing, not a file, too large) or PermissionRefused.
+    A file of root's may be read by a group that this process is in: Kubernetes makes a Secret's 0400 into 0440 of root
+    and the pod's fsGroup, and no other way leads a key to a container that is not root. `group_may_read` is for
+    systemd's credentials, where the access of the service's user (an ACL) shows in the mode as if the group could read.
+    Raises ConfigurationError (missing, not a file, too large) or PermissionRefused.
     """
     open_bits = stat.S_IRWXO | stat.S_IWGRP | stat.S_IXGRP | (0 if group_may_read else stat.S_IRGRP)
-    return _read_owned(path, limit, open_bits, f"chmod 600 {path}")
+    return _read_owned(path, limit, open_bits, f"chmod 600 {path}", own_group=True)
 
 
 def read_trusted(path: str, limit: int) -> bytes:
@@ -57,14 +59,17 @@ def read_bounded(path: str, limit: int) -> bytes | None:
     return data
 
 
-def _read_owned(path: str, limit: int, open_bits: int, remedy: str) -> bytes:
+def _read_owned(path: str, limit: int, open_bits: int, remedy: str, *, own_group: bool = False) -> bytes:
     fd = _open_to_read(path)
     if fd is None:
         raise ConfigurationError(
             "file-missing", "there is no such file", what=path, hint="check the path, or create it"
         )
     try:
-        refusal = _refusal(path, os.fstat(fd), open_bits, remedy)
+        found = os.fstat(fd)
+        if own_group and _is_roots_for_our_group(found):
+            open_bits &= ~stat.S_IRGRP
+        refusal = _refusal(path, found, open_bits, remedy)
         if refusal is not None:
             raise refusal
         data = _read_up_to(fd, path, limit)
@@ -88,6 +93,11 @@ def _refusal(path: str, found: os.stat_result, open_bits: int, remedy: str) -> C
         why = f"open to others (mode {stat.S_IMODE(found.st_mode):04o})"
         return PermissionRefused("file-mode", why, what=path, hint=remedy)
     return None
+
+
+def _is_roots_for_our_group(found: os.stat_result) -> bool:
+    """Tell whether a file is root's, and its group one that this process is in and that is not root's own."""
+    return found.st_uid == 0 and found.st_gid != 0 and found.st_gid in {os.getegid(), *os.getgroups()}
 
 
 def _open_to_read(path: str) -> int | None:

@@ -109,6 +109,41 @@ def test_a_systemd_credential_may_show_its_access_list_as_group_bits(tmp_path: P
         read_private(written(tmp_path / "g", mode=0o444), LIMIT, group_may_read=True)
 
 
+@as_root
+def test_a_secret_of_kubernetes_may_be_read_by_a_group_of_this_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "getgroups", lambda: [7])
+    path = written(tmp_path / "f", mode=0o440)
+    os.chown(path, 0, 7)
+    assert read_private(path, LIMIT) == b"content"
+
+
+@as_root
+@pytest.mark.parametrize(("group", "mode"), [(8, 0o440), (0, 0o440), (7, 0o444), (7, 0o460)])
+def test_a_secret_of_kubernetes_that_others_may_touch_is_refused(
+    group: int, mode: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "getgroups", lambda: [7])
+    path = written(tmp_path / "f", mode=mode)
+    os.chown(path, 0, group)
+    with pytest.raises(PermissionRefused) as caught:
+        read_private(path, LIMIT)
+    assert caught.value.code == "file-mode"
+
+
+@as_root
+def test_a_file_that_its_owners_group_may_read_is_private_only_if_it_is_roots(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "getgroups", lambda: [7])
+    monkeypatch.setattr(os, "geteuid", lambda: 4321)
+    path = written(tmp_path / "f", mode=0o440)
+    os.chown(path, 4321, 7)
+    with pytest.raises(PermissionRefused):
+        read_private(path, LIMIT)
+
+
 @pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])
 def test_a_configuration_that_others_may_write_is_refused(mode: int, tmp_path: Path) -> None:
     with pytest.raises(PermissionRefused) as caught:

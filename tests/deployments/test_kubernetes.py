@@ -1,0 +1,180 @@
+"""The files for Kubernetes: sound by the published schemas, and pods of them read as the page says."""
+
+import shlex
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from dask_kubernetes.operator.controller.controller import build_worker_deployment_spec
+
+from tests.demo.stage import Stage
+from tests.deployments import pages, schemas
+from tests.deployments.conftest import CLOSED, FIRST_LINE, SimulatedCloud
+from tests.deployments.gateway import free_ports
+from tests.deployments.person import Person
+from tests.deployments.pods import Kubelet
+from tests.deployments.reader import following
+from tests.deployments.ssh_machines import Bridge
+
+pytestmark = pytest.mark.timeout(300)
+MACHINES = ("scheduler", "worker-1", "worker-2", "late")
+
+
+def resource(name: str) -> dict[str, Any]:
+    document: dict[str, Any] = yaml.safe_load((pages.FOLDER / name).read_text())
+    return document
+
+
+def test_the_operators_schema_knows_every_field_of_the_cluster() -> None:
+    assert list(schemas.pruned(resource("dask-cluster.yaml"), schemas.crd("DaskCluster"))) == []
+
+
+def test_kubernetes_knows_every_field_of_the_pods() -> None:
+    cluster = resource("dask-cluster.yaml")["spec"]
+    assert list(schemas.unknown(resource("pod-with-agent.yaml"), "V1Pod")) == []
+    for role in ("worker", "scheduler"):
+        assert list(schemas.unknown(cluster[role]["spec"], "V1PodSpec")) == []
+    assert list(schemas.unknown(cluster["scheduler"]["service"], "V1ServiceSpec")) == []
+
+
+def test_the_operators_schema_drops_what_makes_a_sidecar_as_the_page_says() -> None:
+    cluster, pod = resource("dask-cluster.yaml"), resource("pod-with-agent.yaml")
+    cluster["spec"]["worker"]["spec"]["initContainers"] = pod["spec"]["initContainers"]
+    dropped = list(schemas.pruned(cluster, schemas.crd("DaskCluster")))
+    assert dropped == [".spec.worker.spec.initContainers[0].restartPolicy"]
+
+
+class Cluster:
+    """A Kubernetes of one person: what `kubectl` does, in this test's words."""
+
+    def __init__(self, folder: Path, network: Bridge, cloud: SimulatedCloud, person: Person) -> None:
+        self.kubelet = Kubelet(folder, network, {**cloud.environ, **CLOSED})
+        self.kubelet.name("lab-scheduler.default.svc.cluster.local", "scheduler")
+        self.kubelet.name("lab-scheduler", "scheduler")
+        self._person = person
+
+    def kubectl(self, line: str) -> None:
+        """Do what a line says that begins with kubectl."""
+        match shlex.split(line):
+            case ["kubectl", "create", "secret", "generic", name, source]:
+                path = self._person.home / source.removeprefix("--from-file=")
+                self.kubelet.secrets[name] = {path.name: path.read_bytes()}
+            case ["kubectl", "apply", "-f", "dask-cluster.yaml"]:
+                self.apply()
+            case ["kubectl", "port-forward", *_]:
+                pass  # this machine reaches its pods
+            case words:
+                pytest.fail(f"nobody does this here: {words}")
+
+    def apply(self, **variables: str) -> None:
+        """Start the pods that the operator makes of the cluster, with the person's key in them."""
+        line = (self._person.home / ".config/credagent/sender.pub").read_text().strip()
+        text = (pages.FOLDER / "dask-cluster.yaml").read_text().replace("credagent-sender:ed25519:…", line)
+        spec = yaml.safe_load(text)["spec"]
+        self.kubelet.run("scheduler", spec["scheduler"]["spec"])
+        for machine in MACHINES[1:3]:
+            made = build_worker_deployment_spec(
+                "lab-default", "default", "lab", machine, spec["worker"]["spec"], {}, {}
+            )
+            self.kubelet.run(machine, made["spec"]["template"]["spec"], **variables)
+
+
+@pytest.fixture
+def network() -> Iterator[Bridge]:
+    with Bridge(*MACHINES) as found:
+        yield found
+
+
+@pytest.fixture
+def cluster_cloud(tmp_path: Path, network: Bridge) -> Iterator[SimulatedCloud]:
+    (admin,) = free_ports(1)
+    with Stage(tmp_path) as stage:
+        yield SimulatedCloud(stage, "--bind", network.own_address, "--listen", f"admin=127.0.0.1:{admin}")
+
+
+@pytest.fixture
+def owner(folder: Path, cluster_cloud: SimulatedCloud) -> Person:
+    found = Person(folder, {**cluster_cloud.environ, **CLOSED})
+    found.has_identity(cluster_cloud.user["access_key_id"], cluster_cloud.user["secret_access_key"])
+    return found
+
+
+@pytest.fixture
+def cluster(folder: Path, network: Bridge, cluster_cloud: SimulatedCloud, owner: Person) -> Iterator[Cluster]:
+    (folder / "pods").mkdir()
+    found = Cluster(folder / "pods", network, cluster_cloud, owner)
+    yield found
+    found.kubelet.close()
+
+
+def test_the_page_leads_to_the_first_read(
+    cluster: Cluster, owner: Person, network: Bridge, cluster_cloud: SimulatedCloud
+) -> None:
+    here: Mapping[str, str] = {"localhost": network.address("scheduler")}
+    with following(pages.read("kubernetes"), owner, here, {"kubectl": cluster.kubectl}) as said:
+        assert said.splitlines()[-1] == FIRST_LINE
+    assert cluster_cloud.readers() == ["session-token-1"]
+    assert "PermissionRefused" not in cluster.kubelet.logs()
+
+
+LIFE = """
+import time
+import credagent
+from dask.distributed import Client
+
+def read():
+    import boto3, os
+    boto3.client("s3").get_object(Bucket="my-bucket", Key="private.csv")
+    return os.getpid()
+
+def die():
+    import os
+    os._exit(1)
+
+def everywhere(client, number):
+    while len(found := [pid for pid in client.run(read, on_error="ignore").values() if isinstance(pid, int)]) != number:
+        time.sleep(0.2)
+    return set(found)
+
+with Client("tcp://SCHEDULER:8786", timeout=60) as client:
+    client.wait_for_workers(2, timeout=60)
+    with credagent.forward_credentials(client, recipients="lab-key/recipient.pub", audience="lab"):
+        everywhere(client, 2)
+        print("first", flush=True)
+        before = everywhere(client, 3)  # the third pod starts now
+        print("late", flush=True)
+        client.run(die, workers=list(client.scheduler_info(n_workers=-1)["workers"])[:1], on_error="ignore")
+        while len(everywhere(client, 3) - before) != 1:
+            time.sleep(0.2)
+        print("killed", flush=True)
+        end = time.monotonic() + 15
+        while time.monotonic() < end:  # longer than half of a session's life
+            client.run(read)
+            time.sleep(0.5)
+"""
+
+
+def test_a_late_pod_with_a_sidecar_and_a_service_of_our_name_a_killed_worker_and_renewal(
+    cluster: Cluster, owner: Person, network: Bridge, cluster_cloud: SimulatedCloud
+) -> None:
+    steps = pages.read("kubernetes").steps
+    cluster_cloud.remote.expire_after("sts", 24)
+    owner.write("life.py", LIFE.replace("SCHEDULER", network.address("scheduler")))
+    with following(pages.Page("", steps[:2]), owner, {}, {"kubectl": cluster.kubectl}):
+        line = (owner.home / ".config/credagent/sender.pub").read_text().strip()
+        text = (pages.FOLDER / "pod-with-agent.yaml").read_text().replace("credagent-sender:ed25519:…", line)
+        late = {**yaml.safe_load(text)["spec"], "enableServiceLinks": True}
+        process = owner.starts("timeout 150 python life.py", stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        assert process.stdout is not None
+        said = []
+        for told in process.stdout:
+            said.append(told)
+            if told == "first\n":
+                cluster.kubelet.run(MACHINES[-1], late)
+        assert process.wait() == 0, "".join(said)  # its own time-outs end it
+    assert [told.strip() for told in said if told.strip() in ("first", "late", "killed")] == ["first", "late", "killed"]
+    assert len(cluster_cloud.readers()) > 1, "renewed under running workers"
+    assert {call["code"] for call in cluster_cloud.remote.log("s3", "GetObject")} == {"ok"}
