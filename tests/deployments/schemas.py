@@ -9,7 +9,7 @@ from typing import Any
 
 import dask_kubernetes
 import kubernetes.client
-import yaml
+import yaml  # type: ignore[import-untyped]  # ships no types
 
 CRDS = Path(dask_kubernetes.__file__).parent / "operator/deployment/helm/dask-kubernetes-operator/crds"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+import yaml  # type: ignore[import-untyped]  # ships no types
 from dask_kubernetes.operator.controller.controller import build_worker_deployment_spec
 
 from tests.demo.stage import Stage
