@@ -26,13 +26,13 @@ class AgentSource(Protocol):
         """Return the connection to the agent, None while there is none. Raises where there will never be one."""
 
 
-class NamedAgent:
-    """The agent that CREDAGENT_SOCKET names: it may be restarting, and another's credentials will not do."""
+class AgentAt:
+    """The agent that listens at one path, and no other: it may be restarting, and another's credentials will not do."""
 
-    def __init__(self, path: str) -> None:
-        """Nothing is connected yet."""
+    def __init__(self, path: str, subscription: AgentSubscription | None = None) -> None:
+        """Go on with `subscription` where there is one already."""
         self.path = path
-        self._subscription: AgentSubscription | None = None
+        self._subscription = subscription
 
     def subscription(self) -> AgentSubscription | None:
         """Return the connection, made where there is none yet."""

@@ -18,7 +18,7 @@ from credagent.config import Config
 from credagent.errors import UsageError
 from credagent.exec import child_process
 from credagent.exec.agent_subscription import AgentSubscription, Document, complete
-from credagent.exec.agent_wait import NamedAgent, wait_for_agent
+from credagent.exec.agent_wait import AgentAt, AgentSource, wait_for_agent
 from credagent.exec.embedded_agent import EmbeddedAgent
 from credagent.exec.program_start import ExecRequest, ProgramStart
 from credagent.exec.shared_agent import OWNER_IS_EXEC, SharedAgent
@@ -65,19 +65,20 @@ def run(request: ExecRequest, environ: Mapping[str, str]) -> int:
     start = ProgramStart(request=request, config=config, environ=environ, account=account)
     _end_on_signals()
     if named := environ.get(configuration.SOCKET_VARIABLE):
-        return _beside_another(start, NamedAgent(named))
+        return _beside_another(start, AgentAt(named))
     own_path = f"{config.agent.runtime_dir}/{configuration.SOCKET_NAME}"
     paths = configuration.agent_sockets(config, environ, os.geteuid())
     agent = SharedAgent(paths, own_path, EmbeddedAgent(partial(_be_the_agent, start)))
-    if agent.attach() is not None and not agent.ends_with_its_exec():
-        return _beside_another(start, agent)
+    subscription = agent.attach()
+    if subscription is not None and not agent.ends_with_its_exec():
+        return _beside_another(start, AgentAt(subscription.path, subscription))
     try:
         return _supervise(start, agent, companion=agent)
     finally:
         agent.stop()
 
 
-def _beside_another(start: ProgramStart, source: NamedAgent | SharedAgent) -> int:
+def _beside_another(start: ProgramStart, source: AgentAt) -> int:
     """Run the program with an agent that is not ours; become it where nothing is left to do beside it."""
     if os.getpid() == 1 or start.request.on_renewal is not None:
         return _supervise(start, source, companion=None)
@@ -88,7 +89,7 @@ def _beside_another(start: ProgramStart, source: NamedAgent | SharedAgent) -> in
     return child_process.replace(launch)
 
 
-def _supervise(start: ProgramStart, source: NamedAgent | SharedAgent, *, companion: SharedAgent | None) -> int:
+def _supervise(start: ProgramStart, source: AgentSource, *, companion: SharedAgent | None) -> int:
     process_control.forbid_dumping()
     process_control.adopt_orphans()
     speak = partial(_speak, start.config)

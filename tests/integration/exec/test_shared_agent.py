@@ -72,6 +72,19 @@ def test_the_agent_of_a_daemon_is_nobodys_to_take_over(node: Node) -> None:
     assert _is_worker(psutil.Process(process.pid))
 
 
+def test_a_daemon_that_restarts_while_its_set_is_waited_for_is_waited_for_and_not_replaced(node: Node) -> None:
+    node.environ |= {"CREDAGENT_AWS_REQUIRED": "true", "CREDAGENT_BUNDLE_CHANNELS": f"file:{node.inbox}"}
+    daemon = node.start("run")
+    node.until((node.folder / "run" / "agent.sock").exists)
+    process = node.start(*PROGRAM)
+    node.until(lambda: node.status().get("workers"))
+    daemon.kill()
+    daemon.wait()
+    again = node.start("run")
+    node.until(lambda: (said := node.status()).get("workers") and said["agent"]["pid"] == again.pid)
+    assert _agents([process]) == []
+
+
 def _agents(started: "list[subprocess.Popen[str]]") -> "list[subprocess.Popen[str]]":
     """Return those that run an agent beside their program."""
     return [one for one in started if one.poll() is None and _has_an_agent(psutil.Process(one.pid))]
