@@ -21,10 +21,8 @@ ELSEWHERE = frozenset(
     {
         "ADR-NN-title.md",  # how a decision record is named
         "dist",  # what the build makes
-        "eu.example",  # parts of an example
-        "lab-key/recipient.key",
+        "lab-key/recipient.key",  # part of an example
         "roles/storage.objectViewer",  # of the clouds
-        "kubernetes.md",  # announced beside dask-gateway.md
         "security-credentials",  # a path of instance metadata
         "runtime_dir/token",  # of a machine with an agent
         "runtime_dir/worker.env",
@@ -66,7 +64,8 @@ def _named(text: str) -> set[str]:
     """Return what looks like a file or folder of this repository: in backticks, or the target of a link."""
     quoted = set(re.findall(r"`([A-Za-z_][\w./-]*)`", text))
     linked = {name for name in re.findall(r"\]\(([^)#\s]+)", text) if "://" not in name}
-    return linked | {name for name in quoted if "/" in name or name.rpartition(".")[2] in FILE_KINDS}
+    paths = {name for name in quoted if "/" in name and "." not in name.partition("/")[0]}  # not a host, not a label
+    return linked | paths | {name for name in quoted if name.rpartition(".")[2] in FILE_KINDS}
 
 
 def _exists(name: str, document: str) -> bool:
