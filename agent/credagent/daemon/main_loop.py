@@ -108,7 +108,7 @@ class MainLoop:
             admission = self.agent.settings.access
             self._tcp = TcpAccess(admission, monotonic=self.agent.clock.monotonic)
             for server in self._sockets.servers:
-                server.admission = admission
+                server.rules = admission
             self._follow()
             log.start(config.log.level, config.log.format)
             log.info("configuration_reloaded", needs_restart=late)

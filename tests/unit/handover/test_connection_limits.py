@@ -50,11 +50,11 @@ def test_a_user_who_was_taken_out_of_the_configuration_is_not_supplied_any_more(
 
     async def story(serving: SocketServer, client: Client) -> None:
         assert (await client.answer())["code"] == "not-allowed"
-        serving.admission = AccessRules(own_uid=1, users=frozenset({4242}))
+        serving.rules = AccessRules(own_uid=1, users=frozenset({4242}))
         worker, deliverer = await client.another(), await client.another()
         assert (await worker.ask(op="subscribe", role="worker"))["ok"]
         assert (await deliverer.ask(op="identity"))["ok"]
-        serving.admission = AccessRules(own_uid=1, deliver_users=frozenset({4242}))
+        serving.rules = AccessRules(own_uid=1, deliver_users=frozenset({4242}))
         agent.set({"A": "2"})
         serving.publish()
         assert await worker.answer() is None

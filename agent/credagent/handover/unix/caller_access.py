@@ -35,7 +35,7 @@ class AccessRules(Struct, frozen=True, kw_only=True):
         deliver_users: Iterable[str] = (),
         own_uid: int | None = None,
     ) -> tuple[Self, tuple[str, ...]]:
-        """Look names (or numbers) up on this machine; return the admission and the names that do not exist here.
+        """Look names (or numbers) up on this machine; return the rules and the names that do not exist here.
 
         A missing name is information, since one configuration serves many machines. It admits nobody, and a
         `deliver_users` of missing names only admits nobody beside root and the agent's own user.
@@ -44,13 +44,13 @@ class AccessRules(Struct, frozen=True, kw_only=True):
         found_groups, missing_groups = _look_up(groups, _gid)
         named_deliverers = tuple(deliver_users)
         deliverers, missing_deliverers = _look_up(named_deliverers, _uid)
-        admission = cls(
+        rules = cls(
             own_uid=os.geteuid() if own_uid is None else own_uid,
             users=found_users,
             groups=found_groups,
             deliver_users=deliverers if named_deliverers else None,
         )
-        return admission, tuple(dict.fromkeys(missing_users + missing_groups + missing_deliverers))
+        return rules, tuple(dict.fromkeys(missing_users + missing_groups + missing_deliverers))
 
     def may_ask(self, caller: Caller) -> bool:
         """Say whether `caller` may have what workers get."""

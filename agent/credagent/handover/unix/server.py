@@ -21,12 +21,12 @@ FINISH_S = 1.0  # for callers that were accepted and not answered yet when the a
 
 
 class SocketServer:
-    """The connections of one agent. `admission` may be replaced: those that it no longer admits are ended."""
+    """The connections of one agent. `rules` may be replaced: those that they no longer admit are ended."""
 
     def __init__(
         self,
         agent: AgentOperations,
-        admission: AccessRules,
+        rules: AccessRules,
         http: Callable[[], HttpConversation] | None = None,
         *,
         places: ConnectionLimits | None = None,
@@ -40,18 +40,18 @@ class SocketServer:
         self.connections: set[UnixConnection] = set()
         self._places = places or _as_many_as_possible()
         self._shared = SharedState(
-            agent, admission, places=self._places, rate_limits=RateLimits(monotonic), limits=limits, http=http
+            agent, rules, places=self._places, rate_limits=RateLimits(monotonic), limits=limits, http=http
         )
         self._refused_lately = LogThrottle()
         self._listener: asyncio.Server | None = None
 
     @property
-    def admission(self) -> AccessRules:
+    def rules(self) -> AccessRules:
         """Who may ask now."""
         return self._shared.rules
 
-    @admission.setter
-    def admission(self, rules: AccessRules) -> None:
+    @rules.setter
+    def rules(self, rules: AccessRules) -> None:
         self._shared.rules = rules
         for connection in list(self.connections):
             caller, subscribed = connection.caller, connection.subscriber is not None

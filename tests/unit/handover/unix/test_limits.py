@@ -23,13 +23,13 @@ ORDINARY = Ordinary(own_uid=OVERFLOW_UID, users=frozenset({os.geteuid()}))
 
 def test_an_ordinary_user_who_renews_in_a_loop_is_told_to_wait_and_others_are_not(tmp_path: Path) -> None:
     async def story(server: SocketServer, client: Client) -> None:
-        server.admission = ORDINARY
+        server.rules = ORDINARY
         answers = [await client.ask(op="renew", slot="aws") for _ in range(RENEWALS.burst + 3)]
         assert [one["ok"] for one in answers] == [True] * RENEWALS.burst + [False] * 3
         assert (answers[-1]["code"], "10 s" in answers[-1]["hint"]) == ("busy", True)
         assert (await client.ask(op="set"))["ok"]
         assert (await client.ask(op="deliver", bundle="good"))["ok"]
-        server.admission = ME
+        server.rules = ME
         assert (await client.ask(op="renew"))["ok"]
 
     tell(story, tmp_path)
@@ -37,7 +37,7 @@ def test_an_ordinary_user_who_renews_in_a_loop_is_told_to_wait_and_others_are_no
 
 def test_an_ordinary_user_who_delivers_what_is_refused_in_a_loop_is_told_to_wait(tmp_path: Path) -> None:
     async def story(server: SocketServer, client: Client) -> None:
-        server.admission = ORDINARY
+        server.rules = ORDINARY
         good = [await client.ask(op="deliver", bundle="good") for _ in range(REFUSED_DELIVERIES.burst + 5)]
         assert all(one["ok"] for one in good)
         bad = [await client.ask(op="deliver", bundle="broken") for _ in range(REFUSED_DELIVERIES.burst + 5)]
