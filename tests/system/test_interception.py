@@ -9,7 +9,7 @@ from tests.system.conftest import Make, configure
 from tests.system.machine import Machine
 
 FORWARDED = "ASIAEXAMPLEEXAMPLE00"  # of tests.integration.letters
-OTHER = "nobody"
+OTHER = "games"
 UNIT = "credagent-intercept"
 FOLDER = "http://169.254.169.254/latest/meta-data/iam/security-credentials"
 # IMDSv2 by hand, as a program without any variable asks: prints the access key id, or the code of the refusal.
