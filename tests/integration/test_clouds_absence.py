@@ -22,6 +22,7 @@ import json, subprocess, sys
 from credagent.cloud_helper.helper_process import call_blocking
 from credagent.cloud_helper.job_requests import *
 from credagent.errors import Unavailable
+from tests.patience import scaled
 from tests.simulator import Simulator
 SETTLE_S = 10.0  # beyond this the first resolution of an agent goes on without
 HOME = {"HOME": "/nonexistent", "PATH": "/usr/bin:/bin:/usr/sbin:/sbin"}
