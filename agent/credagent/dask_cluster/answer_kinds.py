@@ -49,8 +49,8 @@ class _Status(Struct):
 
 
 ACKNOWLEDGED = AnswerKind(type=_Status, deadline_s=10.0)
-INSTALLED = AnswerKind(type=_Status, deadline_s=60.0, limit_bytes=1024 * 1024, limit_items=MOST_WORKERS)
-"""The scheduler waits until each running worker has unpacked the plugin, and sends what each of them said."""
+INSTALLED = AnswerKind(type=_Status, deadline_s=20.0, limit_bytes=1024 * 1024, limit_items=MOST_WORKERS)
+"""The scheduler waits until each running worker has unpacked the plugin. Who is slower has it all the same."""
 WORKERS = AnswerKind(
     type=dict[str, Raw], deadline_s=10.0, limit_bytes=MOST_WORKERS * 64, limit_items=MOST_WORKERS
 )  # an address and a number for each

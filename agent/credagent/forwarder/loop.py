@@ -157,12 +157,13 @@ class ForwarderLoop:
     async def _work(self, scheduler: SchedulerClient) -> None:
         """Forward over one connection, until told to end or another forwarder has taken over."""
         # Where nobody has installed plugins yet, each question would be a warning in the log of a worker.
-        if await scheduler.noted_forwarder() is not None:
+        if await _has_plugins(scheduler):
             await self.reconciler.ask(scheduler, everybody=True)
             if not await self._begins(scheduler):
                 return
         await self._install(scheduler)
-        await scheduler.note_forwarder()
+        with contextlib.suppress(NoAnswer):
+            await scheduler.note_forwarder()
         self._say_connected()
         asked = reconciled = float("-inf")
         while True:
@@ -196,7 +197,9 @@ class ForwarderLoop:
                 await self.reconciler.ask(scheduler, everybody=True)
                 everybody = True
         except NoAnswer:
-            self._stirred = True  # the scheduler is there, and is asked again soon
+            if not self.settled.is_set():
+                raise  # nobody is known yet
+            self._stirred, everybody = True, False  # the scheduler is there, and is asked again soon
         return everybody
 
     async def _begins(self, scheduler: SchedulerClient) -> bool:
@@ -288,6 +291,13 @@ class ForwarderLoop:
         if self._plan.options.variables:
             parts.append(f"variables {', '.join(sorted(self._plan.options.variables))}")
         return parts or ["nothing: every slot is declined"]
+
+
+async def _has_plugins(scheduler: SchedulerClient) -> bool:
+    try:
+        return await scheduler.noted_forwarder() is not None
+    except NoAnswer:
+        return True  # not known: to ask costs no more than a line in logs
 
 
 async def _is_connected(scheduler: SchedulerClient, other: Forwarder) -> bool:

@@ -24,11 +24,12 @@ from credagent.forwarder.known_machines import KnownMachines, Machine
 from credagent.forwarder.user_notices import UserNotices
 from credagent.task_groups import for_each, run_until_first_ends
 
-AT_ONCE = 32  # questions, and deliveries
+AT_ONCE = 24  # questions, and deliveries; the scheduler client has 32 connections, and workers that wait need some
 ATTEMPTS = 3  # through different workers of one machine, before it counts as silent
 LIST_ATTEMPTS = 3
 SAMPLE = 16  # known machines that are asked when something was announced, by whom is not to be known
 PROGRESS_S = 2.0
+STALLED_S = 15.0  # without an answer of anybody: who is left is silent, and keeps nobody waiting
 TOO_OLD = "too-old"
 
 
@@ -92,9 +93,16 @@ class MachineReconciler:
         behind = self.machines.behind(self.revision.number, again=again)
         if behind:
             revision = self.revision
+            answered: set[str] = set()
+            await run_until_first_ends(self._seal(revision, _recipients(behind)), self._tell_progress(behind, revision))
             await run_until_first_ends(
-                self._deliver_all(scheduler, behind, revision), self._tell_progress(behind, revision)
+                self._deliver_all(scheduler, behind, revision, answered),
+                self._tell_progress(behind, revision),
+                _until_stalled(answered),
             )
+            for machine in behind:
+                if machine.id not in answered:
+                    self.machines.put(self.machines.machines.get(machine.id, machine).silent())
 
     async def sealed(self, revision: BundleRevision, recipient: TrustedRecipient, *, afresh: bool = False) -> str:
         """Return the text of `revision` for exactly this key and audience."""
@@ -139,11 +147,13 @@ class MachineReconciler:
         self.take(replace(report, outcome=""), self.revision)
         return True
 
-    async def _deliver_all(self, scheduler: SchedulerClient, behind: list[Machine], revision: BundleRevision) -> None:
+    async def _deliver_all(
+        self, scheduler: SchedulerClient, behind: list[Machine], revision: BundleRevision, answered: set[str]
+    ) -> None:
         async def deliver_one(machine: Machine) -> None:
             await self._deliver(scheduler, machine, revision)
+            answered.add(machine.id)
 
-        await self._seal(revision, _recipients(behind))
         await for_each(behind, deliver_one, at_once=AT_ONCE)
         now = map(self.machines.machines.get, [machine.id for machine in behind])
         too_old = [machine for machine in now if machine is not None and machine.code == TOO_OLD]
@@ -199,6 +209,14 @@ async def _addresses(scheduler: SchedulerClient) -> frozenset[str]:
         with contextlib.suppress(NoAnswer):
             return await scheduler.workers() | {agent_report.SCHEDULER}
     return await scheduler.workers() | {agent_report.SCHEDULER}
+
+
+async def _until_stalled(answered: set[str]) -> None:
+    """Return when nobody has answered for a while, however many have before."""
+    count = -1
+    while count != len(answered):
+        count = len(answered)
+        await asyncio.sleep(STALLED_S)
 
 
 def _recipients(machines: Iterable[Machine]) -> list[TrustedRecipient]:

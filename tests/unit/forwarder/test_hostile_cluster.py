@@ -14,7 +14,7 @@ from credagent.bundle.key_pairs import RecipientPrivateKey, RecipientPublicKey
 from credagent.dask_cluster import answer_kinds
 from credagent.dask_cluster.agent_report import parse
 from credagent.errors import ConfigurationError, UsageError
-from credagent.forwarder import key_trust, loop, waiting_workers
+from credagent.forwarder import key_trust, loop, machine_reconciler, waiting_workers
 from credagent.forwarder.key_trust import TrustBasis
 from credagent.forwarder.known_machines import MachineState
 from tests.patience import scaled
@@ -183,6 +183,22 @@ def test_what_one_machine_answers_costs_that_machine_alone(
         assert tracemalloc.get_traced_memory()[1] < MEMORY_BYTES
     finally:
         tracemalloc.stop()
+
+
+def test_a_machine_that_hangs_while_it_is_delivered_to_keeps_nobody_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine_reconciler, "STALLED_S", scaled(1))
+    good = {f"tcp://10.0.0.{number}:1": FakeMachine() for number in range(3)}
+    hangs = FakeMachine(answers=lambda operation: asyncio.Event() if operation == "credagent-deliver" else None)
+
+    async def run(cluster: FakeCluster) -> None:
+        async with cluster.forwarded(tmp_path) as forwarder:
+            assert states(forwarder) == {MachineState.ADMITTED, MachineState.SILENT}
+            for machine in good.values():
+                assert machine.opened().audience == "lab"
+
+    story(run, {EVIL: hangs, **good})
 
 
 @pytest.mark.parametrize(
