@@ -4,9 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.timeout(900)  # pylint compares every file with every other
 def test_nothing_is_written_twice() -> None:
     for folder in ("agent", "tests"):
         files = [str(path.relative_to(ROOT)) for path in sorted((ROOT / folder).rglob("*.py"))]
