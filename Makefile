@@ -15,7 +15,7 @@ help:
 	@echo "make test         lint, unit, property, vector, scenario and integration tests, layers, duplicates"
 	@echo "make lint         ruff, mypy"
 	@echo "make bench        start-up, memory and crypto figures, beside a bare interpreter's"
-	@echo "make matrix       what each client library sees of renewed credentials"
+	@echo "make matrix       what each client sees of renewed and withdrawn credentials"
 	@echo "make package      wheel, sdist, deb, rpm, container image, into dist/"
 	@echo "make test-system  the packages in booted machines and in containers (needs root)"
 	@echo "make test-deployments  the pages for batch queues, gateways and pods, against real ones (needs root)"
@@ -51,6 +51,7 @@ bench: $(VENV)/.installed-dev $(BENCH)/.installed
 	$(BIN)/python -m tests.benchmarks --python $(BENCH)/bin/python
 
 matrix: $(VENV)/.installed-matrix
+	$(BIN)/python -m tests.matrix.install
 	$(BIN)/python -m pytest tests/matrix
 
 package:

@@ -1,4 +1,4 @@
-"""The five columns of the matrix, each for all rows at once, and what is to be concluded from the cloud's log."""
+"""The columns of the matrix, each for all rows at once, and what is to be concluded from the cloud's log."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -6,7 +6,9 @@ from typing import Any
 from distributed import Client
 
 from tests.matrix import tasks
+from tests.matrix.closed import WITHDRAWN_RUNNING, WITHDRAWN_STARTED, cell, started
 from tests.matrix.machine import Machine
+from tests.matrix.results import SLIDES, Results, own_identities
 
 COLUMNS = (
     "first use",
@@ -19,26 +21,22 @@ COLUMNS = (
 LIVING_S = 60.0
 AT_A_TIME = 4
 AWAY_S = 60.0
+WITHDRAWN_S = 45.0
 SHORT_S, LONG_S = 30, 3600  # what credentials live: three renewals pass while a living object is read
 TASK_S = 120.0
 RENEWALS = 3
 
 YES, NO, AFTER_REFUSAL, SELDOM, FROZEN, HANGS = "yes", "NO", "after a refusal", "seldom", "frozen", "hangs"
-FORWARDED = ("assume-role-", "impersonation-")
 REFUSED = (400, 401, 403)
-
-Cells = dict[str, dict[str, str]]
 
 
 class Columns:
-    """Measures one machine; `cells` and, for people who want to know why, `reasons`."""
+    """Measures one machine whose slots are granted, then withdrawn, then granted again."""
 
     def __init__(self, machine: Machine, client: Client, workers: Mapping[str, str]) -> None:
         """Measure with one worker for each row."""
         self._machine, self._client, self._workers = machine, client, workers
-        self.cells: Cells = {row: {} for row in workers}
-        self.reasons: dict[tuple[str, str], str] = {}
-        self.slid: dict[str, set[str]] = {}
+        self.results = Results(workers, (*COLUMNS, WITHDRAWN_RUNNING, WITHDRAWN_STARTED))
 
     def measure(self) -> None:
         """Fill all columns."""
@@ -48,6 +46,7 @@ class Columns:
         self._once(new, tasks.new_object)
         self._restart()
         self._once(restarted, tasks.first_use)
+        self._withdrawn()
         self._away(away_living, away_new)
 
     def _on_all(self, task: Callable[..., Any], *arguments: object, rows: list[str] | None = None) -> dict[str, Any]:
@@ -58,7 +57,7 @@ class Columns:
         return {row: _result(future) for row, future in futures.items()}
 
     def _in_turns(self, task: Callable[[str], str]) -> dict[str, str]:
-        """Let a few libraries at a time load and begin: all at once they would outlive their credentials doing so."""
+        """Let a few clients at a time load and begin: all at once they would outlive their credentials doing so."""
         rows = list(self._workers)
         found: dict[str, str] = {}
         for start in range(0, len(rows), AT_A_TIME):
@@ -68,22 +67,18 @@ class Columns:
     def _once(self, column: str, task: Callable[[str], str]) -> None:
         since = self._machine.cloud.last_seq()
         for row, said in self._in_turns(task).items():
-            calls = self._calls(row, since)
-            self._fill(row, column, YES if said == tasks.OK and calls else NO, said)
+            calls = self._machine.used(row, since)
+            self._fill(row, column, YES if said == tasks.OK and calls else NO, said, calls)
 
     def _living(self, column: str) -> None:
         since = self._machine.cloud.last_seq()
         for row, outcomes in self._on_all(tasks.keep_reading, LIVING_S, 1.0).items():
-            calls = self._calls(row, since)
+            calls = self._machine.used(row, since)
             said = next((said for said in outcomes if said), "")
             identities = {call["credential"] for call in calls if call["status"] < REFUSED[0]}
             refused = any(call["status"] in REFUSED for call in calls)
-            self._fill(
-                row,
-                column,
-                _living_cell(said, len(identities), refused=refused),
-                said or f"{len(identities)} identities",
-            )
+            found = _living_cell(said, len(identities), refused=refused)
+            self._fill(row, column, found, said or f"{len(identities)} identities", calls)
 
     def _restart(self) -> None:
         addresses = list(self._client.scheduler_info(n_workers=-1)["workers"])
@@ -94,6 +89,18 @@ class Columns:
         if set(before.values()) & set(after.values()):
             raise RuntimeError("a worker process was not restarted")
 
+    def _withdrawn(self) -> None:
+        """Take back what is in use, and read until what was held then has expired; then begin anew."""
+        self._machine.withdraw()
+        since = self._machine.cloud.last_seq()
+        found = self._on_all(tasks.while_away, WITHDRAWN_S)
+        for row, (outcomes, said_new) in ((row, _both(ended)) for row, ended in found.items()):
+            calls = self._machine.used(row, since)
+            said = "; ".join(filter(None, (outcomes[-1], said_new)))
+            self._fill(row, WITHDRAWN_RUNNING, cell(said, calls), said, calls)
+        started(self._machine, self.results, WITHDRAWN_STARTED, self._workers)
+        self._machine.grant()
+
     def _away(self, living: str, new: str) -> None:
         """Take the agent away for a minute while credentials have an hour to live; fresh objects hold such ones."""
         self._machine.lifetime(LONG_S)
@@ -101,30 +108,24 @@ class Columns:
         self._in_turns(tasks.first_use)
         self._machine.stop_agent()
         since = self._machine.cloud.last_seq()
-        for row, found in self._on_all(tasks.while_away, AWAY_S).items():
-            outcomes, said_new = found if isinstance(found, tuple) else ([str(found)], HANGS)
-            self._calls(row, since)
+        found = self._on_all(tasks.while_away, AWAY_S)
+        for row, (outcomes, said_new) in ((row, _both(ended)) for row, ended in found.items()):
+            calls = self._machine.used(row, since)
             said = next((said for said in outcomes if said), "")
-            self._fill(row, living, NO if said else YES, said)
-            cell = {"": YES, HANGS: HANGS}.get(said_new, NO)
-            self._fill(row, new, cell, said_new)
+            self._fill(row, living, NO if said else YES, said, calls)
+            self._fill(row, new, {"": YES, HANGS: HANGS}.get(said_new, NO), said_new, calls)
         self._machine.start_agent()
 
-    def _calls(self, row: str, since: int) -> list[dict[str, Any]]:
-        """Return a row's calls; one with another identity than a forwarded one is what must never be seen.
+    def _fill(self, row: str, column: str, found: str, reason: str, calls: list[dict[str, Any]]) -> None:
+        """Write a cell; a call with another identity than a forwarded one is what must never be seen.
 
-        Without any identity pyarrow goes on anonymously where the endpoint does not answer; S3 refuses that, loudly.
+        Without any identity some go on anonymously, which S3 refuses, loudly.
         """
-        calls = self._machine.used(row, since)
-        seen = {str(call["credential"]) for call in calls if call["credential"] is not None}
-        own = {identity for identity in seen if not identity.startswith(FORWARDED)}
+        own = own_identities(calls)
         if own:
-            self.slid[row] = self.slid.get(row, set()) | own
-        return calls
-
-    def _fill(self, row: str, column: str, cell: str, reason: str) -> None:
-        self.cells[row][column] = cell
-        self.reasons[row, column] = reason
+            self.results.fill(row, column, SLIDES, ", ".join(sorted(own)))
+        else:
+            self.results.fill(row, column, found, reason)
 
 
 def _result(future: Any) -> Any:
@@ -132,6 +133,10 @@ def _result(future: Any) -> Any:
         return future.result(timeout=TASK_S + LIVING_S)
     except Exception as error:  # noqa: BLE001  how it ended is the result
         return f"{type(error).__name__}: {error}"[:300]
+
+
+def _both(ended: Any) -> tuple[list[str], str]:
+    return ended if isinstance(ended, tuple) else ([str(ended)], HANGS)
 
 
 def _living_cell(said: str, identities: int, *, refused: bool) -> str:
@@ -143,12 +148,3 @@ def _living_cell(said: str, identities: int, *, refused: bool) -> str:
     if refused:
         return AFTER_REFUSAL
     return YES if identities > RENEWALS else SELDOM
-
-
-def table(cells: Cells) -> str:
-    """Return the matrix as a table in Markdown."""
-    head = ["| library | " + " | ".join(COLUMNS) + " |", "|---|" + "---|" * len(COLUMNS)]
-    rows = [
-        f"| {row} | " + " | ".join(found.get(column, "") for column in COLUMNS) + " |" for row, found in cells.items()
-    ]
-    return "\n".join([*head, *rows])

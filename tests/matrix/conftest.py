@@ -1,28 +1,29 @@
 """Puts the whole run into a network namespace of its own, and shows the tables when it is over."""
 
+import time
+
 import pytest
 
 from tests.matrix import network
+from tests.matrix.results import REPORTS, SLIDES
 
-TABLES: dict[str, str] = {}
+_began = pytest.StashKey[float]()
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Leave the machine's network before anything has a thread or a connection."""
+    config.stash[_began] = time.time()
     try:
         network.enter()
     except OSError as error:
         raise pytest.UsageError(f"the matrix needs a network namespace of its own ({error}): run it as root") from error
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the tables."""
-    for title, text in TABLES.items():
-        terminalreporter.section(title)
-        terminalreporter.write_line(text)
-
-
-@pytest.fixture(scope="session")
-def tables() -> dict[str, str]:
-    """Where a test leaves its table."""
-    return TABLES
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print the tables of this run, a cell that holds the machine's own identity in red."""
+    for path in sorted(REPORTS.glob("*.md")):
+        if path.stat().st_mtime < config.stash[_began]:
+            continue
+        terminalreporter.section(path.stem)
+        for line in path.read_text().partition("\n\n")[0].splitlines():
+            terminalreporter.write_line(line, red=SLIDES in line)

@@ -1,47 +1,81 @@
-"""The machine of the matrix: a cloud, an agent that assumes a role and impersonates an account, Dask workers."""
+"""The machine of the matrix: a cloud, an agent that assumes a role and impersonates an account, Dask workers.
 
-import io
+Workers are processes of another user than the agent, as on a node; they keep one capability, to read everything, since
+this checkout and its Python may lie where that user may not go.
+"""
+
 import json
+import os
+import shutil
+import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterable
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 from urllib.parse import unquote
 
 from distributed import Client
 
 from tests.demo.person import Person
 from tests.demo.stage import BIN, ROOT, Stage, clean_environment, credagent, status
+from tests.matrix.content import fill
 from tests.matrix.network import METADATA_ADDRESS
-from tests.matrix.reading import AWS_ROWS, BUCKET, GCS_VARIABLE, ROWS, key
+from tests.matrix.reading import AWS_ROWS
+from tests.matrix.rows import GCS_VARIABLE, S3_VARIABLE, bucket
 from tests.simulator.remote import Remote
 
 AUDIENCE = "matrix"
 ROLE = "matrix-reader"
 WAIT_S = 60.0
+WORKER_UID = 1033  # not 65534, which is what a user namespace shows of everybody it does not know
+
+
+class Setting(NamedTuple):
+    """What is configured on a machine, and whether a bundle was put in force there."""
+
+    handover: Literal["endpoint", "environment", "off"]
+    forwarded: bool = True
+    fallback: Literal["absent", "never"] = "absent"
 
 
 class Machine:
-    """Everything below one folder, for one handover of the AWS slot."""
+    """Everything below one folder, for one setting."""
 
-    def __init__(self, stage: Stage, handover: str, *, lifetime_s: float) -> None:
+    def __init__(self, stage: Stage, setting: Setting, *, lifetime_s: float) -> None:
         """Start the cloud and the agent, and put a bundle in force; credentials live for `lifetime_s`."""
-        self.stage, self.handover = stage, handover
+        self.stage, self.setting = stage, setting
         self.run_dir = stage.folder / "run"
+        self.home = stage.folder / "home"
+        self.home.mkdir()
+        if os.geteuid() == 0:
+            os.chown(self.home, WORKER_UID, WORKER_UID)
         self.socket = str(self.run_dir / "agent.sock")
         self._addresses, self._cloud_environ, self.cloud = _start_cloud(stage)
-        self._fill_the_cloud()
+        self._role = self.cloud.create_role(ROLE)
+        self._account = self.cloud.create_service_account("matrix")
+        self.cloud.allow_impersonation("*", "*")
+        fill(self.cloud)
         self.lifetime(lifetime_s)
-        bundle_home = self.run_dir / "inbox" / "bundle"
         laptop = {**clean_environment(), "HOME": str(stage.folder)}
-        person = Person(stage.folder / "laptop", laptop, audience=AUDIENCE, inbox=bundle_home)
-        self._configure(person)
+        bundle_home = self.run_dir / "inbox" / "bundle"
+        self._person = Person(stage.folder / "laptop", laptop, audience=AUDIENCE, inbox=bundle_home)
+        self._configure()
         self.start_agent()
-        person.recipient = status(self.socket)["public_key"]
+        self._person.recipient = status(self.socket)["public_key"]
+        if setting.forwarded:
+            self.grant()
+
+    def grant(self) -> None:
+        """Put a bundle in force by which the agent obtains a session and a token."""
+        person = self._person
         person.put(person.seal("--aws", "none", "--assume-role", self._role, "--impersonate", self._account))
         self.wait("the slots are filled", self._filled)
+
+    def withdraw(self) -> None:
+        """Take both back."""
+        person = self._person
+        person.put(person.seal(command="withdraw aws google"))
+        self.wait("the slots are empty", lambda: {*self._of_slots("statement")} == {"withdrawn"})
 
     def lifetime(self, seconds: float) -> None:
         """Let new credentials live so long, whatever is asked for."""
@@ -50,28 +84,10 @@ class Machine:
 
     def start_agent(self) -> None:
         """Start `credagent run` and wait until it answers."""
-        config = str(self.stage.folder / "config.toml")
         environ = {**clean_environment(), **self._cloud_environ, "HOME": str(self.stage.folder)}
         environ["CLOUDSDK_API_ENDPOINT_OVERRIDES_IAMCREDENTIALS"] = self._addresses["google-iam"]
-        self.stage.start("agent", [str(BIN / "credagent"), "run", "--config", config], environ)
+        self.stage.start("agent", [str(BIN / "credagent"), "run", "--config", self._config], environ)
         self.wait("the agent answers", lambda: bool(status(self.socket)))
-
-    def start_cluster(self, rows: Iterable[str]) -> tuple[Client, dict[str, str]]:
-        """Start a scheduler and one worker for each row; return the client and each row's worker."""
-        names = list(rows)
-        environ = self.worker_environ()
-        file = self.stage.folder / "scheduler.json"
-        dask = [sys.executable, "-m", "dask"]
-        execute = [str(BIN / "credagent"), "exec", "--config", str(self.stage.folder / "config.toml"), "--"]
-        scheduler = ["scheduler", "--host", "tcp://127.0.0.1", "--port", "0", "--no-dashboard"]
-        self.stage.start("scheduler", [*execute, *dask, *scheduler, "--scheduler-file", str(file)], environ)
-        self.wait("the scheduler listens", file.exists)
-        worker = ["worker", "--scheduler-file", str(file), "--nthreads", "1", "--no-dashboard", "--memory-limit", "0"]
-        many = ["--nworkers", str(len(names)), "--name", "row", "--local-directory", str(self.stage.folder / "scratch")]
-        self.stage.start("workers", [*execute, *dask, *worker, *many], environ)
-        client = Client(scheduler_file=str(file), timeout=30)
-        client.wait_for_workers(len(names), timeout=WAIT_S)
-        return client, {row: f"row-{number}" for number, row in enumerate(names)}
 
     def stop_agent(self) -> None:
         """End the agent as a service manager would."""
@@ -83,12 +99,49 @@ class Machine:
         """Let the agent obtain new credentials now."""
         credagent("renew", environ={**clean_environment(), "CREDAGENT_SOCKET": self.socket})
 
+    def start_cluster(self, rows: Iterable[str]) -> tuple[Client, dict[str, str]]:
+        """Start a scheduler and one worker for each row; return the client and each row's worker."""
+        names = list(rows)
+        environ = self.worker_environ()
+        file = self.home / "scheduler.json"
+        dask = self.by_exec(sys.executable, "-m", "dask")
+        scheduler = ["scheduler", "--host", "tcp://127.0.0.1", "--port", "0", "--no-dashboard"]
+        self.stage.start("scheduler", [*dask, *scheduler, "--scheduler-file", str(file)], environ)
+        self.wait("the scheduler listens", file.exists)
+        worker = ["worker", "--scheduler-file", str(file), "--nthreads", "1", "--no-dashboard", "--memory-limit", "0"]
+        many = ["--nworkers", str(len(names)), "--name", "row", "--local-directory", str(self.home / "scratch")]
+        self.stage.start("workers", [*dask, *worker, *many], environ)
+        client = Client(scheduler_file=str(file), timeout=30)
+        client.wait_for_workers(len(names), timeout=WAIT_S)
+        return client, {row: f"row-{number}" for number, row in enumerate(names)}
+
+    def by_exec(self, *command: str) -> list[str]:
+        """Return the words by which a worker's user starts a program with credentials."""
+        return [*_as_worker(), str(BIN / "credagent"), "exec", "--config", self._config, "--", *command]
+
+    def bare(self, *command: str) -> list[str]:
+        """Return the words by which a worker's user starts a program that nobody supplies, in a region it knows."""
+        region = self._cloud_environ["AWS_REGION"]
+        return [*_as_worker(), "env", f"AWS_REGION={region}", f"AWS_DEFAULT_REGION={region}", *command]
+
+    def run(self, *command: str, timeout_s: float) -> str | None:
+        """Start a program and return what it said of its failure, empty where it had none; None: it still tried."""
+        process = subprocess.Popen(
+            command, env=self.worker_environ(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+        try:
+            _, said = process.communicate(timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            process.terminate()  # `exec` ends its child with it
+            process.communicate()
+            return None
+        return (said.strip() or f"exit status {process.returncode}") if process.returncode else ""
+
     def used(self, row: str, since: int) -> list[dict[str, Any]]:
-        """Return the calls that read a row's objects."""
-        prefix = key(row, "")
-        services = ("s3",) if row in AWS_ROWS else ("gcs",)
-        calls = (call for service in services for call in self.cloud.log(service=service, since=since))
-        return [call for call in calls if prefix in unquote(call["path"])]
+        """Return the calls that concern a row's bucket."""
+        service = "s3" if row in AWS_ROWS else "gcs"
+        calls = self.cloud.log(service=service, since=since)
+        return [call for call in calls if bucket(row) in unquote(call["path"]).split("/")]
 
     def wait(self, what: str, seen: Callable[[], bool]) -> None:
         """Wait until `seen`."""
@@ -99,49 +152,56 @@ class Machine:
                 raise TimeoutError(f"waited in vain until {what}\n{logs}")
             time.sleep(0.2)
 
-    def _filled(self) -> bool:
-        slots = status(self.socket).get("slots", {})
-        wanted = ("aws", "google") if self.handover == "endpoint" else ("aws",)
-        return all(slots.get(name, {}).get("origin") in ("assumed-role", "impersonation") for name in wanted)
-
-    def _configure(self, person: Person) -> None:
-        google = "metadata" if self.handover == "endpoint" else "off"
-        region = self._cloud_environ["AWS_REGION"]
-        (self.stage.folder / "config.toml").write_text(
-            f'[agent]\naudience = "{AUDIENCE}"\nruntime_dir = "{self.run_dir}"\n'
-            f'state_dir = "{self.stage.folder / "state"}"\n'
-            f'[bundle]\ntrusted_senders = ["file:{person.public_key}"]\n'
-            f'[aws]\nhandover = "{self.handover}"\nassumable_roles = ["{self._role}"]\nregion = "{region}"\n'
-            f'[google]\nhandover = "{google}"\nimpersonable = ["{self._account}"]\nproject = "matrix"\n'
-            "[workers]\nusers = []\ngroups = []\n"
-        )
-
     def worker_environ(self) -> dict[str, str]:
         """The workers' side knows where the stores are, and nothing of credentials; the machine's own are in reach."""
-        environ = {**clean_environment(), "HOME": str(self.stage.folder), "CREDAGENT_SOCKET": self.socket}
+        environ = {**clean_environment(), "HOME": str(self.home), "CREDAGENT_SOCKET": self.socket}
         for closed in ("AWS_EC2_METADATA_DISABLED", "NO_GCE_CHECK"):
             del environ[closed]
         return environ | {
-            "AWS_ENDPOINT_URL_S3": self._addresses["s3"],
+            S3_VARIABLE: self._addresses["s3"],
             GCS_VARIABLE: self._addresses["gcs"],
             "PYTHONPATH": str(ROOT),
             # Asks by gRPC what kind of bucket this is: half a minute for each read where no such server is.
             "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",
-            "AWS_EC2_METADATA_SERVICE_ENDPOINT": f"http://{METADATA_ADDRESS}",
+            # GDAL asks instance metadata only where the machine's firmware says that it is Amazon's.
+            "CPL_AWS_AUTODETECT_EC2": "NO",
+            "HDF5_ROS3_VFD_FORCE_PATH_STYLE": "TRUE",
         }
 
-    def _fill_the_cloud(self) -> None:
-        self._role = self.cloud.create_role(ROLE)
-        self._account = self.cloud.create_service_account("matrix")
-        self.cloud.allow_impersonation("*", "*")
-        for store in ("s3", "gcs"):
-            self.cloud.create_bucket(BUCKET, store=store)
-        parquet = _parquet()
-        for row in ROWS:
-            self.cloud.put_object(BUCKET, key(row), parquet, store="s3" if row in AWS_ROWS else "gcs")
-        self.cloud.put_object(BUCKET, key("rasterio", "data.tif"), _raster())
-        for name, data in _delta_table():
-            self.cloud.put_object(BUCKET, key("deltalake", f"table/{name}"), data)
+    def _of_slots(self, field: str) -> list[str]:
+        slots = status(self.socket).get("slots", {})
+        return [slots.get(name, {}).get(field) for name in ("aws", "google")]
+
+    def _filled(self) -> bool:
+        return self._of_slots("origin") == ["assumed-role", "impersonation"]
+
+    @property
+    def _config(self) -> str:
+        return str(self.stage.folder / "config.toml")
+
+    def _configure(self) -> None:
+        setting = self.setting
+        google = "off" if setting.handover == "off" else "metadata"
+        users = f'["{WORKER_UID}"]' if _as_worker() else "[]"
+        region = self._cloud_environ["AWS_REGION"]
+        (self.stage.folder / "config.toml").write_text(
+            f'[agent]\naudience = "{AUDIENCE}"\nruntime_dir = "{self.run_dir}"\n'
+            f'state_dir = "{self.stage.folder / "state"}"\n'
+            f'[bundle]\ntrusted_senders = ["file:{self._person.public_key}"]\n'
+            f'[aws]\nhandover = "{setting.handover}"\nfallback = "{setting.fallback}"\n'
+            f'assumable_roles = ["{self._role}"]\nregion = "{region}"\n'
+            f'[google]\nhandover = "{google}"\nfallback = "{setting.fallback}"\n'
+            f'impersonable = ["{self._account}"]\nproject = "matrix"\n'
+            f"[workers]\nusers = {users}\ngroups = []\n"
+        )
+
+
+def _as_worker() -> list[str]:
+    """Return the words that make a program the worker's user's; none where this is not root."""
+    if os.geteuid() != 0 or shutil.which("setpriv") is None:
+        return []
+    user = [f"--reuid={WORKER_UID}", f"--regid={WORKER_UID}", "--clear-groups"]
+    return ["setpriv", *user, "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
 
 
 def _start_cloud(stage: Stage) -> tuple[dict[str, str], dict[str, str], Remote]:
@@ -154,32 +214,3 @@ def _start_cloud(stage: Stage) -> tuple[dict[str, str], dict[str, str], Remote]:
         time.sleep(0.05)
     ready = json.loads(state.read_text())
     return ready["addresses"], ready["environ"], Remote(ready["addresses"]["admin"])
-
-
-def _parquet() -> bytes:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    buffer = io.BytesIO()
-    pq.write_table(pa.table({"a": list(range(100))}), buffer)
-    return buffer.getvalue()
-
-
-def _raster() -> bytes:
-    import numpy as np
-    import rasterio
-
-    with rasterio.MemoryFile() as memory:
-        with memory.open(driver="GTiff", width=8, height=8, count=1, dtype="uint8", crs="EPSG:4326") as raster:
-            raster.write(np.ones((1, 8, 8), dtype="uint8"))
-        return bytes(memory.read())
-
-
-def _delta_table() -> list[tuple[str, bytes]]:
-    import deltalake
-    import pyarrow as pa
-
-    with tempfile.TemporaryDirectory() as folder:
-        deltalake.write_deltalake(folder, pa.table({"a": [1, 2, 3]}))
-        files = [path for path in Path(folder).rglob("*") if path.is_file()]
-        return [(str(path.relative_to(folder)), path.read_bytes()) for path in files]

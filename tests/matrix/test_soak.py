@@ -8,7 +8,7 @@ import pytest
 
 from tests.demo.stage import Stage
 from tests.matrix import tasks
-from tests.matrix.machine import Machine
+from tests.matrix.machine import Machine, Setting
 
 SOAK_S = float(os.environ.get("CREDAGENT_TEST_SOAK_S", "300"))
 LIFETIME_S = 20
@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.timeout(SOAK_S + 600), pytest.mark.filterwarnings("ign
 
 def test_no_read_fails_while_credentials_live_for_20_seconds() -> None:
     with tempfile.TemporaryDirectory(prefix="ca-") as folder, Stage(Path(folder)) as stage:
-        machine = Machine(stage, "endpoint", lifetime_s=LIFETIME_S)
+        machine = Machine(stage, Setting("endpoint"), lifetime_s=LIFETIME_S)
         client, workers = machine.start_cluster(ROWS)
         with client:
             first = {row: client.submit(tasks.first_use, row, workers=[at]) for row, at in workers.items()}
