@@ -26,16 +26,18 @@ from tests.simulator.remote import Remote
 
 AUDIENCE = "matrix"
 ROLE = "matrix-reader"
+METADATA = {"aws": "imds", "google": "google-metadata"}
 WAIT_S = 60.0
 WORKER_UID = 1033  # not 65534, which is what a user namespace shows of everybody it does not know
 
 
 class Setting(NamedTuple):
-    """What is configured on a machine, and whether a bundle was put in force there."""
+    """What is configured on a machine, whether a bundle was put in force there, and whose metadata it has."""
 
     handover: Literal["endpoint", "environment", "off"]
     forwarded: bool = True
     fallback: Literal["absent", "never"] = "absent"
+    vendor: Literal["aws", "google"] = "aws"
 
 
 class Machine:
@@ -50,7 +52,7 @@ class Machine:
         if os.geteuid() == 0:
             os.chown(self.home, WORKER_UID, WORKER_UID)
         self.socket = str(self.run_dir / "agent.sock")
-        self._addresses, self._cloud_environ, self.cloud = _start_cloud(stage)
+        self._addresses, self._cloud_environ, self.cloud = _start_cloud(stage, METADATA[setting.vendor])
         self._role = self.cloud.create_role(ROLE)
         self._account = self.cloud.create_service_account("matrix")
         self.cloud.allow_impersonation("*", "*")
@@ -204,9 +206,10 @@ def _as_worker() -> list[str]:
     return ["setpriv", *user, "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
 
 
-def _start_cloud(stage: Stage) -> tuple[dict[str, str], dict[str, str], Remote]:
+def _start_cloud(stage: Stage, metadata: str) -> tuple[dict[str, str], dict[str, str], Remote]:
     state = stage.folder / "cloud.json"
-    command = [sys.executable, "-m", "simulator", "--state-file", str(state), "--listen", f"imds={METADATA_ADDRESS}:80"]
+    listen = ["--listen", f"{metadata}={METADATA_ADDRESS}:80"]
+    command = [sys.executable, "-m", "simulator", "--state-file", str(state), *listen]
     process = stage.start("cloud", command, {**clean_environment(), "PYTHONPATH": str(ROOT / "tests")})
     while not state.exists():
         if process.poll() is not None:

@@ -94,8 +94,14 @@ NEEDED: dict[str, tuple[str, str]] = {
 }
 
 
+CHOSEN = frozenset(filter(None, os.environ.get("CREDAGENT_TEST_ROWS", "").split(",")))
+"""The only rows to measure, while somebody works at one; all where the variable is not set."""
+
+
 def missing(row: str) -> str:
-    """Return what a row cannot be measured without on this machine; empty: nothing."""
+    """Return why a row is not measured on this machine; empty: it is."""
+    if CHOSEN and row not in CHOSEN:
+        return f"{row} is not chosen"
     what, package = NEEDED.get(row, ("", ""))
     there = not what or shutil.which(what) or Path(what).exists()
     return "" if there else f"{row} needs {package}: `python -m tests.matrix.install`"

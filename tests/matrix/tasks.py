@@ -2,15 +2,19 @@
 
 import concurrent.futures
 import os
+import subprocess
+import sys
 import time
 from typing import Any
 
 from tests.matrix.programs import PROGRAMS
 from tests.matrix.reading import ROWS
+from tests.matrix.rows import S3_VARIABLE
 
 OK, HANGS = "", "hangs"
 NEW_OBJECT_S = 20.0  # a client that is still trying after this is said to hang
 PROGRAM_EVERY_S = 5.0  # starting a program for each read keeps a core busy for a second
+FRESH_SESSION = "import sys; from tests.matrix.tasks import first_use; sys.exit(first_use('boto3 own') != '')"
 _kept: dict[str, Any] = {}
 
 
@@ -51,6 +55,25 @@ def keep_reading(row: str, seconds: float, every_s: float) -> list[str]:
         outcomes.append(read_again(row))
         time.sleep(max(every_s, PROGRAM_EVERY_S) if row in PROGRAMS else every_s)
     return outcomes
+
+
+def keep_reading_beside_a_fresh_session(row: str, seconds: float, every_s: float) -> tuple[int, list[tuple[str, bool]]]:
+    """Keep reading; return how often, and of each failure whether a fresh boto3 session could read at that moment."""
+    ends, reads, failed = time.monotonic() + seconds, 0, []
+    while time.monotonic() < ends:
+        reads += 1
+        if (said := read_again(row)) != OK:
+            failed.append((said, _fresh_session_reads()))
+        time.sleep(every_s)
+    return reads, failed
+
+
+def _fresh_session_reads() -> bool:
+    """Tell whether boto3 without this environment, left to the machine's own metadata, reads what its row reads."""
+    kept = ("PATH", "HOME", "PYTHONPATH", "AWS_DEFAULT_REGION", S3_VARIABLE)
+    command = [sys.executable, "-c", FRESH_SESSION]
+    environ = {name: os.environ[name] for name in kept}
+    return subprocess.run(command, env=environ, capture_output=True, check=False).returncode == 0
 
 
 def while_away(row: str, seconds: float) -> tuple[list[str], str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -11,6 +12,7 @@ from typing import Any
 from .web import Response
 
 GARBAGE = b"\x00\xff<<{]not what you asked for" * 8
+SEED = 1
 MAX_HANG_S = 900.0
 """A hanging request is let go after this, so that a forgotten fault cannot hold a thread for ever."""
 
@@ -18,6 +20,8 @@ MAX_HANG_S = 900.0
 @dataclass(frozen=True)
 class Fault:
     """Concerns one service, and one of its operations or all. `times` None: until it is cleared.
+
+    `share`: which part of those requests it strikes, by chance.
 
     Without an answer: `hang` (nothing is sent until the fault is cleared), `drop` (the connection is closed).
     Instead of the answer: `status` with the service's own error document for `code`, or `body` (then `status` 200).
@@ -28,6 +32,7 @@ class Fault:
     service: str
     operation: str | None = None
     times: int | None = None
+    share: float = 1.0
     status: int | None = None
     code: str = ""
     message: str = ""
@@ -68,6 +73,7 @@ class Faults:
         self._planned: list[Fault] = []
         self._gone: dict[str, threading.Event] = {}
         self._count = 0
+        self._chance = random.Random(SEED)
 
     def plan(self, fault: Fault) -> Fault:
         with self._lock:
@@ -80,7 +86,7 @@ class Faults:
     def take(self, service: str, operation: str) -> Fault | None:
         with self._lock:
             for position, fault in enumerate(self._planned):
-                if not fault.matches(service, operation):
+                if not fault.matches(service, operation) or self._chance.random() >= fault.share:
                     continue
                 if fault.times is not None and fault.times <= 1:
                     del self._planned[position]
