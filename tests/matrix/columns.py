@@ -90,7 +90,7 @@ class Columns:
             raise RuntimeError("a worker process was not restarted")
 
     def _withdrawn(self) -> None:
-        """Take back what is in use, and read until what was held then has expired; then begin anew."""
+        """Take back what is in use, and read until what was held then has expired."""
         self._machine.withdraw()
         since = self._machine.cloud.last_seq()
         found = self._on_all(tasks.while_away, WITHDRAWN_S)
@@ -99,12 +99,11 @@ class Columns:
             said = "; ".join(filter(None, (outcomes[-1], said_new)))
             self._fill(row, WITHDRAWN_RUNNING, cell(said, calls), said, calls)
         started(self._machine, self.results, WITHDRAWN_STARTED, self._workers)
-        self._machine.grant()
 
     def _away(self, living: str, new: str) -> None:
-        """Take the agent away for a minute while credentials have an hour to live; fresh objects hold such ones."""
+        """Grant again, and take the agent away for a minute while fresh objects hold what has an hour to live."""
         self._machine.lifetime(LONG_S)
-        self._machine.renew()
+        self._machine.grant()
         self._in_turns(tasks.first_use)
         self._machine.stop_agent()
         since = self._machine.cloud.last_seq()

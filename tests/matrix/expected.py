@@ -1,12 +1,18 @@
 """What is documented, cell by cell, in the order of `columns.COLUMNS`. `A or B`: a race decides; either is right."""
 
 from tests.matrix.columns import AFTER_REFUSAL, HANGS, NO, YES
+from tests.matrix.results import SLIDES
 
 ALL = (YES,) * 6
 KEEPS = (YES, YES, YES, YES, YES, f"{NO} or {HANGS}")
 CACHED = (YES, YES, YES, YES, YES, YES)  # a new object is the old one, or shares its credentials
 ASKS_ALWAYS = (YES, YES, YES, YES, NO, f"{NO} or {HANGS}")
 FREEZES = (YES, NO, YES, YES, YES, YES)
+KNOWS_NO_ENDPOINT = (NO,) * 6
+OBEYS_NO_VARIABLE = (SLIDES,) * 6
+
+HELD_BY_INTERCEPTION_ALONE = frozenset({"s3cmd"})
+"""What asks instance metadata wherever it has no keys: there is no variable that it would obey."""
 
 EXPECTED: dict[str, dict[str, tuple[str, ...]]] = {
     "endpoint": {
@@ -26,8 +32,8 @@ EXPECTED: dict[str, dict[str, tuple[str, ...]]] = {
         "lance": KEEPS,
         "daft": CACHED,
         "h5py ros3": ASKS_ALWAYS,
-        "GDAL 3.6": ASKS_ALWAYS,
-        "s3cmd": ASKS_ALWAYS,
+        "GDAL 3.6": KNOWS_NO_ENDPOINT,
+        "s3cmd": OBEYS_NO_VARIABLE,
         "restic": ASKS_ALWAYS,
         "SDK for JavaScript": KEEPS,
         "SDK for Java": KEEPS,

@@ -17,17 +17,18 @@ from urllib.parse import unquote
 from distributed import Client
 
 from tests.demo.person import Person
-from tests.demo.stage import BIN, ROOT, Stage, clean_environment, credagent, status
+from tests.demo.stage import BIN, ROOT, Stage, clean_environment, status
 from tests.matrix.content import fill
 from tests.matrix.network import METADATA_ADDRESS
 from tests.matrix.reading import AWS_ROWS
 from tests.matrix.rows import GCS_VARIABLE, S3_VARIABLE, bucket
+from tests.patience import scaled
 from tests.simulator.remote import Remote
 
 AUDIENCE = "matrix"
 ROLE = "matrix-reader"
 METADATA = {"aws": "imds", "google": "google-metadata"}
-WAIT_S = 60.0
+WAIT_S = scaled(120.0)
 WORKER_UID = 1033  # not 65534, which is what a user namespace shows of everybody it does not know
 
 
@@ -96,10 +97,6 @@ class Machine:
         process = self.stage.running.pop("agent")
         process.terminate()
         process.wait(10)
-
-    def renew(self) -> None:
-        """Let the agent obtain new credentials now."""
-        credagent("renew", environ={**clean_environment(), "CREDAGENT_SOCKET": self.socket})
 
     def start_cluster(self, rows: Iterable[str]) -> tuple[Client, dict[str, str]]:
         """Start a scheduler and one worker for each row; return the client and each row's worker."""
