@@ -8,11 +8,24 @@ KEEPS = (YES, YES, YES, YES, YES, f"{NO} or {HANGS}")
 CACHED = (YES, YES, YES, YES, YES, YES)  # a new object is the old one, or shares its credentials
 ASKS_ALWAYS = (YES, YES, YES, YES, NO, f"{NO} or {HANGS}")
 FREEZES = (YES, NO, YES, YES, YES, YES)
+# A new process each time, with what the worker had when it started: a slow start may outlive that.
+STARTED_ANEW = (YES, f"{YES} or {NO}", YES, YES, YES, YES)
 KNOWS_NO_ENDPOINT = (NO,) * 6
 OBEYS_NO_VARIABLE = (SLIDES,) * 6
 
 HELD_BY_INTERCEPTION_ALONE = frozenset({"s3cmd"})
 """What asks instance metadata wherever it has no keys: there is no variable that it would obey."""
+
+_DISABLED, _OBJECT_STORE = "AWS_EC2_METADATA_DISABLED", "AWS_METADATA_ENDPOINT"
+HELD_BY_VARIABLE: dict[str, str] = {
+    **dict.fromkeys(("boto3 own", "boto3 default", "aiobotocore", "s3fs", "awscli", "rasterio"), _DISABLED),
+    **dict.fromkeys(("pyarrow S3", "dask.dataframe", "h5py ros3", "duckdb", "lance", "daft", "opendal"), _DISABLED),
+    **dict.fromkeys(("SDK for JavaScript", "SDK for Java"), _DISABLED),
+    **dict.fromkeys(("polars", "deltalake", "obstore S3"), _OBJECT_STORE),
+    "GDAL 3.6": "CPL_AWS_EC2_API_ROOT_URL",
+    "restic": "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+}
+"""Which of the variables of a closed slot is enough by itself to keep a client from instance metadata."""
 
 EXPECTED: dict[str, dict[str, tuple[str, ...]]] = {
     "endpoint": {
@@ -55,15 +68,14 @@ EXPECTED: dict[str, dict[str, tuple[str, ...]]] = {
         "obstore S3": FREEZES,
         "duckdb": (YES, AFTER_REFUSAL, YES, YES, YES, YES),
         "rasterio": ALL,
-        # A new process each time, with what the worker had when it started: a slow start may outlive that.
-        "awscli": (YES, f"{YES} or {NO}", YES, YES, YES, YES),
+        "awscli": STARTED_ANEW,
         "opendal": ALL,
         "lance": FREEZES,
         "daft": FREEZES,
         "h5py ros3": ALL,
-        "GDAL 3.6": ALL,
-        "s3cmd": ALL,
-        "restic": ALL,
+        "GDAL 3.6": STARTED_ANEW,
+        "s3cmd": STARTED_ANEW,
+        "restic": STARTED_ANEW,
         "SDK for JavaScript": FREEZES,
         "SDK for Java": FREEZES,
     },

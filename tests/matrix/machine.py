@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, NamedTuple
 from urllib.parse import unquote
 
@@ -118,10 +118,11 @@ class Machine:
         """Return the words by which a worker's user starts a program with credentials."""
         return [*_as_worker(), str(BIN / "credagent"), "exec", "--config", self._config, "--", *command]
 
-    def bare(self, *command: str) -> list[str]:
+    def bare(self, *command: str, more: Mapping[str, str] = {}) -> list[str]:
         """Return the words by which a worker's user starts a program that nobody supplies, in a region it knows."""
         region = self._cloud_environ["AWS_REGION"]
-        return [*_as_worker(), "env", f"AWS_REGION={region}", f"AWS_DEFAULT_REGION={region}", *command]
+        variables = {"AWS_REGION": region, "AWS_DEFAULT_REGION": region, **more}
+        return [*_as_worker(), "env", *(f"{name}={value}" for name, value in variables.items()), *command]
 
     def run(self, *command: str, timeout_s: float) -> str | None:
         """Start a program and return what it said of its failure, empty where it had none; None: it still tried."""

@@ -1,0 +1,33 @@
+"""CLIENTS.md says what the matrix expects, line by line."""
+
+from pathlib import Path
+
+import credagent.worker_environment
+from tests.matrix.columns import COLUMNS
+from tests.matrix.expected import EXPECTED, HELD_BY_INTERCEPTION_ALONE, HELD_BY_VARIABLE
+from tests.matrix.reading import AWS_ROWS, GOOGLE_ROWS
+
+PAGE = Path(credagent.worker_environment.__file__).with_name("CLIENTS.md")
+
+
+def renewals() -> list[str]:
+    """Return the lines of the table of renewals: a client's handovers one below the other."""
+    lines = [f"| client | handover | {' | '.join(COLUMNS)} |", "|---" * (2 + len(COLUMNS)) + "|"]
+    for row in (*AWS_ROWS, *GOOGLE_ROWS):
+        for handover, cells in EXPECTED.items():
+            if row in cells:
+                name = "metadata" if row in GOOGLE_ROWS else handover
+                lines.append(f"| {row} | {name} | {' | '.join(cells[row])} |")
+    return lines
+
+
+def closed() -> list[str]:
+    """Return the lines of the table of what keeps a client from the machine's role."""
+    by = {row: f"`{HELD_BY_VARIABLE[row]}`" for row in AWS_ROWS if row in HELD_BY_VARIABLE}
+    by |= dict.fromkeys(HELD_BY_INTERCEPTION_ALONE, "no variable; interception")
+    return ["| client | kept from instance metadata by |", "|---|---|", *(f"| {row} | {by[row]} |" for row in AWS_ROWS)]
+
+
+def test_the_tables_are_those_that_are_asserted() -> None:
+    written = PAGE.read_text().splitlines()
+    assert [line for line in (*renewals(), *closed()) if line not in written] == []
