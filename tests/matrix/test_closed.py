@@ -22,6 +22,7 @@ MACHINES = {
     "Google": Setting("environment", forwarded=False, fallback="never", vendor="google"),
 }
 SHOWN = ("endpoint", "Google")  # where it is also shown that the identity is in reach: the handover does not matter
+AT_ONCE = ("env", "CREDAGENT_WORKER_WAIT=0s")  # the agent is not waited for
 
 pytestmark = [pytest.mark.timeout(RUN_S), pytest.mark.filterwarnings("ignore")]
 
@@ -45,7 +46,7 @@ def results(request: pytest.FixtureRequest) -> Results:
             machine.withdraw()
             started(machine, found, WITHDRAWN_STARTED, rows)
         machine.stop_agent()
-        started(machine, found, AWAY, rows)
+        started(machine, found, AWAY, rows, lambda _, *command: [*AT_ONCE, *machine.by_exec(*command)])
     found.keep(f"closed, {request.param}")
     return found
 
