@@ -14,9 +14,11 @@ WITHDRAWN_RUNNING, WITHDRAWN_STARTED = "withdrawn, running", "withdrawn, started
 NEVER, AWAY = "`never`, started", "agent away, started"
 
 OPEN, ONE_VARIABLE = "not closed", "one variable alone"
+BARE, WITHDRAWN_BARE = "without `exec`", "withdrawn, without `exec`"
 
 NOTHING, ANONYMOUS, HANGS, GOES_ON = "nothing", "anonymous", "hangs", "goes on"
 CLOSED = (NOTHING, ANONYMOUS, HANGS)
+UNKNOWN_KEY = "InvalidAccessKeyId"
 READ_S = scaled(40.0)  # a client that is still trying after that has not slid either
 AT_A_TIME = 4
 READ = "import sys; from tests.matrix import tasks; sys.exit(tasks.first_use(sys.argv[1]) or 0)"
@@ -49,4 +51,6 @@ def cell(said: str | None, calls: list[dict[str, Any]]) -> str:
         return GOES_ON
     if said is None or said == tasks.HANGS:
         return HANGS
-    return ANONYMOUS if calls and all(call["credential"] is None for call in calls) else NOTHING
+    # A key that was overwritten is signed with, and refused as unknown.
+    unsigned = calls and all(call["credential"] is None and call["code"] != UNKNOWN_KEY for call in calls)
+    return ANONYMOUS if unsigned else NOTHING

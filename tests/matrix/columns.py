@@ -6,7 +6,14 @@ from typing import Any
 from distributed import Client
 
 from tests.matrix import tasks
-from tests.matrix.closed import WITHDRAWN_RUNNING, WITHDRAWN_STARTED, cell, started
+from tests.matrix.closed import (
+    BARE,
+    WITHDRAWN_BARE,
+    WITHDRAWN_RUNNING,
+    WITHDRAWN_STARTED,
+    cell,
+    started,
+)
 from tests.matrix.machine import Machine
 from tests.matrix.results import SLIDES, Results, own_identities
 
@@ -36,18 +43,23 @@ class Columns:
     def __init__(self, machine: Machine, client: Client, workers: Mapping[str, str]) -> None:
         """Measure with one worker for each row."""
         self._machine, self._client, self._workers = machine, client, workers
-        self.results = Results(workers, (*COLUMNS, WITHDRAWN_RUNNING, WITHDRAWN_STARTED))
+        beside = (BARE, WITHDRAWN_BARE) if machine.setting.intercept else ()
+        self.results = Results(workers, (*COLUMNS, WITHDRAWN_RUNNING, WITHDRAWN_STARTED, *beside))
 
-    def measure(self) -> None:
-        """Fill all columns."""
+    def measure(self, *, renewals: bool) -> None:
+        """Fill all columns; without `renewals` those in which credentials are used once, or taken back."""
         first, living, new, restarted, away_living, away_new = COLUMNS
         self._once(first, tasks.first_use)
-        self._living(living)
-        self._once(new, tasks.new_object)
-        self._restart()
-        self._once(restarted, tasks.first_use)
+        if renewals:
+            self._living(living)
+            self._once(new, tasks.new_object)
+            self._restart()
+            self._once(restarted, tasks.first_use)
+        self._bare(BARE)
         self._withdrawn()
-        self._away(away_living, away_new)
+        self._bare(WITHDRAWN_BARE)
+        if renewals:
+            self._away(away_living, away_new)
 
     def _on_all(self, task: Callable[..., Any], *arguments: object, rows: list[str] | None = None) -> dict[str, Any]:
         futures = {
@@ -99,6 +111,11 @@ class Columns:
             said = "; ".join(filter(None, (outcomes[-1], said_new)))
             self._fill(row, WITHDRAWN_RUNNING, cell(said, calls), said, calls)
         started(self._machine, self.results, WITHDRAWN_STARTED, self._workers)
+
+    def _bare(self, column: str) -> None:
+        """Start programs that nobody supplies, which is what interception is for."""
+        if self._machine.setting.intercept:
+            started(self._machine, self.results, column, self._workers, lambda _, *words: self._machine.bare(*words))
 
     def _away(self, living: str, new: str) -> None:
         """Grant again, and take the agent away for a minute while fresh objects hold what has an hour to live."""

@@ -1,6 +1,8 @@
 """Puts the whole run into a network namespace of its own, and shows the tables when it is over."""
 
 import time
+from collections.abc import Iterable
+from typing import Any
 
 import pytest
 
@@ -17,6 +19,11 @@ def pytest_configure(config: pytest.Config) -> None:
         network.enter()
     except OSError as error:
         raise pytest.UsageError(f"the matrix needs a network namespace of its own ({error}): run it as root") from error
+
+
+def each(names: Iterable[str]) -> list[Any]:
+    """Return parameters of a fixture that is made once for each, also where several processes share the tests."""
+    return [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in names]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -8,6 +8,7 @@ KEEPS = (YES, YES, YES, YES, YES, f"{NO} or {HANGS}")
 CACHED = (YES, YES, YES, YES, YES, YES)  # a new object is the old one, or shares its credentials
 ASKS_ALWAYS = (YES, YES, YES, YES, NO, f"{NO} or {HANGS}")
 FREEZES = (YES, NO, YES, YES, YES, YES)
+KEEPS_FOR_GOOD = (YES, NO, NO, YES, NO, NO)  # in a process, what was found there first
 # A new process each time, with what the worker had when it started: a slow start may outlive that.
 STARTED_ANEW = (YES, f"{YES} or {NO}", YES, YES, YES, YES)
 KNOWS_NO_ENDPOINT = (NO,) * 6
@@ -69,14 +70,18 @@ EXPECTED: dict[str, dict[str, tuple[str, ...]]] = {
         "duckdb": (YES, AFTER_REFUSAL, YES, YES, YES, YES),
         "rasterio": ALL,
         "awscli": STARTED_ANEW,
-        "opendal": ALL,
+        "opendal": FREEZES,
         "lance": FREEZES,
-        "daft": FREEZES,
+        "daft": KEEPS_FOR_GOOD,
         "h5py ros3": ALL,
         "GDAL 3.6": STARTED_ANEW,
         "s3cmd": STARTED_ANEW,
         "restic": STARTED_ANEW,
         "SDK for JavaScript": FREEZES,
-        "SDK for Java": FREEZES,
+        "SDK for Java": (YES, NO, f"{YES} or {NO}", YES, YES, YES),  # starts slowly
     },
 }
+
+# What has no keys, and knows no container credentials, is served at the metadata address.
+EXPECTED["endpoint, intercepted"] = EXPECTED["endpoint"] | {"GDAL 3.6": ASKS_ALWAYS, "s3cmd": ASKS_ALWAYS}
+EXPECTED["environment, intercepted"] = EXPECTED["environment"]

@@ -17,7 +17,7 @@ from urllib.parse import unquote
 from distributed import Client
 
 from tests.demo.person import Person
-from tests.demo.stage import BIN, ROOT, Stage, clean_environment, status
+from tests.demo.stage import BIN, ROOT, Stage, clean_environment, credagent, status
 from tests.matrix.content import fill
 from tests.matrix.network import METADATA_ADDRESS
 from tests.matrix.reading import AWS_ROWS
@@ -39,6 +39,7 @@ class Setting(NamedTuple):
     forwarded: bool = True
     fallback: Literal["absent", "never"] = "absent"
     vendor: Literal["aws", "google"] = "aws"
+    intercept: bool = False
 
 
 class Machine:
@@ -47,6 +48,7 @@ class Machine:
     def __init__(self, stage: Stage, setting: Setting, *, lifetime_s: float) -> None:
         """Start the cloud and the agent, and put a bundle in force; credentials live for `lifetime_s`."""
         self.stage, self.setting = stage, setting
+        forget_interception()
         self.run_dir = stage.folder / "run"
         self.home = stage.folder / "home"
         self.home.mkdir()
@@ -63,6 +65,8 @@ class Machine:
         bundle_home = self.run_dir / "inbox" / "bundle"
         self._person = Person(stage.folder / "laptop", laptop, audience=AUDIENCE, inbox=bundle_home)
         self._configure()
+        if setting.intercept:
+            self._intercept()
         self.start_agent()
         self._person.recipient = status(self.socket)["public_key"]
         if setting.forwarded:
@@ -89,7 +93,7 @@ class Machine:
         """Start `credagent run` and wait until it answers."""
         environ = {**clean_environment(), **self._cloud_environ, "HOME": str(self.stage.folder)}
         environ["CLOUDSDK_API_ENDPOINT_OVERRIDES_IAMCREDENTIALS"] = self._addresses["google-iam"]
-        self.stage.start("agent", [str(BIN / "credagent"), "run", "--config", self._config], environ)
+        self.stage.start("agent", [str(BIN / "credagent"), "run", "--config", self.config], environ)
         self.wait("the agent answers", lambda: bool(status(self.socket)))
 
     def stop_agent(self) -> None:
@@ -116,7 +120,7 @@ class Machine:
 
     def by_exec(self, *command: str) -> list[str]:
         """Return the words by which a worker's user starts a program with credentials."""
-        return [*_as_worker(), str(BIN / "credagent"), "exec", "--config", self._config, "--", *command]
+        return [*_as_worker(), str(BIN / "credagent"), "exec", "--config", self.config, "--", *command]
 
     def bare(self, *command: str, more: Mapping[str, str] = {}) -> list[str]:
         """Return the words by which a worker's user starts a program that nobody supplies, in a region it knows."""
@@ -168,6 +172,11 @@ class Machine:
             "HDF5_ROS3_VFD_FORCE_PATH_STYLE": "TRUE",
         }
 
+    def _intercept(self) -> None:
+        """Load the rules of interception, as a unit of the node does."""
+        rules = credagent("check-config", "--config", self.config, "--nftables", environ=clean_environment()).stdout
+        subprocess.run(["nft", "-f", "-"], input=rules, text=True, check=True)
+
     def _of_slots(self, field: str) -> list[str]:
         slots = status(self.socket).get("slots", {})
         return [slots.get(name, {}).get(field) for name in ("aws", "google")]
@@ -176,7 +185,8 @@ class Machine:
         return self._of_slots("origin") == ["assumed-role", "impersonation"]
 
     @property
-    def _config(self) -> str:
+    def config(self) -> str:
+        """The agent's configuration, which `exec` reads too."""
         return str(self.stage.folder / "config.toml")
 
     def _configure(self) -> None:
@@ -192,8 +202,19 @@ class Machine:
             f'assumable_roles = ["{self._role}"]\nregion = "{region}"\n'
             f'[google]\nhandover = "{google}"\nfallback = "{setting.fallback}"\n'
             f'impersonable = ["{self._account}"]\nproject = "matrix"\n'
-            f"[workers]\nusers = {users}\ngroups = []\n"
+            f"[workers]\nusers = {users}\ngroups = []\n" + ("intercept = true\n" if setting.intercept else "")
         )
+
+
+def forget_interception() -> None:
+    """Remove the rules that a machine before this one has left in this network."""
+    if shutil.which("nft") is not None:
+        subprocess.run(["nft", "delete", "table", "inet", "credagent"], check=False, capture_output=True)
+
+
+def may_intercept() -> bool:
+    """Tell whether rules can be loaded here and workers are another user than root, who is never redirected."""
+    return bool(_as_worker()) and shutil.which("nft") is not None
 
 
 def _as_worker() -> list[str]:
