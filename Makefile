@@ -52,7 +52,7 @@ bench: $(VENV)/.installed-dev $(BENCH)/.installed
 
 matrix: $(VENV)/.installed-matrix
 	$(BIN)/python -m tests.matrix.install
-	$(BIN)/python -m pytest tests/matrix
+	$(BIN)/python -m pytest -n 2 --dist loadgroup tests/matrix
 
 package:
 	PYTHON=$(PYTHON) packaging/build

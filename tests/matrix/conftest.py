@@ -1,5 +1,6 @@
 """Puts the whole run into a network namespace of its own, and shows the tables when it is over."""
 
+import os
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -15,6 +16,8 @@ _began = pytest.StashKey[float]()
 def pytest_configure(config: pytest.Config) -> None:
     """Leave the machine's network before anything has a thread or a connection."""
     config.stash[_began] = time.time()
+    if config.getoption("numprocesses", None) and "PYTEST_XDIST_WORKER" not in os.environ:
+        return  # runs no test itself, and each of its workers enters a namespace of its own
     try:
         network.enter()
     except OSError as error:
