@@ -164,6 +164,7 @@ class WorkerHandover:
             metadata_host=host,
             google_project=config.google.project,
             google_required=config.google.required,
+            intercepted=config.workers.intercept,
             handed_out=self._names,
         )
 

@@ -25,6 +25,9 @@ AWS_METADATA_CLOSED: Mapping[str, str] = {
     "AWS_METADATA_ENDPOINT": f"http://{NOBODY}",
     "CPL_AWS_EC2_API_ROOT_URL": f"http://{NOBODY}",
 }
+# With interception, a client that does not know the endpoint (GDAL 3.6) gets what was granted at the real address: the
+# variable is given its default again, also in a process that started while it named nobody.
+AWS_METADATA_INTERCEPTED: Mapping[str, str] = {"CPL_AWS_EC2_API_ROOT_URL": "http://169.254.169.254"}
 # Where no endpoint of ours answers, clients that know container credentials and none of the three above (minio-go) are
 # given an address where nobody does. Its path is what a person finds in their error.
 AWS_CLOSED: Mapping[str, str] = {

@@ -34,8 +34,8 @@ class HandoverPlan(Struct, frozen=True, kw_only=True):
 
     `region` is the configured one and wins; `machine_region` is used where the credentials name none.
     `metadata_host` is `HOST:PORT` without a scheme. Where nobody serves (`run --once`), what only the agent could hand
-    over is closed, so that no client takes the machine's own identity in its place. `handed_out`: the custom variables
-    that workers were given before.
+    over is closed, so that no client takes the machine's own identity in its place. `intercepted`: the metadata address
+    leads to the agent. `handed_out`: the custom variables that workers were given before.
     """
 
     aws: Literal["environment", "endpoint", "off"] = "environment"
@@ -48,6 +48,7 @@ class HandoverPlan(Struct, frozen=True, kw_only=True):
     metadata_host: str = ""
     google_project: str = ""
     google_required: bool = False
+    intercepted: bool = False
     handed_out: frozenset[str] = frozenset()
 
 
@@ -86,6 +87,8 @@ def _aws(content: SlotContent, plan: HandoverPlan) -> WorkerView:
         # What the slot holds is had by the endpoint alone: clients that do not know it, or go on when it refuses, would
         # take the machine's role. Where that is what it holds, they may.
         closed = {} if _finds_it_without_us(content) else handover_variables.AWS_METADATA_CLOSED
+        if plan.intercepted and isinstance(content, Held):
+            closed = {**closed, **handover_variables.AWS_METADATA_INTERCEPTED}
         environment = {**closed, **_endpoint(plan), **region}
         return _view(environment, _withdrawn_keys(content), handover.scrubs, over_loopback=True)
     if plan.aws == "endpoint" and _finds_it_without_us(content):

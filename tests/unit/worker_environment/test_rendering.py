@@ -52,6 +52,14 @@ def test_the_configured_region_wins_and_the_machines_own_is_the_last_resort() ->
     assert region(HandoverPlan(), without_region) is None
 
 
+def test_with_interception_what_knows_no_endpoint_is_led_to_the_metadata_address_while_something_is_granted() -> None:
+    root = "CPL_AWS_EC2_API_ROOT_URL"
+    plan = msgspec.structs.replace(ENDPOINT, intercepted=True)
+    assert worker_environment(FILLED, plan).environment[root] == Secret("http://169.254.169.254")
+    closed = worker_environment(CredentialSet(generation=1, aws=CLOSED), plan).environment
+    assert closed[root] == worker_environment(FILLED, ENDPOINT).environment[root] == Secret("http://127.0.0.1:1")
+
+
 def test_a_required_google_slot_is_redirected_before_it_is_filled() -> None:
     waiting = CredentialSet(generation=1, google=ABSENT)
     plan = HandoverPlan(metadata_host="127.0.0.1:1234", google_required=True)
