@@ -16,7 +16,7 @@ NEVER, AWAY = "`never`, started", "agent away, started"
 OPEN, ONE_VARIABLE = "not closed", "one variable alone"
 BARE, WITHDRAWN_BARE = "without `exec`", "withdrawn, without `exec`"
 
-NOTHING, ANONYMOUS, HANGS, GOES_ON = "nothing", "anonymous", "hangs", "goes on"
+NOTHING, ANONYMOUS, HANGS, READS = "nothing", "anonymous", "hangs", "reads"
 CLOSED = (NOTHING, ANONYMOUS, HANGS)
 UNKNOWN_KEY = "InvalidAccessKeyId"
 READ_S = scaled(40.0)  # a client that is still trying after that has not slid either
@@ -48,7 +48,7 @@ def cell(said: str | None, calls: list[dict[str, Any]]) -> str:
     if own_identities(calls):
         return SLIDES
     if said == tasks.OK:
-        return GOES_ON
+        return READS
     if said is None or said == tasks.HANGS:
         return HANGS
     # A key that was overwritten is signed with, and refused as unknown.

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.demo.stage import Stage
-from tests.matrix.closed import BARE, CLOSED, GOES_ON, WITHDRAWN_BARE, WITHDRAWN_RUNNING, WITHDRAWN_STARTED
+from tests.matrix.closed import BARE, CLOSED, READS, WITHDRAWN_BARE, WITHDRAWN_RUNNING, WITHDRAWN_STARTED
 from tests.matrix.columns import COLUMNS, SHORT_S, Columns
 from tests.matrix.conftest import each
 from tests.matrix.expected import EXPECTED, HELD_BY_INTERCEPTION_ALONE
@@ -69,12 +69,12 @@ def test_with_interception_a_program_that_nobody_supplies_reads_what_was_forward
     handover, results = measured
     if not SETTINGS[handover].intercept:
         pytest.skip("no interception")
-    assert {row: cells[BARE] for row, cells in results.cells.items()} == dict.fromkeys(results.cells, GOES_ON)
+    assert {row: cells[BARE] for row, cells in results.cells.items()} == dict.fromkeys(results.cells, READS)
 
 
 def test_what_starts_after_a_withdrawal_reads_nothing(measured: tuple[str, Results]) -> None:
     handover, results = measured
-    allowed = {WITHDRAWN_STARTED: CLOSED, WITHDRAWN_BARE: CLOSED, WITHDRAWN_RUNNING: (*CLOSED, GOES_ON)}
+    allowed = {WITHDRAWN_STARTED: CLOSED, WITHDRAWN_BARE: CLOSED, WITHDRAWN_RUNNING: (*CLOSED, READS)}
     wrong = {
         (row, column): (cells[column], results.reasons[row, column])
         for row, cells in results.cells.items()
