@@ -121,3 +121,35 @@ def test_a_broken_configuration_is_two_lines(
 def test_a_fifo_does_not_block(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "c.toml", 0o600)
     assert main(["check-config", "--config", str(tmp_path / "c.toml")]) == Exit.CONFIGURATION
+
+
+def test_the_rules_of_interception_are_printed_for_nft_and_nothing_else(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = written(tmp_path / "c.toml", '[workers]\nusers = ["1000"]\ngroups = []\nintercept = true\n', 0o644)
+    assert main(["check-config", "--config", path, "--nftables", "--agent-user", "daemon"]) == 0
+    rules = capsys.readouterr().out
+    assert rules.startswith("table inet credagent_intercept\ndelete table inet credagent_intercept\n")
+    assert "meta skuid { 0, 1 } return" in rules
+    assert "meta skuid { 1000 } ip daddr 169.254.169.254 tcp dport 80 redirect to :9817" in rules
+
+
+def test_rules_that_there_are_none_of_are_an_error_that_says_what_to_set(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check-config", "--nftables"]) == Exit.CONFIGURATION
+    assert "intercept = true" in capsys.readouterr().err
+    path = written(tmp_path / "c.toml", '[workers]\nusers = ["1000"]\nintercept = true\n', 0o644)
+    assert main(["check-config", "--config", path, "--nftables", "--agent-user", "nobody-of-this-name"]) == Exit.USAGE
+
+
+def test_what_interception_cannot_hold_is_a_note(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    workers = '[workers]\nusers = ["root", "1000"]\ngroups = []\nintercept = true\n'
+    path = written(tmp_path / "c.toml", f'{workers}[endpoint]\nlisten = ["127.0.0.1:9817"]\n', 0o644)
+    assert main(["check-config", "--config", path]) == 0
+    shown = capsys.readouterr().out
+    assert "root are never redirected" in shown
+    assert "::1" in shown
+    path = written(tmp_path / "d.toml", f'{workers}[endpoint]\nlisten = ["127.0.0.1:0"]\n', 0o644)
+    assert main(["check-config", "--config", path]) == 0
+    assert "interception cannot work" in capsys.readouterr().out

@@ -88,7 +88,26 @@ def _notes(loaded: Config) -> list[str]:
         notes.append('bundle.expect = "required" makes every fallback "never"')
     if loaded.agent.audience == "":
         notes.append("bundles for any audience are admitted: agent.audience is empty")
+    if loaded.workers.intercept:
+        notes += _of_interception(loaded)
     return notes + _unknown_accounts(loaded)
+
+
+def _of_interception(loaded: Config) -> list[str]:
+    """Return what interception cannot hold with this configuration."""
+    from credagent.errors import ConfigurationError
+    from credagent.handover.interception.configured_ruleset import configured_ruleset
+
+    notes = []
+    try:
+        ruleset = configured_ruleset(loaded, agent=os.geteuid())
+    except ConfigurationError as error:
+        return [f"interception cannot work: {error}"]
+    if 0 in ruleset.users:
+        notes.append("workers.intercept: workers that run as root are never redirected")
+    if loaded.endpoint.listen and "::1" not in {address.host for address in loaded.endpoint.listen}:
+        notes.append("workers.intercept: over IPv6 the metadata address is refused, since nothing listens on ::1")
+    return notes
 
 
 def _unknown_accounts(loaded: Config) -> list[str]:
