@@ -17,6 +17,7 @@ from tests.demo.stage import clean_environment
 from tests.patience import scaled
 
 TESTS = Path(__file__).parents[1]
+METADATA = ("169.254.169.254/32", "fd00:ec2::254/128")
 CONTROL = """
 import sys, urllib.request
 address, name, arguments = sys.argv[1:]
@@ -27,8 +28,8 @@ urllib.request.urlopen(urllib.request.Request(f"{address}/{name}", data=argument
 class Space:
     """A network namespace in which the metadata address is this machine's own, and nothing else is reached."""
 
-    def __init__(self) -> None:
-        self.name = f"ca-m{os.getpid() % 100_000}"
+    def __init__(self, kind: str = "m") -> None:
+        self.name = f"ca-{kind}{os.getpid() % 100_000}"
         self.enter = ["ip", "netns", "exec", self.name]
         self._etc = Path("/etc/netns") / self.name  # `ip netns exec` shows these files in the place of /etc's
         self._running: list[subprocess.Popen[bytes]] = []
@@ -37,12 +38,28 @@ class Space:
         for words in (
             ["netns", "add", self.name],
             ["-n", self.name, "link", "set", "lo", "up"],
-            ["-n", self.name, "addr", "add", "169.254.169.254/32", "dev", "lo"],
-            ["-n", self.name, "addr", "add", "fd00:ec2::254/128", "dev", "lo"],
+            *(["-n", self.name, "addr", "add", address, "dev", "lo"] for address in METADATA),
         ):
             subprocess.run(["ip", *words], check=True)
         self._etc.mkdir(parents=True)
         (self._etc / "hosts").write_text("127.0.0.1 localhost\n169.254.169.254 metadata.google.internal\n")
+
+    def move_metadata_to(self, far: "Space") -> None:
+        """Reach the metadata addresses over a network, as on a real machine: they are `far`'s, and routed there."""
+        own = [["-n", self.name, "addr", "delete", address, "dev", "lo"] for address in METADATA]
+        link = ["-n", self.name, "link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", far.name]
+        ends = [
+            words
+            for name, last in ((self.name, 1), (far.name, 2))
+            for words in (
+                ["-n", name, "addr", "add", f"10.9.0.{last}/24", "dev", "eth0"],
+                ["-n", name, "addr", "add", f"fd09::{last}/64", "dev", "eth0", "nodad"],
+                ["-n", name, "link", "set", "eth0", "up"],
+            )
+        ]
+        ways = [["-n", self.name, "route", "add", "default", "via", gateway] for gateway in ("10.9.0.2", "fd09::2")]
+        for words in (*own, link, *ends, *ways):
+            subprocess.run(["ip", *words], check=True)
 
     def start(self, *command: str, environ: dict[str, str], output: Path) -> None:
         with output.open("ab") as out:

@@ -161,6 +161,28 @@ def test_a_worker_gets_the_forwarded_session_root_the_machines_role_and_others_n
     assert node.machine.status()["slots"]["aws"]["handover"] == "environment"
 
 
+def test_it_is_so_where_the_metadata_service_is_a_network_away_as_on_a_real_machine(
+    space: Space, machine: Machine
+) -> None:
+    far = Space("f")
+    try:
+        far.build()
+        space.move_metadata_to(far)
+        Cloud(far, machine.folder, "imds")
+        node = Node(space, machine)
+        machine.put(machine.sealed(letter(aws=Statement.GRANTED)))
+        node.load()
+        node.start()
+        assert node.identity(ROOT) == MACHINE
+        for address in ("169.254.169.254", "fd00:ec2::254"):
+            assert node.identity(WORKER, address=address) == FORWARDED
+        assert machine.stop() == 0
+        for address in ("169.254.169.254", "fd00:ec2::254"):
+            assert node.identity(WORKER, address=address) == "ConnectionRefusedError"
+    finally:
+        far.end()
+
+
 def test_an_empty_or_withdrawn_slot_and_an_agent_that_is_away_are_errors_and_never_the_machines_role(
     node: Node,
 ) -> None:
