@@ -196,9 +196,10 @@ class ForwarderLoop:
             if found.lacking or (found.changed and not everybody):
                 await self.reconciler.ask(scheduler, everybody=True)
                 everybody = True
-        except NoAnswer:
-            if not self.settled.is_set():
-                raise  # nobody is known yet
+        except NoAnswer as error:
+            # Silence may be a network that was away, after which the scheduler has forgotten this subscription.
+            if error.code == "silent" or not self.settled.is_set():
+                raise
             self._stirred, everybody = True, False  # the scheduler is there, and is asked again soon
         return everybody
 

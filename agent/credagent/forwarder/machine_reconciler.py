@@ -5,7 +5,6 @@ to ask or deliver is the loop's.
 """
 
 import asyncio
-import contextlib
 import random
 from collections.abc import Iterable
 
@@ -206,8 +205,11 @@ _SILENT = ("silent", "it does not answer")
 
 async def _addresses(scheduler: SchedulerClient) -> frozenset[str]:
     for _ in range(LIST_ATTEMPTS - 1):
-        with contextlib.suppress(NoAnswer):
+        try:
             return await scheduler.workers() | {agent_report.SCHEDULER}
+        except NoAnswer as error:
+            if error.code == "silent":
+                raise
     return await scheduler.workers() | {agent_report.SCHEDULER}
 
 
