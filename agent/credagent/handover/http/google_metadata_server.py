@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, unquote
 
 from msgspec import structs
 
-from credagent.credentials import Empty, GoogleToken, Held, SlotContent, ends_at
+from credagent.credentials import Empty, GoogleToken, SlotContent, ends_at
 from credagent.handover.http.refusals import GOOGLE_FLAVOR, refuse_without_flavor
 from credagent.handover.http.request import HttpRequest
 from credagent.handover.http.response import HttpResponse, document, refusal, text
@@ -73,16 +73,15 @@ def respond(request: HttpRequest, content: SlotContent, now: datetime, project: 
 
 def _valid(content: SlotContent, now: datetime) -> tuple[GoogleToken, datetime] | HttpResponse:
     """Return the token in the slot and when it, or the bundle's bound, ends; else the answer that says why not."""
-    match content:
-        case Held(credentials=GoogleToken() as token) if token.access_token:
-            ends = ends_at(content) or token.expires_at
-            return EXPIRED if now >= ends else (token, ends)
-        case Empty(withdrawn=True):
+    if isinstance(content, Empty):
+        if content.withdrawn:
             return WITHDRAWN
-        case Empty(may_fall_back=True):
-            return NOTHING
-        case _:
-            return NOT_YET
+        return NOTHING if content.may_fall_back else NOT_YET
+    token = content.credentials
+    if not isinstance(token, GoogleToken) or not token.access_token:
+        return NOT_YET
+    ends = ends_at(content) or token.expires_at
+    return EXPIRED if now >= ends else (token, ends)
 
 
 @lru_cache(maxsize=1)  # the same for all who ask within a second

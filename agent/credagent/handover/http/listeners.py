@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 
 from msgspec import Struct
 
@@ -84,7 +85,7 @@ class CredentialListener:
             if self._refused_lately.is_news(uid):
                 log.warning("caller_refused", uid=uid)
             return NOT_ALLOWED
-        return Accepted(uid, lambda request: self._answer(request, uid, services))
+        return Accepted(uid, partial(self._answer, uid, services))
 
     def _services(self, ours: tuple[str, int], asked: tuple[str, int]) -> Services | None:
         """Return what is served to a connection that arrived at `ours` and was made to `asked`; None for nothing."""
@@ -92,7 +93,7 @@ class CredentialListener:
             return self._direct
         return self._intercepted if is_metadata_service(asked) else None
 
-    def _answer(self, request: HttpRequest, uid: int, services: Services) -> HttpResponse:
+    def _answer(self, uid: int, services: Services, request: HttpRequest) -> HttpResponse:
         service, response = respond(
             request,
             uid=uid,
