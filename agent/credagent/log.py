@@ -2,16 +2,20 @@
 
 structlog is loaded when the first line has to leave the process, not before: the daemon answers before it talks.
 Until `start` is called, events wait in memory (bounded) and keep the time at which they happened.
+In systemd's journal each line carries its priority (sd-daemon(3)), so that `journalctl -p warning` finds warnings.
 """
 
+import os
 import sys
 from collections import deque
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from credagent.secret import Secret
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3}  # syslog(3)
 WAITING_EVENTS = 1_000  # events kept before the log starts; a start-up that has more is itself the event
 
 _waiting: deque[tuple[str, str, dict[str, Any]]] = deque(maxlen=WAITING_EVENTS)
@@ -43,6 +47,18 @@ def waits() -> bool:
     return _sink is None and bool(_waiting)
 
 
+def priority_prefix(level: str, environ: Mapping[str, str] = os.environ) -> str:
+    """Return what a line to stderr begins with so that the journal knows its priority; "" where stderr goes elsewhere.
+
+    `JOURNAL_STREAM` is inherited by processes whose stderr is another; systemd.exec(5): compare device and inode.
+    """
+    try:
+        found = os.fstat(2)
+    except OSError:
+        return ""
+    return f"<{PRIORITIES[level]}>" if environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}" else ""
+
+
 def start(level: str = "info", log_format: str = "auto") -> None:
     """Load structlog, write what has waited, and from now on write each event as it happens, to stderr."""
     global _sink  # noqa: PLW0603  the one switch of a process-wide log
@@ -56,13 +72,19 @@ def start(level: str = "info", log_format: str = "auto") -> None:
     )
     _sink = structlog.wrap_logger(
         structlog.PrintLogger(sys.stderr),
-        processors=[renderer],
+        processors=[renderer, _prioritised],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
         cache_logger_on_first_use=True,
     )
     while _waiting:
         waiting_level, event, fields = _waiting.popleft()
         _write(waiting_level, event, fields)
+
+
+def _prioritised(_: object, level: str, line: object) -> str:
+    """Put the priority before a line that is rendered, and before each line of a trace."""
+    prefix = priority_prefix(level)
+    return "\n".join(prefix + one for one in str(line).split("\n"))
 
 
 def _emit(level: str, event: str, fields: dict[str, object]) -> None:

@@ -111,11 +111,14 @@ def _report(error: CredagentError, *, debug: bool) -> int:
         import traceback
 
         traceback.print_exception(error, file=sys.stderr)
-    print(f"credagent: {printable(str(error))}", file=sys.stderr)
+    from credagent.log import priority_prefix
+
+    priority = priority_prefix("error")
+    print(f"{priority}credagent: {printable(str(error))}", file=sys.stderr)
     if error.hint:
         # A hint may be a list. What follows its first line is set in, so that no name in it passes for a line of ours.
         for number, line in enumerate(error.hint.split("\n")):
-            print(f"{'      ' if number else 'hint: '}{printable(line)}", file=sys.stderr)
+            print(f"{priority}{'      ' if number else 'hint: '}{printable(line)}", file=sys.stderr)
     return error.exit_code
 
 
