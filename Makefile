@@ -7,6 +7,8 @@ BIN    := $(VENV)/bin
 BENCH  := build/bench-venv
 # More than two cores: half of what the stories do is wait.
 JOBS   ?= 3
+# What the packages carry: plain (minutes) or optimised (an hour; for releases).
+INTERPRETER ?= plain
 
 .PHONY: help demo test lint bench matrix package test-system test-deployments clean
 
@@ -16,7 +18,7 @@ help:
 	@echo "make lint         ruff, mypy"
 	@echo "make bench        start-up, memory and crypto figures, beside a bare interpreter's"
 	@echo "make matrix       what each client sees of renewed and withdrawn credentials"
-	@echo "make package      wheel, sdist, deb, rpm, container image, into dist/"
+	@echo "make package      wheel, sdist, deb, rpm, tarball, container image, into dist/"
 	@echo "make test-system  the packages in booted machines and in containers (needs root)"
 	@echo "make test-deployments  the pages for batch queues, gateways and pods, against real ones (needs root)"
 
@@ -55,7 +57,7 @@ matrix: $(VENV)/.installed-matrix
 	$(BIN)/python -m pytest -n 2 --dist loadgroup tests/matrix
 
 package:
-	PYTHON=$(PYTHON) packaging/build
+	PYTHON=$(PYTHON) INTERPRETER=$(INTERPRETER) packaging/build
 
 test-system: $(VENV)/.installed-dev
 	rm -rf build/system-logs

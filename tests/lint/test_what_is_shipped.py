@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -23,10 +24,11 @@ def test_the_manual_shows_every_key_with_its_default() -> None:
     assert {one.key: one.value for one in written} == {one.key: one.value for one in default}
 
 
-def test_the_packages_configuration_changes_nothing_but_where_trust_is_looked_for() -> None:
-    shipped = tomllib.loads((ROOT / "packaging" / "config.toml").read_text())
-    given = {(section, key) for section, keys in shipped.items() for key in keys}
-    assert given == {("bundle", "trusted_senders")}
+def test_the_example_configuration_says_what_is_so_without_it() -> None:
+    text = (ROOT / "packaging" / "examples" / "config.toml").read_text()
+    shown = tomllib.loads(re.sub(r"^# (?=\w+ *= )", "", text, flags=re.MULTILINE))
+    assert {f"{section}.{key}" for section, keys in shown.items() for key in keys} <= set(KEYS)
+    assert not any(tomllib.loads(text).values())
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.name)
@@ -65,7 +67,7 @@ def test_no_number_of_crashes_ends_the_service_or_closes_its_ports() -> None:
 
 
 def test_decision_records_are_numbered_and_named_as_they_are_referred_to() -> None:
-    records = sorted((ROOT / "agent").rglob("ADR-*.md"))
+    records = sorted(path for room in ("agent", "packaging") for path in (ROOT / room).rglob("ADR-*.md"))
     for folder in {record.parent for record in records}:
         here = [record.name for record in records if record.parent == folder]
         assert [name[4:6] for name in here] == [f"{number:02}" for number in range(1, len(here) + 1)]
@@ -75,3 +77,10 @@ def test_decision_records_are_numbered_and_named_as_they_are_referred_to() -> No
         named = re.findall(r"[\w/]*ADR-[\w-]+\.md", module.read_text())  # with its folder where that is another
         homes = (module.parent, ROOT / "agent" / "credagent")
         assert all(any((home / name).exists() for home in homes) for name in named), module
+
+
+def test_every_link_of_the_documents_that_are_shipped_leads_somewhere(tmp_path: Path) -> None:
+    command = [sys.executable, "packaging/documentation/documents.py", str(ROOT), str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, check=True)
+    shipped = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert {"README.md", "SECURITY.md", "CHANGELOG.md", "packaging/examples/cloud-init-ec2.yaml"} <= shipped
