@@ -10,6 +10,9 @@ def main(arguments: list[str]) -> int:
     """Prepare, then run pytest; arguments go to it."""
     images.install_what_is_needed()
     images.with_package(images.deb())
+    images.older()
+    for suite in images.OTHER_SUITES:
+        images.plain(suite)
     shown = ["-v", "-p", "no:cacheprovider"]
     return run.main(["tests/system", *shown, *arguments])
 

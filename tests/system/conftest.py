@@ -103,4 +103,5 @@ def running(node: Machine) -> Machine:
 def configure(machine: Machine, sender: Sender, more: str = "") -> None:
     """Write the configuration, as an administrator would."""
     text = CONFIGURATION.format(audience=AUDIENCE, sender=sender.public_key) + more + DEBUG
+    (machine.root / "etc/credagent").mkdir(exist_ok=True)
     (machine.root / "etc/credagent/config.toml").write_text(text)

@@ -1,9 +1,10 @@
-"""The packages, and the file trees that machines start from: a plain Debian, and one with Dask and the package in it.
+"""The packages, and the file trees that machines start from: plain Debians, and one with Dask and the package in it.
 
 Made once into build/system, and again when what they are made of has changed.
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,9 +15,11 @@ FOLDER = ROOT / "build" / "system"
 
 BUILD = ROOT / "packaging" / "build"
 SUITE = "bookworm"
+OTHER_SUITES = ("bullseye", "trixie", "sid")  # without any Python: what is installed there brings its own
 OLDER = "0.0.9"
 IN_DASK = ("distributed", "boto3", "google-auth", "requests")
-PACKAGES = "systemd,systemd-sysv,dbus,python3,iproute2,procps,man-db,nftables,curl,s3cmd"
+PACKAGES = "systemd,systemd-sysv,dbus,iproute2,procps"
+MORE_PACKAGES = "python3,man-db,nftables,curl,s3cmd"
 NEEDED = {  # command → Debian package
     "systemd-nspawn": "systemd-container",
     "debootstrap": "debootstrap",
@@ -24,11 +27,21 @@ NEEDED = {  # command → Debian package
     "runc": "runc",
     "mmdebstrap": "mmdebstrap",
     "rpmbuild": "rpm",
+    "objdump": "binutils",
     "lintian": "lintian",
     "piuparts": "piuparts",
     "ip": "iproute2",
     "man": "man-db",
     "nft": "nftables",
+}
+
+
+KINDS = {  # what `make package` builds → what it is called in dist/
+    "wheel": "credagent-[0-9]*.whl",
+    "sdist": "credagent-[0-9]*[0-9].tar.gz",
+    "deb": "credagent_*.deb",
+    "rpm": "credagent-*.rpm",
+    "tarball": "credagent-*-linux-*.tar.gz",
 }
 
 
@@ -43,17 +56,28 @@ def install_what_is_needed() -> None:
         subprocess.run(apt, check=True, **quiet)  # type: ignore[call-overload]
 
 
-def plain() -> Path:
-    """Return a Debian with systemd and Debian's Python."""
-    root = FOLDER / SUITE
-    if not (root / ".complete").exists():
-        print(f"making a Debian {SUITE} with debootstrap (about a minute)", flush=True)
+def plain(suite: str = SUITE) -> Path:
+    """Return a Debian with systemd, and SUITE's with Debian's Python and manuals."""
+    root = FOLDER / suite
+    packages = f"{PACKAGES},{MORE_PACKAGES}" if suite == SUITE else PACKAGES
+    if not (root / ".complete").exists() or (root / ".complete").read_text() != packages:
+        print(f"making a Debian {suite} with debootstrap (about a minute)", flush=True)
         shutil.rmtree(root, ignore_errors=True)
         root.mkdir(parents=True)
-        with (FOLDER / "debootstrap.log").open("w") as log:
-            command = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", SUITE, str(root)]
+        with (FOLDER / f"{suite}.log").open("w") as log:
+            # In a mount namespace of its own: killed, it would leave this machine's /proc mounted in a tree that the
+            # next run removes.
+            command = [
+                "unshare",
+                "--mount",
+                "debootstrap",
+                "--variant=minbase",
+                f"--include={packages}",
+                suite,
+                str(root),
+            ]
             subprocess.run(command, check=True, stdout=log, stderr=subprocess.STDOUT)
-        (root / ".complete").touch()
+        (root / ".complete").write_text(packages)
     return root
 
 
@@ -100,34 +124,37 @@ def deb() -> Path:
 
 
 def built() -> dict[str, Path]:
-    """Return what `make package` puts into dist/, by its ending, built now where its sources are newer."""
+    """Return what `make package` puts into dist/, by its kind, built now where its sources are newer."""
     found = _built()
-    if len(found) < 4 or min(map(_made, found.values())) < _newest_source():
-        subprocess.run([BUILD, "wheel", "worker", "deb", "rpm"], check=True, stdout=subprocess.DEVNULL)
+    if len(found) < len(KINDS) or min(map(_made, found.values())) < _newest_source():
+        subprocess.run([BUILD, "wheel", "worker", "deb", "rpm", "tarball"], check=True, stdout=subprocess.DEVNULL)
         found = _built()
     return found
 
 
-def older_deb() -> Path:
-    """Return a package of the same sources that calls itself, and the agent in it, OLDER."""
+def older(kind: str = "deb") -> Path:
+    """Return a package of the same sources that calls itself, and the agent in it, OLDER; `kind` is deb or tarball."""
     folder = FOLDER / "packages"
     tree = FOLDER / "older" / "tree"
     built()
     if not folder.exists() or min(map(_made, folder.iterdir()), default=0) < _newest_source():
         folder.mkdir(parents=True, exist_ok=True)
-        environ = os.environ | {"VERSION": OLDER, "SOURCE_DATE_EPOCH": "1750000000", "LC_ALL": "C.UTF-8"}
-        commands: list[list[str | Path]] = [
-            [ROOT / "packaging/tree", ROOT / "build/package-venv", ROOT / "dist", tree],
-            [ROOT / "packaging/deb/build", tree, folder],
-        ]
-        for command in commands:
+        shutil.rmtree(tree, ignore_errors=True)
+        tree.parent.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["cp", "-a", "--reflink=auto", ROOT / "build/tree", tree], check=True)
+        version = tree / "usr/lib/credagent/lib/python3.13/credagent/__init__.py"
+        text = re.sub(r"^__version__ = .*", f'__version__ = "{OLDER}"', version.read_text(), flags=re.MULTILINE)
+        version.write_text(text)
+        environ = os.environ | {"VERSION": OLDER, "SOURCE_DATE_EPOCH": "1750000000", "LC_ALL": "C.UTF-8", "LEVEL": "1"}
+        for builder in ("deb", "tarball"):
+            command = [ROOT / "packaging" / builder / "build", tree, folder]
             subprocess.run(command, check=True, env=environ, stdout=subprocess.DEVNULL)
-    return max(folder.glob("*.deb"), key=_made)
+    return next(folder.glob("*.deb" if kind == "deb" else "*.tar.gz"))
 
 
 def _built() -> dict[str, Path]:
-    every = sorted((ROOT / "dist").glob("credagent[-_][0-9]*"), key=_made)
-    return {ending: path for path in every if (ending := path.suffix[1:]) in ("whl", "gz", "deb", "rpm")}
+    found = {kind: sorted((ROOT / "dist").glob(pattern), key=_made) for kind, pattern in KINDS.items()}
+    return {kind: paths[-1] for kind, paths in found.items() if paths}
 
 
 def _newest_source() -> float:
