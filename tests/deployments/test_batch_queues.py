@@ -40,6 +40,8 @@ def test_the_page_leads_to_the_first_read(submitter: Person, cloud: SimulatedClo
             done = submitter.types(deed.text)
             assert done.returncode == 0
     assert done.stdout.splitlines()[-1] == FIRST_LINE
+    assert "the scheduler runs in your own process, which has your identity already" in done.stderr
+    assert "no agent answers" not in done.stderr
     assert [name.partition("-")[0] for name in cloud.readers()] == ["session"], "a forwarded session, and no key"
     assert "jobs" not in slurm.ask("squeue", "-h")
 

@@ -28,6 +28,7 @@ ASK_AGAIN_S = 2.0  # between two requests of a worker that waits: an event may b
 SPREAD_S = 1.0  # a worker whose task holds the GIL takes longer; nobody waits for it
 DELIVERY_S = 30.0  # the agent asks a KMS before it answers, where one holds its key
 TAKEN = ("admitted", "unchanged")
+OWN_PROCESS = "own-process"  # no fault: the scheduler of dask-jobqueue, for one, runs in its user's own process
 
 
 class WorkerSession(Protocol):
@@ -237,6 +238,8 @@ class ForwardingPlugin:
         return {"credagent": 1, "address": self._address, "host": socket.gethostname(), "boot": _boot()}
 
     def _agent(self) -> dict[str, Any]:
+        if self._session is None:  # known here, in this very process: numbers of processes prove nothing
+            return {"fault": OWN_PROCESS, "hint": "this process is a sender's own and has the identity already"}
         try:
             identity = self._side.ask({"op": "identity"})
             status = self._side.ask({"op": "status"})

@@ -4,16 +4,20 @@ This trusts the cluster as any Dask client does: what workers return is unpickle
 signing key. `credagent forward` does the same in a process that reads nothing but text and numbers.
 """
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 
+from credagent.admission import trust_file
+from credagent.bundle.key_pairs import SenderPublicKey
 from credagent.clock import SystemClock
+from credagent.config.default_folders import trust_file as trust_file_of
 from credagent.config.values import duration_s
 from credagent.dask_cluster import dask_objects
 from credagent.dask_cluster.scheduler_address import SchedulerAddress
-from credagent.errors import UsageError
+from credagent.errors import CredagentError, UsageError
 from credagent.forwarder.forwarding_plan import ForwardingPlan
 from credagent.forwarder.forwarding_session import START_S, Forwarding
 from credagent.forwarder.loop import ForwarderLoop
@@ -110,6 +114,7 @@ def begin(
     key, made = (signing_key.load(path), False) if sender_key is not None else signing_key.load_or_make(path)
     if made:
         say(f"made a signing key for you in {path}; agents must trust its public half:\n{key.public_key.line}")
+        _trust_for_this_user(key.public_key)
     credagent_worker.mark_sender()
     plan = ForwardingPlan(
         options=options,
@@ -120,8 +125,26 @@ def begin(
         environ=dict(os.environ),
         stands_by=stands_by,
     )
-    forwarder = ForwarderLoop(plan, UserNotices(say), SystemClock())
+    # What a notebook shows at the end of a cell says it better.
+    unsaid = ("served",) if say is _to_stderr and _in_notebook() else ()
+    forwarder = ForwarderLoop(plan, UserNotices(say, unsaid), SystemClock())
     return Forwarding(forwarder, key.public_key.line, waits=waits, timeout_s=timeout_s)
+
+
+def _trust_for_this_user(key: SenderPublicKey) -> None:
+    """Let this user's own agents trust the key that he has just made, on every machine that shares his home.
+
+    Not as root, whose trust file is the machine's. Who can write the one file can write the other.
+    """
+    path = trust_file_of(os.environ, os.geteuid())
+    if os.geteuid() != 0 and path:
+        with contextlib.suppress(CredagentError):
+            trust_file.add(path, key, "own key")
+
+
+def _in_notebook() -> bool:
+    """Tell whether this runs in IPython's kernel, which shows the value of a cell."""
+    return "ipykernel" in sys.modules and getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)() is not None
 
 
 def _variables(environ: Mapping[str, str] | Iterable[str] | None) -> dict[str, Secret]:

@@ -10,72 +10,20 @@ import functools
 import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import CancelledError, Future
-from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
-from msgspec import Struct
-
-from credagent.bundle.timestamps import text_of
-from credagent.errors import Unavailable
+from credagent.dask_cluster.dask_plugins import OWN_PROCESS
+from credagent.errors import CredagentError, Unavailable
 from credagent.forwarder.bundle_revision import BundleRevision
-from credagent.forwarder.handed_out import FOR_EVER, HandedOut
+from credagent.forwarder.forwarding_status import ForwardingStatus, MachineStatus, as_html, as_line
+from credagent.forwarder.handed_out import HandedOut
 from credagent.forwarder.known_machines import KnownMachines, Machine, MachineState
 from credagent.forwarder.loop import ForwarderLoop
 
 START_S = 60.0
 END_S = 15.0
 EXIT_S = 3.0  # a person who leaves is not kept waiting
-
-
-class MachineStatus(Struct, frozen=True, kw_only=True):
-    """One machine: whether its agent has the credentials, else why not.
-
-    After a withdrawal `taken_back` names the slots that its agent has confirmed to have given up; none: it has not, and
-    may go on. `usable_until`: so long may a client that runs there go on with what this forwarding had handed out, the
-    end of time for a long-term key; None: it had nothing that expires.
-    """
-
-    host: str
-    key_id: str
-    state: str
-    code: str
-    hint: str
-    processes: int
-    confirmed_at: datetime | None
-    taken_back: tuple[str, ...] = ()
-    usable_until: datetime | None = None
-
-    def __str__(self) -> str:
-        """Return it for people."""
-        said = f"{self.host}: {' '.join(filter(None, (self.state, self.code)))}"
-        if self.taken_back:
-            said += f"; taken back: {', '.join(self.taken_back)}"
-        if self.usable_until is not None:
-            until = "you delete the key" if self.usable_until == FOR_EVER else text_of(self.usable_until)
-            said += f"; a client that runs there already may go on until {until}"
-        return said
-
-
-class ForwardingStatus(Struct, frozen=True, kw_only=True):
-    """How forwarding is at one moment.
-
-    `state`: starting, forwarding, reconnecting, standing-by, stopped, withdrawn, replaced, failed, own.
-    """
-
-    state: str
-    sender_key: str
-    expires_at: datetime | None = None
-    machines: tuple[MachineStatus, ...] = ()
-    faults: tuple[tuple[str, str], ...] = ()
-
-    def __str__(self) -> str:
-        """Return it for people."""
-        until = f", credentials until {text_of(self.expires_at)}" if self.expires_at else ""
-        lines = [f"{self.state}{until}"]
-        lines += [f"  {found}" for found in self.machines]
-        lines += [f"  {host}: {fault}" for host, fault in self.faults]
-        return "\n".join(lines)
 
 
 class Forwarding:
@@ -108,7 +56,11 @@ class Forwarding:
             hint = "check the scheduler and the agents' logs, or give it longer: timeout="
             raise Unavailable("silent", why, what="forwarding", hint=hint) from None
         if self._outcome.done():
-            self._outcome.result()
+            try:
+                self._outcome.result()
+            except CredagentError as error:
+                # Where it was raised, in another thread, helps nobody: what went wrong and what to do is all in it.
+                raise error.with_traceback(None) from None
 
     def ended(self, timeout_s: float) -> bool:
         """Wait for up to `timeout_s`; say whether it has ended by itself. Raises the error that ended it."""
@@ -137,13 +89,14 @@ class Forwarding:
         known, now = self._forwarder.reconciler.machines, self._forwarder.renewal.found
         ends = [end for found in now.values() if (end := getattr(found.grant, "expires_at", None)) is not None]
         machines = tuple(_shown(hosts, known, self._forwarder.revision) for hosts in known.shown())
-        faults = tuple((fault.host, fault.fault) for fault in list(known.faults.values()))
+        faults = [(fault.host, fault.fault) for fault in list(known.faults.values()) if fault.fault != OWN_PROCESS]
         return ForwardingStatus(
             state=self._forwarder.state,
             sender_key=self._sender_key,
+            identity=", ".join(found.principal for found in now.values() if found.principal),
             expires_at=min(ends, default=None),
             machines=machines,
-            faults=faults,
+            faults=tuple(faults),
         )
 
     def __enter__(self) -> Self:
@@ -171,8 +124,12 @@ class Forwarding:
         await asyncio.to_thread(self.stop)
 
     def __repr__(self) -> str:
-        """Show the state."""
-        return f"<Forwarding: {self.status().state}>"
+        """Say who forwards, to how many machines, until when, and what is wrong with which."""
+        return f"<Forwarding: {as_line(self.status())}>"
+
+    def _repr_html_(self) -> str:
+        """Show the status, as a notebook does."""
+        return as_html(self.status())
 
     async def _begun(self) -> Self:
         await asyncio.to_thread(self.wait)

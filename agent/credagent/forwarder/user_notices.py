@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterable
 
-from credagent.dask_cluster.agent_report import AgentReport
+from credagent.dask_cluster.agent_report import SCHEDULER, AgentReport
+from credagent.dask_cluster.dask_plugins import OWN_PROCESS
 from credagent.forwarder.known_machines import KnownMachines, Machine, MachineState
 
 SHOWN = 5  # names in one line; the rest are counted
@@ -11,14 +12,14 @@ SHOWN = 5  # names in one line; the rest are counted
 class UserNotices:
     """Says a thing about a matter unless that was the last thing said about it."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
-        """Speak through `say`, which must not block for long."""
-        self._say = say
+    def __init__(self, say: Callable[[str], None], unsaid: Iterable[str] = ()) -> None:
+        """Speak through `say`, which must not block for long; of the matters in `unsaid` nothing is said."""
+        self._say, self._unsaid = say, frozenset(unsaid)
         self._last: dict[str, str] = {}
 
     def say(self, matter: str, text: str) -> None:
         """Say `text`; an empty one closes the matter."""
-        if self._last.get(matter, "") != text and text:
+        if self._last.get(matter, "") != text and text and matter not in self._unsaid:
             self._say(text)
         self._last[matter] = text
 
@@ -47,8 +48,17 @@ def without_agent(faults: Iterable[AgentReport]) -> str:
 
 def troubled(faults: Iterable[AgentReport]) -> str:
     """Say which agents answered with something else."""
-    parts = [f"{fault.host}: {fault.fault}. {fault.hint}".strip() for fault in faults if fault.fault != "no-agent"]
+    told = [fault for fault in faults if fault.fault not in ("no-agent", OWN_PROCESS)]
+    parts = [f"{fault.host}: {fault.fault}. {fault.hint}".strip() for fault in told]
     return "; ".join(sorted(set(parts))[:SHOWN])
+
+
+def in_own_process(faults: Iterable[AgentReport]) -> str:
+    """Say what is left alone, since it runs in a process of the sender's."""
+    found = {fault.address for fault in faults if fault.fault == OWN_PROCESS}
+    who = ["the scheduler runs"] if SCHEDULER in found else []
+    who += [f"{count(len(found - {SCHEDULER}), 'worker')} run"] if found - {SCHEDULER} else []
+    return f"{' and '.join(who)} in your own process, which has your identity already: left alone" if who else ""
 
 
 def untrusting(machines: Iterable[Machine], sender_line: str) -> str:
@@ -61,7 +71,8 @@ def untrusting(machines: Iterable[Machine], sender_line: str) -> str:
     verb = "does not" if number == 1 else "do not"
     who = hosts(machine.host for machine in found)
     return (
-        f"{count(number, 'agent')} {verb} trust you ({who}); add to their configuration:\n"
+        f"{count(number, 'agent')} {verb} trust you ({who}); run `credagent trust {sender_line}` there, "
+        "then reload them, or add to their configuration:\n"
         f'[bundle]\ntrusted_senders = ["{sender_line}"]'
     )
 
