@@ -126,6 +126,7 @@ class MachineReconciler:
         """Say what a person should do something about."""
         machines, faults = list(self.machines.machines.values()), list(self.machines.faults.values())
         self._notices.say("absent", user_notices.without_agent(faults))
+        self._notices.say("own", user_notices.in_own_process(faults))
         self._notices.say("troubled", user_notices.troubled(faults))
         self._notices.say("untrusting", user_notices.untrusting(machines, self.revision.sender_line))
         self._notices.say("refused", user_notices.refused(machines))
