@@ -16,6 +16,7 @@ from tests.matrix.closed import (
 )
 from tests.matrix.machine import Machine
 from tests.matrix.results import SLIDES, Results, own_identities
+from tests.patience import scaled
 
 COLUMNS = (
     "first use",
@@ -25,12 +26,12 @@ COLUMNS = (
     "agent away, living",
     "away, new",
 )
-LIVING_S = 60.0
+LIVING_S = scaled(60.0)
 AT_A_TIME = 4
-AWAY_S = 60.0
-WITHDRAWN_S = 45.0
-SHORT_S, LONG_S = 30, 3600  # what credentials live: three renewals pass while a living object is read
-TASK_S = 120.0
+AWAY_S = scaled(60.0)
+WITHDRAWN_S = scaled(45.0)
+SHORT_S, LONG_S = scaled(30), 3600  # what credentials live: three renewals pass while a living object is read
+TASK_S = scaled(120.0)
 RENEWALS = 3
 
 YES, NO, AFTER_REFUSAL, SELDOM, FROZEN, HANGS = "yes", "NO", "after a refusal", "seldom", "frozen", "hangs"
