@@ -1,5 +1,6 @@
 """The same packages on other machines: older and newer Debians without any Python, and one without dpkg."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,28 @@ def test_the_tarball_lives_on_a_machine_without_dpkg(make: Make, sender: Sender)
     after = machine.run("sh", "-c", f"find {OURS} -xdev | sort").splitlines()
     grown = [path for path in after if path not in before.splitlines() and "journal" not in path]
     assert [path for path in grown if "credagent" in path] == []
+
+
+def test_the_four_commands_of_the_readme_work_as_they_are_typed(make: Make, sender: Sender) -> None:
+    machine = make(images.plain())
+    machine.boot()
+    machine.run("useradd", "--system", "--create-home", "dask")
+    (machine.root / "etc/apt/apt.conf.d/offline").write_text('APT::Install-Recommends "false";\n')
+    (machine.root / "root" / images.deb().name).write_bytes(images.deb().read_bytes())
+    (machine.root / "root/sender.pub").write_text(sender.public_key + "\n")
+    readme = (images.ROOT / "packaging/README.md").read_text()
+    *commands, deliver_it = re.search(r"four commands\n\n```sh\n(.*?)```", readme, re.DOTALL)[1].splitlines()  # type: ignore[index]
+    assert len(commands) == 3
+    for command in commands:
+        machine.run("sh", "-c", f"cd /root && {command}")
+    (machine.root / "root/bundle").write_text(sender.seal(status(machine)["public_key"]))
+    machine.run("sh", "-c", f"cd /root && {deliver_it}")
+    machine.until(lambda: variable(machine) == CANARY)
+    assert machine.run("journalctl", "--unit=credagent", "--priority=warning", "--quiet") == ""
+    (machine.root / "root/bundle").write_text("nonsense\n")
+    machine.run("sh", "-c", f"cd /root && {deliver_it}", check=False)
+    machine.run("sh", "-c", "cp /root/bundle /run/credagent/inbox/bundle")
+    machine.until(lambda: "refused" in machine.run("journalctl", "--unit=credagent", "--priority=warning"))
 
 
 def apt_install(machine: Machine, deb: Path) -> None:
