@@ -4,11 +4,11 @@ Debian's packages (SLURM, OpenSSH) are installed where they are missing, and sai
 build/deployments, by Debian's Python, which every user may run: people submit jobs as themselves.
 """
 
-import hashlib
 import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 from tests.deployments.person import ACCOUNT
@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> int:
     if subprocess.run(try_it, user=ACCOUNT, group=ACCOUNT, extra_groups=[], check=False).returncode:
         print(f"hint: {ROOT} must be where every user may read: users of batch systems run it", file=sys.stderr)
         return 77
-    shown = ["-v", "-p", "no:cacheprovider", "--durations=5"]
+    shown = ["-v", "-p", "no:cacheprovider", "--durations=5", "-n", "2", "--dist", "loadgroup"]
     run = [python, "-m", "tests.run", "tests/deployments", *shown, *arguments]
     return subprocess.run(run, cwd=ROOT, check=False).returncode
 
@@ -56,7 +56,8 @@ def _install_packages() -> None:
 
 def _installed() -> str:
     """Return the Python of a virtual environment that has this project, editable, and what it is tested with."""
-    made_of = hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    made_of = repr((project["dependencies"], project["optional-dependencies"], project["scripts"]))
     stamp = VENV / ".complete"
     python = f"{VENV}/bin/python"
     if not stamp.exists() or stamp.read_text() != made_of:

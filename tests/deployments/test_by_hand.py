@@ -13,7 +13,7 @@ from tests.deployments.person import Person
 from tests.deployments.reader import following
 from tests.deployments.ssh_machines import Bridge, ssh_machines
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("bridge")]  # one network of one address
 
 
 def test_without_root_the_page_leads_to_the_first_read(person: Person, cloud: SimulatedCloud) -> None:

@@ -1,5 +1,6 @@
 """The files for Kubernetes: sound by the published schemas, and pods of them read as the page says."""
 
+import os
 import shlex
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -19,7 +20,7 @@ from tests.deployments.pods import Kubelet
 from tests.deployments.reader import following
 from tests.deployments.ssh_machines import Bridge
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("bridge")]  # one network of one address
 MACHINES = ("scheduler", "worker-1", "worker-2", "late")
 
 
@@ -118,6 +119,37 @@ def test_the_page_leads_to_the_first_read(
         assert said.splitlines()[-1] == FIRST_LINE
     assert cluster_cloud.readers() == ["session-token-1"]
     assert "PermissionRefused" not in cluster.kubelet.logs()
+
+
+AS_THE_POD = """
+from dask.distributed import Client
+
+def read():
+    import boto3
+    boto3.client("s3").get_object(Bucket="my-bucket", Key="private.csv")
+
+with Client("tcp://SCHEDULER:8786", timeout=60) as client:
+    client.wait_for_workers(2, timeout=60)
+    client.run(read)
+"""
+
+
+def test_where_nothing_was_sent_a_pod_reads_as_its_service_account(
+    cluster: Cluster, owner: Person, network: Bridge, cluster_cloud: SimulatedCloud
+) -> None:
+    """EKS's webhook adds two variables and a token of 0600 of the container's user to every container."""
+    cluster_cloud.remote.create_role("pod")
+    cluster_cloud.remote.trust_web_identity("header.claims.signature")
+    token = owner.home.parent / "token"
+    token.write_text("header.claims.signature")
+    token.chmod(0o600)
+    os.chown(token, 1000, 1000)
+    with following(pages.Page("", pages.read("kubernetes").steps[:1]), owner, {}, {"kubectl": cluster.kubectl}):
+        role = f"arn:aws:iam::{cluster_cloud.user['principal'].split(':')[4]}:role/pod"
+        cluster.apply(AWS_ROLE_ARN=role, AWS_WEB_IDENTITY_TOKEN_FILE=str(token))
+        owner.write("as_the_pod.py", AS_THE_POD.replace("SCHEDULER", network.address("scheduler")))
+        assert owner.types("timeout 120 python as_the_pod.py").returncode == 0
+    assert {name.rpartition("-")[0] for name in cluster_cloud.readers()} == {"web-identity"}
 
 
 LIFE = """

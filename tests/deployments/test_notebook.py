@@ -25,7 +25,8 @@ STOP = "forwarding.stop(); client.close()"
 
 @pytest.fixture
 def stage(folder: Path) -> Iterator[Stage]:
-    with staged(folder, dict(os.environ)) as found:
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("CREDAGENT_TEST_")}
+    with staged(folder, environ) as found:
         yield found
 
 
