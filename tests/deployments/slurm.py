@@ -3,6 +3,7 @@
 Nothing of it is installed into /etc and no systemd is asked; everything is below one folder and ends with the block.
 """
 
+import contextlib
 import os
 import shutil
 import socket
@@ -12,13 +13,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
+import psutil
+
 from tests.deployments.gateway import free_ports
 from tests.ending import kill_tree
 from tests.patience import scaled
 
 NODES = ("n1", "n2")
 CORES = 8  # of each node as far as SLURM is concerned: jobs are placed by this, and none is bound to a core
-START_S = 30.0
+START_S = 60.0
 LAST_LINES = 2_000
 
 
@@ -48,6 +51,10 @@ class Slurm:
     def __exit__(self, *_: object) -> None:
         for process in reversed(self._processes):
             kill_tree(process)
+        for step in psutil.process_iter(["name", "cwd"]):  # slurmstepd leaves the daemon that started it
+            if step.info["name"] == "slurmstepd" and step.info["cwd"] == str(self._folder):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    step.kill()
         print("\n".join(f"== {path.name}\n{path.read_text()[-LAST_LINES:]}" for path in self._folder.glob("*.log")))
 
     def _start_all(self) -> None:
