@@ -17,7 +17,7 @@ from tests.demo.stage import clean_environment
 from tests.patience import scaled
 
 TESTS = Path(__file__).parents[1]
-METADATA = ("169.254.169.254/32", "fd00:ec2::254/128")
+METADATA = ("169.254.169.254/32", "fd00:ec2::254/128", "fd20:ce::254/128")
 CONTROL = """
 import sys, urllib.request
 address, name, arguments = sys.argv[1:]

@@ -35,8 +35,9 @@ OF_TESTS = ("AWS_EC2_METADATA_DISABLED", "NO_GCE_CHECK")
 ASK = """
 import encodings.idna, http.client, json, os, sys
 uid, address, method, path, headers = json.load(sys.stdin)
+port = int(headers.pop("port", 80))
 os.setgroups([]); os.setresgid(uid, uid, uid); os.setresuid(uid, uid, uid)
-connection = http.client.HTTPConnection(address, 80, timeout=10)
+connection = http.client.HTTPConnection(address, port, timeout=10)
 try:
     connection.request(method, path, headers=headers)
     answer = connection.getresponse()
@@ -200,6 +201,19 @@ def test_an_empty_or_withdrawn_slot_and_an_agent_that_is_away_are_errors_and_nev
     assert node.identity(ROOT) == MACHINE
 
 
+def test_other_ports_of_the_address_are_refused_to_workers_and_googles_address_of_ipv6_is_answered(node: Node) -> None:
+    """On Google Cloud the service answers on 443 and 8080 too."""
+    server = ("-m", "http.server", "8080", "--bind", "169.254.169.254", "--directory", str(node.machine.folder))
+    node.space.start(sys.executable, *server, environ=node.environ, output=node.machine.folder / "8080.log")
+    node.machine.put(node.machine.sealed(letter(aws=Statement.GRANTED)))
+    node.load()
+    node.start()
+    node.machine.until(lambda: node.ask(ROOT, "/nothing", port="8080")[0] == 404)
+    assert node.ask(OTHER, "/nothing", port="8080")[0] == 404
+    assert node.ask(WORKER, "/nothing", port="8080")[0] == 0
+    assert node.identity(WORKER, address="fd20:ce::254") == FORWARDED
+
+
 def test_what_is_not_for_workers_is_refused_and_the_region_is_told(node: Node) -> None:
     node.machine.configure(aws={"region": "eu-north-1"})
     node.machine.put(node.machine.sealed(letter(aws=Statement.GRANTED)))
@@ -235,11 +249,10 @@ def test_a_direct_request_is_not_taken_for_an_intercepted_one(node: Node) -> Non
     node.machine.put(node.machine.sealed(letter(aws=Statement.GRANTED)))
     node.load()
     node.start()
-    direct = ASK.replace("address, 80", f"address, {PORT}")
     path = "/latest/meta-data/iam/security-credentials/"
     for host in ("169.254.169.254", "metadata.google.internal", f"127.0.0.1:{PORT}"):
-        asked = json.dumps([WORKER, "127.0.0.1", "GET", path, {"Host": host}])
-        status, body = json.loads(node.space.run(sys.executable, "-I", "-c", direct, text=asked))
+        asked = json.dumps([WORKER, "127.0.0.1", "GET", path, {"Host": host, "port": PORT}])
+        status, body = json.loads(node.space.run(sys.executable, "-I", "-c", ASK, text=asked))
         assert (status, json.loads(body)["code"]) in ((403, "wrong-host"), (404, "not-found"))
     assert json.loads(node.ask(WORKER, path, Host=f"127.0.0.1:{PORT}")[1])["code"] == "wrong-host"
 

@@ -3,11 +3,12 @@
 import socket
 import struct
 
-METADATA_IPV4, METADATA_IPV6 = "169.254.169.254", "fd00:ec2::254"
+METADATA_IPV4 = "169.254.169.254"  # both clouds'
+METADATA_IPV6 = ("fd00:ec2::254", "fd20:ce::254")  # EC2's, and Google's
 METADATA_PORT = 80
 METADATA_HOSTS = frozenset(
     f"{host}{port}".encode()
-    for host in (METADATA_IPV4, f"[{METADATA_IPV6}]", "metadata.google.internal", "metadata")
+    for host in (METADATA_IPV4, *(f"[{address}]" for address in METADATA_IPV6), "metadata.google.internal", "metadata")
     for port in ("", f":{METADATA_PORT}")
 )
 """What the Host header of a request to the metadata service may be; the names are Google's."""
@@ -33,5 +34,5 @@ def original_destination(connection: socket.socket) -> tuple[str, int] | None:
 
 
 def is_metadata_service(destination: tuple[str, int] | None) -> bool:
-    """Tell whether `destination` is where both clouds have their metadata service."""
-    return destination in ((METADATA_IPV4, METADATA_PORT), (METADATA_IPV6, METADATA_PORT))
+    """Tell whether `destination` is where one of the clouds has its metadata service."""
+    return destination in [(address, METADATA_PORT) for address in (METADATA_IPV4, *METADATA_IPV6)]
