@@ -14,6 +14,7 @@ from typing import Any, Self
 from credagent import log
 from credagent.errors import CredagentError, PermissionRefused, Unavailable
 from credagent.handover.unix.protocol import ANSWER_BYTES
+from credagent.worker.credagent_worker import refuse_stranger
 
 LONGEST_LINE_BYTES = ANSWER_BYTES
 CHUNK_BYTES = 1 << 16
@@ -27,7 +28,7 @@ class AgentSubscription:
     """One connection after another to the agent's socket; reconnects when the agent restarts."""
 
     def __init__(self, path: str) -> None:
-        """Connect and subscribe. Raises OSError where nobody listens."""
+        """Connect and subscribe. Raises OSError where nobody listens, or a stranger in the agent's place."""
         self.path = path
         self._buffer = b""
         self._parts: list[Document] = []  # of a set that is larger than a line may be
@@ -102,6 +103,7 @@ class AgentSubscription:
         try:
             connection.settimeout(ANSWER_S)
             connection.connect(self.path)
+            refuse_stranger(connection, self.path)
             connection.sendall(b'{"op":"subscribe","role":"exec"}\n')
             connection.settimeout(0)
         except OSError:

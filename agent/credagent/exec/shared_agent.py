@@ -25,6 +25,7 @@ from credagent.errors import CredagentError, InternalError, Unavailable
 from credagent.exec.agent_subscription import AgentSubscription
 from credagent.exec.embedded_agent import LOST_THE_RACE, EmbeddedAgent
 from credagent.system.file_reading import read_bounded
+from credagent.worker.credagent_worker import refuse_stranger
 
 OWNER_IS_EXEC = b"exec"
 """What the lock file of an agent says that ends with its `exec`; `run` writes another word."""
@@ -148,6 +149,7 @@ def _listener(path: str) -> int | None:
         probe.settimeout(LOOK_S)
         try:
             probe.connect(path)
+            refuse_stranger(probe, path)
             peer = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
         except OSError:
             return None

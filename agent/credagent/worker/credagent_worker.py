@@ -8,12 +8,14 @@ nothing has to be installed where it runs, so nothing of credagent may be import
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import logging
 import os
 import random
 import socket
 import stat
+import struct
 import sys
 import threading
 import time
@@ -86,6 +88,19 @@ def _owner(folder: str) -> int | None:
     return found.st_uid if stat.S_ISDIR(found.st_mode) and not found.st_mode & 0o022 else -1
 
 
+def refuse_stranger(sock: socket.socket, path: str) -> None:
+    """Raise PermissionError where `sock` has reached another user's process at a name below /tmp that is this user's.
+
+    Judging the folder first is not enough: until the connection is made, anybody may rename a folder of his own to a
+    name that was free. Who listens is what the kernel noted when he began to (SO_PEERCRED, unix(7)).
+    """
+    own = f"/tmp/credagent-{os.geteuid()}"  # noqa: S108  of `runtime_folders`
+    if os.path.dirname(path) == own or path.startswith(f"{own}-"):
+        _, listener, _ = struct.unpack("=iII", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        if listener != os.geteuid():
+            raise PermissionError(errno.EACCES, f"user {listener} listens there")
+
+
 class AgentConnection:
     """A connection to the agent: lines of JSON, blocking. Whoever made it closes `sock`."""
 
@@ -98,6 +113,7 @@ class AgentConnection:
                 self.sock = socket.socket(socket.AF_UNIX)
                 self.sock.settimeout(ANSWER_S)
                 self.sock.connect(candidate)
+                refuse_stranger(self.sock, candidate)
             except OSError as error:
                 with contextlib.suppress(AttributeError):  # the process has no file left for a socket
                     self.sock.close()

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.exec.conftest import Node, as_user
-from tests.other_user import SOMEBODY, as_root
+from tests.other_user import SOMEBODY, as_root, run_as_somebody
 from tests.patience import scaled
 
 USER = 61_001  # no account of this machine's
@@ -53,3 +54,40 @@ def test_a_stranger_who_has_taken_the_name_below_tmp_stops_nobody(node: Node, ta
         check=False,
     )
     assert (done.returncode, done.stdout) == (0, f"{taken}-2/agent.sock\n"), done.stderr
+
+
+def test_who_listens_at_a_users_name_below_tmp_is_that_user_or_not_listened_to() -> None:
+    """As after a race: the folder was judged while it was free, and is a stranger's when the connection is made."""
+    folder = Path(f"/tmp/credagent-{SOMEBODY}-98")
+    folder.mkdir()
+    os.chown(folder, SOMEBODY, SOMEBODY)
+    imports = """
+from credagent.exec.agent_subscription import AgentSubscription
+from credagent.exec.shared_agent import _listener
+from credagent.worker.credagent_worker import AgentAbsent, AgentConnection
+import socket
+"""
+    asked = f"""
+path = "{folder}/agent.sock"
+try:
+    said = AgentConnection(path)
+except AgentAbsent as error:
+    said = error
+print(said, AgentSubscription.try_connect(path), _listener(path), sep="\\n")
+"""
+    own = """
+with socket.socket(socket.AF_UNIX) as mine:
+    mine.bind(path + "2")
+    mine.listen()
+    print(_listener(path + "2") is not None)
+"""
+    try:
+        with socket.socket(socket.AF_UNIX) as strangers:
+            strangers.bind(f"{folder}/agent.sock")
+            os.chmod(f"{folder}/agent.sock", 0o666)  # noqa: S103  as an agent's
+            strangers.listen()
+            done = run_as_somebody(imports, asked + own)
+    finally:
+        shutil.rmtree(folder)
+    expected = [f"{folder}/agent.sock: user 0 listens there", "None", "None", "True"]
+    assert done.stdout.splitlines() == expected, done.stderr
