@@ -46,6 +46,29 @@ def test_the_usual_ways_in_are_denied(name: str) -> None:
         *("HDF5_PLUGIN_PATH", "FSSPEC_S3_ENDPOINT_URL", "numba_cache_dir", "GDAL_CONFIG_FILE", "SERVICE_ACCOUNT", "CC"),
         *("PMIX_MCA_mca_base_component_path", "FI_PROVIDER_PATH", "LIBMYSQL_PLUGIN_DIR", "CUPY_CACHE_DIR"),
         *("PRTE_MCA_mca_base_component_path", "JAX_COMPILATION_CACHE_DIR", "LIBMYSQL_PLUGINS"),
+        # Libraries, and modules by name or path.
+        *(
+            "VK_DRIVER_FILES",
+            "INTEL_LIBITTNOTIFY64",
+            "UR_ADAPTERS_FORCE_LOAD",
+            "HSA_TOOLS_LIB",
+            "ESMFMKFILE",
+            "I_MPI_ROOT",
+        ),
+        *(
+            "ZARR_CODECS__BLOSC",
+            "KERAS_BACKEND",
+            "DJANGO_SETTINGS_MODULE",
+            "OTEL_PYTHON_CONFIGURATOR",
+            "HF_MODULES_CACHE",
+        ),
+        *("TORCH_HOME", "CORECLR_PROFILER_PATH", "DOTNET_STARTUP_HOOKS", "GDK_PIXBUF_MODULE_FILE", "INTAKE_PATH"),
+        # Programs that are run.
+        *("PYSPARK_PYTHON", "IMAGEIO_FFMPEG_EXE", "CUDAHOSTCXX", "HYDRA_LAUNCHER_EXEC", "RSYNC_RSH", "SUDO_ASKPASS"),
+        *("SYSTEMD_PAGER", "RAY_RUNTIME_ENV_HOOK", "COMPILER_PATH", "CMAKE_TOOLCHAIN_FILE", "MAILCAPS"),
+        # Whom a client trusts, and whom it tells.
+        *("PROJ_CURL_CA_BUNDLE", "LDAPTLS_CACERT", "X509_CERT_DIR", "S3_VERIFY_SSL", "AZURE_AUTHORITY_HOST", "TDSDUMP"),
+        *("PGSERVICEFILE", "TNS_ADMIN", "DD_AGENT_HOST", "KRB5CCNAME", "RESOLV_HOST_CONF", "NCCL_CONF_FILE"),
     ],
 )
 def test_what_data_libraries_load_code_or_take_an_identity_from_is_denied(name: str) -> None:
@@ -81,6 +104,16 @@ def test_what_has_the_shape_of_arguments_commands_libraries_or_hosts_is_denied(n
             "SNOWFLAKE_ACCOUNT",
         ),
         *("AZURE_STORAGE_CONNECTION_STRING", "AZURE_STORAGE_ACCOUNT", "AZURE_STORAGE_KEY", "AZURE_STORAGE_SAS_TOKEN"),
+        *(
+            "PGHOST",
+            "MLFLOW_TRACKING_URI",
+            "AIRFLOW_CONN_WAREHOUSE",
+            "DD_API_KEY",
+            "LDAP_PASSWORD",
+            "HF_HOME",
+            "APP_CONFIG",
+        ),
+        *("PROJ_LIB", "GDAL_DATA", "MODEL_BACKEND"),
         *("OPENAI_API_KEY", "WANDB_API_KEY", "EARTHDATA_TOKEN", "CDSAPI_KEY", "MYSQL_PWD"),
     ],
 )
