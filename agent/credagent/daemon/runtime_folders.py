@@ -65,17 +65,25 @@ def hold_locks(config: Config, held: tuple[Lock, ...]) -> tuple[Lock, ...]:
     Raises Unavailable where another daemon was faster; then those that were held stay.
     """
     paths = [_lock_path(folder) for folder in (config.agent.runtime_dir, config.agent.state_dir)]
-    now = []
-    for lock, path in zip(held, paths, strict=True):
-        new = lock if lock.is_at(path) else file_lock.lock(path, note=lock.note)
-        if new is None:
-            hint = "stop it, or give this one a runtime_dir and a state_dir of its own"
-            raise Unavailable("already-running", "another agent runs there by now", what=path, hint=hint)
-        now.append(new)
-    for lock in held:
-        if lock not in now:
-            lock.release()
+    now: list[Lock] = []
+    try:
+        for lock, path in zip(held, paths, strict=True):
+            new = lock if lock.is_at(path) else file_lock.lock(path, note=lock.note)
+            if new is None:
+                hint = "stop it, or give this one a runtime_dir and a state_dir of its own"
+                raise Unavailable("already-running", "another agent runs there by now", what=path, hint=hint)
+            now.append(new)
+    except CredagentError:
+        _release_all_but(held, now)  # else the next try would find this very process in its way
+        raise
+    _release_all_but(now, held)
     return tuple(now)
+
+
+def _release_all_but(kept: Iterable[Lock], locks: Iterable[Lock]) -> None:
+    for lock in locks:
+        if lock not in kept:
+            lock.release()
 
 
 def folders(config: Config) -> tuple[str, ...]:

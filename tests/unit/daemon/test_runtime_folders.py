@@ -52,3 +52,20 @@ def test_what_an_agent_left_that_was_killed_is_swept_under_the_lock(config: Conf
     assert left[0].exists()
     for lock in locks:
         lock.release()
+
+
+def test_a_try_to_hold_new_folders_that_fails_leaves_nothing_in_the_way_of_the_next(config: Config) -> None:
+    """Both folders were replaced, and another agent (a `run --once`) holds the second for a moment."""
+    held = runtime_folders.take_locks(config)
+    for name in ("runtime_dir", "state_dir"):
+        folder = Path(getattr(config.agent, name))
+        folder.rename(f"{folder}.gone")
+    runtime_folders.prepare(config)
+    with open(f"{config.agent.state_dir}/lock", "wb") as others:
+        fcntl.flock(others, fcntl.LOCK_EX)
+        for _ in range(2):
+            with pytest.raises(Unavailable) as caught:
+                runtime_folders.hold_locks(config, held)
+            assert caught.value.what == f"{config.agent.state_dir}/lock"
+    for lock in runtime_folders.hold_locks(config, held):
+        lock.release()
