@@ -15,11 +15,12 @@ from credagent.dask_cluster import agent_report, answer_kinds
 from credagent.dask_cluster.agent_report import AgentReport
 from credagent.dask_cluster.answer_kinds import NoAnswer
 from credagent.dask_cluster.scheduler_client import SchedulerClient
-from credagent.forwarder.key_trust import Distrusted, KeyJudge
+from credagent.forwarder.key_trust import Distrusted, KeyJudge, TrustedRecipient
 from credagent.forwarder.machine_reconciler import MachineReconciler
 
 LIST_S = 0.2  # between two looks at which workers there are
 MOST_WAITING = 4_096  # a worker that finds no room asks again two seconds later
+MOST_KEYS = 8  # that are sealed to for one address and revision: each text is kept for as long as the revision is
 REQUEST_BYTES = 8 * 1024  # a public key of 1.7 KB, and texts
 
 
@@ -38,6 +39,8 @@ class WaitingWorkers:
         self._reconciler, self._judge = reconciler, judge
         self._requests: dict[str, bytes] = {}
         self._some = asyncio.Event()
+        self._sealed: dict[str, set[TrustedRecipient]] = {}  # for each address, of the revision with this number:
+        self._sealed_revision = 0
 
     def take(self, announcement: bytes) -> None:
         """Keep an announcement that names a mailbox."""
@@ -75,5 +78,16 @@ class WaitingWorkers:
         if isinstance(verdict, Distrusted):
             return {"why": f"{verdict.code}: {verdict.why}"}
         revision = self._reconciler.revision
+        if not self._has_room(report.address, verdict, revision.number):
+            return {"why": "too-many-keys: this address has named too many keys"}
         text = await self._reconciler.sealed(revision, verdict, afresh=report.outcome == "too-old")
         return {"bundle": text, "slots": revision.granted}
+
+    def _has_room(self, address: str, recipient: TrustedRecipient, revision: int) -> bool:
+        """Tell whether to seal to `recipient` for `address`: anybody may announce a new key many times a second."""
+        if revision != self._sealed_revision:
+            self._sealed, self._sealed_revision = {}, revision
+        named = self._sealed.setdefault(address, set())
+        if recipient not in named and len(named) < MOST_KEYS:
+            named.add(recipient)
+        return recipient in named

@@ -17,6 +17,7 @@ from credagent.errors import ConfigurationError, UsageError
 from credagent.forwarder import key_trust, loop, machine_reconciler, waiting_workers
 from credagent.forwarder.key_trust import TrustBasis
 from credagent.forwarder.known_machines import MachineState
+from credagent.forwarder.waiting_workers import MOST_KEYS
 from tests.patience import scaled
 from tests.unit.forwarder import fake_cluster
 from tests.unit.forwarder.fake_cluster import FakeCluster, FakeMachine, Large, Lost
@@ -296,6 +297,25 @@ def test_announced_machines_that_the_scheduler_does_not_list_are_sealed_nothing(
             await until(lambda: "late" in cluster.mail)
             assert set(cluster.mail) == {"late"}
             assert len(forwarder.reconciler.machines.machines) <= 2
+
+    story(run, {GOOD: good})
+
+
+def test_an_address_that_announces_one_key_after_the_other_is_sealed_for_a_few_of_them(tmp_path: Path) -> None:
+    """Each text is kept until the next revision, which may be an hour away."""
+    good = FakeMachine()
+    keys = [FakeMachine() for _ in range(MOST_KEYS + 2)]
+
+    async def run(cluster: FakeCluster) -> None:
+        async with cluster.forwarded(tmp_path) as forwarder:
+            for number, machine in enumerate([*keys, keys[0]]):
+                await cluster.tell(request(machine, GOOD, f"n{number}"))
+                await until(lambda mailbox=f"n{number}": mailbox in cluster.mail)
+            answers = [cluster.mail[f"n{number}"][0] for number in range(len(keys) + 1)]
+            served = ["bundle" in answer for answer in answers]
+            assert served == [True] * MOST_KEYS + [False, False, True]
+            assert "too-many-keys" in answers[MOST_KEYS]["why"]
+            assert forwarder.reconciler.revision.sealed_texts == MOST_KEYS + 1
 
     story(run, {GOOD: good})
 
