@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import pytest
 
-from credagent.cloud_helper.helper_process import call_blocking
+from credagent.cloud_helper.helper_call import call_blocking
 from credagent.cloud_helper.job_requests import RequestFor
 from credagent.errors import Unavailable
 from tests.simulator import Simulator

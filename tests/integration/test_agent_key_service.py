@@ -10,7 +10,7 @@ import pytest
 from credagent.admission.kms_recipient_key import kms_key
 from credagent.bundle.content_key_wrapping import StanzaKind, WrapContext
 from credagent.bundle.sealing import seal
-from credagent.cloud_helper.helper_process import call_blocking
+from credagent.cloud_helper.helper_call import call_blocking
 from credagent.cloud_helper.job_requests import KmsEncrypt
 from credagent.credentials import Statement
 from credagent.secret import Secret

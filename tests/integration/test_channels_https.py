@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from credagent.cloud_helper.helper_process import call_blocking
+from credagent.cloud_helper.helper_call import call_blocking
 from credagent.cloud_helper.job_requests import ChannelGet
 from credagent.cloud_helper.job_responses import Content
 from credagent.errors import Unavailable

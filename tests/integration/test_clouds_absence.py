@@ -19,7 +19,7 @@ UNSHARE = ["unshare", "--net", "--map-root-user"]
 
 PRELUDE = """
 import json, subprocess, sys
-from credagent.cloud_helper.helper_process import call_blocking
+from credagent.cloud_helper.helper_call import call_blocking
 from credagent.cloud_helper.job_requests import *
 from credagent.errors import Unavailable
 from tests.patience import scaled

@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 import psutil
 import pytest
 
-from credagent.cloud_helper import helper_process
-from credagent.cloud_helper.helper_process import MAX_REPLY_BYTES, call, call_blocking
+from credagent.cloud_helper import helper_call
+from credagent.cloud_helper.helper_call import MAX_REPLY_BYTES, call, call_blocking
 from credagent.cloud_helper.job_requests import (
     AwsAssumeRole,
     AwsLocalIdentity,
@@ -240,8 +240,8 @@ def test_cancelling_ends_the_helper(interpreter: Callable[[str], None]) -> None:
 
 def test_a_request_that_would_block_the_pipe_is_not_sent() -> None:
     with pytest.raises(InternalError):
-        call_blocking(AwsMachineIdentity(region="x" * helper_process.MAX_REQUEST_BYTES), deadline_s=1, environ={})
-    assert MAX_REPLY_BYTES > helper_process.MAX_REQUEST_BYTES
+        call_blocking(AwsMachineIdentity(region="x" * helper_call.MAX_REQUEST_BYTES), deadline_s=1, environ={})
+    assert MAX_REPLY_BYTES > helper_call.MAX_REQUEST_BYTES
 
 
 @pytest.fixture
@@ -323,7 +323,7 @@ def test_a_deadline_also_ends_a_program_that_a_profile_starts(cloud: Cloud) -> N
 
 def test_a_helper_dies_with_its_caller(cloud: Cloud) -> None:
     program = (
-        "from credagent.cloud_helper.helper_process import call_blocking\n"
+        "from credagent.cloud_helper.helper_call import call_blocking\n"
         "from credagent.cloud_helper.job_requests import AwsLocalIdentity\n"
         "call_blocking(AwsLocalIdentity(), deadline_s=3600)\n"
     )

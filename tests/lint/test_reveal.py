@@ -24,6 +24,7 @@ ALLOWED: dict[str, str] = {
     "handover/http/refusals.py": "compares the bearer token that a caller shows",
     "handover/unix/protocol.py": "gives a worker its environment over the Unix socket",
     "worker_environment/vendor_documents.py": "writes the documents of the vendors' protocols",
+    "worker_environment/env_file.py": "writes worker.env, private, for systemd and containers",
     "worker_environment/formats.py": "writes an environment as text, where somebody asks for it",
     "worker_environment/rendering.py": "renders a credential set into a worker's environment",
     "sender/signing_key.py": "reads and writes the sender's key file",

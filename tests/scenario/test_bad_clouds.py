@@ -88,7 +88,7 @@ def machine(cloud: Simulator, worlds: Callable[..., World], monkeypatch: pytest.
         monkeypatch.delenv(name)
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr("credagent.cloud_helper.helper_process.call", in_this_process)
+    monkeypatch.setattr("credagent.cloud_helper.helper_call.call", in_this_process)
     _read_anew(monkeypatch)
 
     def make(**how: Any) -> World:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from credagent.credentials import Empty, Held, Slot, Statement
-from credagent.event_counters import REFUSED_BUNDLES
+from credagent.metric_counters import REFUSED_BUNDLES
 from tests.scenario.harness import (
     ALICE,
     ANOTHER_MACHINE,

@@ -8,7 +8,6 @@ kms_recipient_key: a recipient key that AWS KMS or Google KMS holds; `bundle/kms
 machine_key: the machine's own key: made, bound to the machine, rotated, kept
 recipient_keyring: all keys that open bundles here: the machine's own, and the configured ones
 rules: the judgement of one bundle, before and after it is opened
-trust_file: whom `credagent trust` has added
 state_file: the sealed bundles and replay marks that survive a restart
 trust_file: the senders that are trusted, listed in the configuration or in a file
 """

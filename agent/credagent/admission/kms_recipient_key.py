@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from credagent.bundle.content_key_wrapping import StanzaKind, WrapContext
 from credagent.bundle.kms_reference import KmsReference, parse_kms_reference
-from credagent.cloud_helper.helper_process import call_blocking
+from credagent.cloud_helper.helper_call import call_blocking
 from credagent.cloud_helper.job_requests import KmsDecrypt
 from credagent.errors import Refused, Unavailable
 

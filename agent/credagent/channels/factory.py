@@ -7,7 +7,7 @@ from credagent.channels.environment import EnvironmentChannel
 from credagent.channels.file import FileChannel
 from credagent.channels.pull_channel import Content, PullChannel
 from credagent.channels.systemd_credential import SystemdCredentialChannel
-from credagent.config import channel_specs as configured
+from credagent.config import channel_grammar as configured
 
 
 def pull_channels(
@@ -53,13 +53,13 @@ def _standard_input() -> PullChannel:
 
 
 def _cloud_channel(channel: configured.Channel, name: str, environ: Mapping[str, str], region: str) -> PullChannel:
-    from credagent.channels.remote import RemoteChannel  # noqa: PLC0415  only where one is configured
+    from credagent.channels.polled_channel import RemoteChannel  # noqa: PLC0415  only where one is configured
 
     return RemoteChannel(channel, environ, name=name, region=region)
 
 
 def content_of(channel: PullChannel) -> Content:
     """Return what a channel holds, after waiting for one that a cloud keeps (30 s at most)."""
-    from credagent.channels.remote import RemoteChannel  # noqa: PLC0415  starts processes: nothing for the boot path
+    from credagent.channels.polled_channel import RemoteChannel  # noqa: PLC0415  starts processes: nothing for the boot path
 
     return channel.fetched() if isinstance(channel, RemoteChannel) else channel.present()

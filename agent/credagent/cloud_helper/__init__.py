@@ -2,7 +2,7 @@
 
 In the agent, without an SDK:
 
-- `helper_process`: starts a helper, gives it a request, waits for the reply; its two times (deadline and own work)
+- `helper_call`: starts a helper, gives it a request, waits for the reply; its two times (deadline and own work)
 - `helper_progress`: what a helper has used of its two times
 - `helper_protocol`: requests and replies as bytes
 - `job_requests`, `job_responses`: what may be asked, and what comes back

@@ -1,4 +1,4 @@
-"""The helper process: reads one request from stdin, writes one reply to stdout, and ends. Started by `helper_process`.
+"""The helper process: reads one request from stdin, writes one reply to stdout, and ends. Started by `helper_call`.
 
 It is non-dumpable before a secret arrives. An SDK is imported by the one job that needs it.
 """

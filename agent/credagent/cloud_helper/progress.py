@@ -1,6 +1,6 @@
 """Says on the helper's pipe what its time goes into: its own work, or waiting for a service. Runs in the helper.
 
-The process that waits (`helper_process`) counts the two apart: an interpreter that starts slowly says nothing about a
+The process that waits (`helper_call`) counts the two apart: an interpreter that starts slowly says nothing about a
 service. The marks are lines that precede the reply; `helper_progress` reads them.
 """
 

@@ -5,11 +5,11 @@
 - `values`: how a text becomes a value
 - `value_origins`: what was given for each key, and by whom
 - `loading`: puts it together; describes what is in force
-- `channel_specs`: the grammar of channels and targets
+- `channel_grammar`: the grammar of channels and targets
 - `default_folders`: the folders of a machine that names none, and where a client finds the agent
 """
 
-from credagent.config.channel_specs import (
+from credagent.config.channel_grammar import (
     DEFAULT_RUNTIME_DIR,
     SOCKET_NAME,
     Channel,

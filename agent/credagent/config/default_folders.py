@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
-from credagent.config.channel_specs import DEFAULT_RUNTIME_DIR, SOCKET_NAME
+from credagent.config.channel_grammar import DEFAULT_RUNTIME_DIR, SOCKET_NAME
 from credagent.config.sections import DEFAULT_STATE_DIR, Config
 from credagent.config.values import Folders
 from credagent.system.private_folder import judge_others_folder

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from credagent.config.channel_specs import CREDENTIAL, VARIABLE
+from credagent.config.channel_grammar import CREDENTIAL, VARIABLE
 from credagent.config.values import (
     ValueKind,
     address,

@@ -11,7 +11,7 @@ from typing import Any, cast
 from msgspec import Struct
 from msgspec.structs import replace
 
-from credagent.config.channel_specs import Channel, EnvironmentChannelSpec, channel_text
+from credagent.config.channel_grammar import Channel, EnvironmentChannelSpec, channel_text
 from credagent.config.default_folders import default_folders, default_trusted_senders, may_write
 from credagent.config.keys import KEYS
 from credagent.config.sections import (

@@ -8,7 +8,13 @@ from typing import Literal
 
 from msgspec import Struct
 
-from credagent.config.channel_specs import DEFAULT_RUNTIME_DIR, SOCKET_NAME, Channel, FileChannelSpec, SocketChannelSpec
+from credagent.config.channel_grammar import (
+    DEFAULT_RUNTIME_DIR,
+    SOCKET_NAME,
+    Channel,
+    FileChannelSpec,
+    SocketChannelSpec,
+)
 
 DEFAULT_STATE_DIR = "/var/lib/credagent"
 

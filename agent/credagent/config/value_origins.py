@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
-from credagent.config.channel_specs import SEALED_VARIABLE
+from credagent.config.channel_grammar import SEALED_VARIABLE
 from credagent.config.default_folders import SOCKET_VARIABLE
 from credagent.config.keys import KEYS, SECTIONS
 from credagent.config.values import raw_of_text

@@ -11,7 +11,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from credagent.config.channel_specs import Channel, DaskTargetSpec, SocketChannelSpec, parse_channel
+from credagent.config.channel_grammar import Channel, DaskTargetSpec, SocketChannelSpec, parse_channel
 from credagent.config.sections import Address
 from credagent.errors import ConfigurationError
 

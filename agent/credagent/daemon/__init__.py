@@ -4,7 +4,7 @@ agent: the parts, put together without an event loop; a reload replaces their se
 agent_api: what the agent answers on its socket
 agent_settings: what the configuration says to each part, as one frozen value
 channel_follower: follows the channels, and brings what they hold to the resolver
-config_reload: what a reload takes from the configuration
+config_reread: what a reload takes from the configuration
 failed_start: keeps the service manager's ports where a start has failed, and says why
 folder_supervisor: brings folders, sockets and files back where somebody took them away
 interception_check: whether the rules of interception are loaded

@@ -12,7 +12,7 @@ from credagent.admission.state_file import load_and_save
 from credagent.channels.factory import names
 from credagent.clock import Clock, SystemClock
 from credagent.config import Config
-from credagent.config.channel_specs import SOCKET_NAME, SocketChannelSpec
+from credagent.config.channel_grammar import SOCKET_NAME, SocketChannelSpec
 from credagent.credentials import CredentialSet
 from credagent.daemon import runtime_folders
 from credagent.daemon.agent_settings import settings_of

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from credagent import __version__
-from credagent.config.channel_specs import SocketChannelSpec
+from credagent.config.channel_grammar import SocketChannelSpec
 from credagent.credentials import Slot
 from credagent.daemon.agent import Agent
 from credagent.daemon.status_cache import ShortLivedCache

@@ -11,8 +11,8 @@ from credagent import log
 from credagent.admission import deferred_opening
 from credagent.admission.deferred_opening import NOT_OPENED_YET, Outcome
 from credagent.admission.rules import Standing
+from credagent.channels.polled_channel import RemoteChannel
 from credagent.channels.pull_channel import Content, PullChannel
-from credagent.channels.remote import RemoteChannel
 from credagent.clock import Clock
 from credagent.errors import CredagentError, Refused, Unavailable
 from credagent.slots.credential_resolver import Arrival, CredentialResolver

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from credagent import __version__, log
-from credagent.config.channel_specs import SOCKET_NAME
+from credagent.config.channel_grammar import SOCKET_NAME
 from credagent.credentials import Empty, Slot
 from credagent.errors import CredagentError, Unavailable
 from credagent.handover.unix import socket_file

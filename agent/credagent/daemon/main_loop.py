@@ -18,13 +18,13 @@ from credagent.daemon.folder_supervisor import FolderSupervisor
 from credagent.daemon.interception_check import InterceptionCheck
 from credagent.daemon.socket_supervisor import SocketSupervisor
 from credagent.errors import CredagentError
-from credagent.event_counters import REQUESTS
 from credagent.handover.http.listeners import Listeners, start_listeners, start_metrics_listener, unix_http
 from credagent.handover.http.metrics_endpoint import Observability
 from credagent.handover.http.tcp_access import TcpAccess
 from credagent.handover.unix.request_dispatch import Subscriber
 from credagent.handover.unix.server import SocketServer
 from credagent.log_throttle import LogThrottle
+from credagent.metric_counters import REQUESTS
 from credagent.operations.observability.status_document import State, state
 from credagent.operations.systemd import notify
 

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Struct
 
 from credagent.config import Config
-from credagent.config.channel_specs import FileChannelSpec
+from credagent.config.channel_grammar import FileChannelSpec
 from credagent.errors import CredagentError, Unavailable
 from credagent.system import file_lock
 from credagent.system.file_lock import Lock

@@ -31,7 +31,7 @@ def run(config_path: str | None, environ: Mapping[str, str], *, owner: bytes = b
 
     import asyncio  # noqa: PLC0415  nobody waits for these any more
 
-    from credagent.daemon.config_reload import reread  # noqa: PLC0415  nobody waits for it any more
+    from credagent.daemon.config_reread import reread  # noqa: PLC0415  nobody waits for it any more
     from credagent.daemon.main_loop import MainLoop  # noqa: PLC0415  nobody waits for it any more
 
     log.start(config.log.level, config.log.format)

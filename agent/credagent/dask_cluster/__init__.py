@@ -1,7 +1,7 @@
 """Everything that speaks with a Dask cluster: addresses, messages, questions, and the plugins that answer them.
 
 agent_report: what a process of the cluster says of the agent on its machine, read from untrusted values
-answer_kinds: how each kind of answer is decoded, and the bytes, items and seconds that it may take
+answer_limits: how each kind of answer is decoded, and the bytes, items and seconds that it may take
 dask_objects: the address and certificates of a Dask client or cluster object
 dask_plugins: what runs in workers and in the scheduler (travels as source, imports nothing of credagent)
 dask_protocol: Dask's messages over one TCP or TLS connection, read without Dask

@@ -5,7 +5,7 @@ distributed's own reader unpickles and imports what a message names, even with `
 whatever it wraps stays an inert mapping. Nothing that could turn received bytes into objects may be added here.
 
 A message is its length, the number of its frames, the length of each, and the frames; large frames may follow behind
-that length. The first frame holds the plain values (msgpack, decoded in `answer_kinds`), the others hold pickles and
+that length. The first frame holds the plain values (msgpack, decoded in `answer_limits`), the others hold pickles and
 arrays, which nobody here wants.
 """
 
@@ -16,7 +16,7 @@ import sys
 
 import msgspec
 
-from credagent.dask_cluster.answer_kinds import NoAnswer
+from credagent.dask_cluster.answer_limits import NoAnswer
 from credagent.errors import Unavailable
 
 CONNECT_S = 10.0

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from credagent.dask_cluster import agent_report, scheduler_address
 from credagent.dask_cluster.agent_report import AgentReport
-from credagent.dask_cluster.answer_kinds import NoAnswer
+from credagent.dask_cluster.answer_limits import NoAnswer
 from credagent.dask_cluster.scheduler_client import GUEST_PLUGIN, SchedulerClient
 
 Reports = Mapping[str, AgentReport | None]

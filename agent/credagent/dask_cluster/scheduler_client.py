@@ -1,7 +1,7 @@
 """The questions that are put to a scheduler, and through it to its workers; and its stream of events. Decides nothing.
 
 This is a client of its own, of the few operations it needs; `dask_protocol` says why it is not distributed's. How
-answers are decoded, and what they may cost, is in `answer_kinds`.
+answers are decoded, and what they may cost, is in `answer_limits`.
 """
 
 import asyncio
@@ -12,9 +12,9 @@ from typing import Any
 from msgspec import Raw, Struct
 
 from credagent.dask_cluster import agent_report, dask_protocol, plugin_pickle
-from credagent.dask_cluster import answer_kinds as kinds
+from credagent.dask_cluster import answer_limits as kinds
 from credagent.dask_cluster.agent_report import AgentReport
-from credagent.dask_cluster.answer_kinds import AnswerKind, NoAnswer
+from credagent.dask_cluster.answer_limits import AnswerKind, NoAnswer
 from credagent.dask_cluster.dask_plugins import MAILBOX, TOPIC
 from credagent.dask_cluster.dask_protocol import DaskConnection
 from credagent.dask_cluster.scheduler_address import SchedulerAddress

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from credagent import config as configuration
 from credagent.config import Config
-from credagent.config.channel_specs import SocketChannelSpec
+from credagent.config.channel_grammar import SocketChannelSpec
 from credagent.exec.agent_subscription import AgentSubscription, Document
 from credagent.exec.child_process import Account, Launch
 from credagent.exec.dask_preload import preload_environment, worker_path

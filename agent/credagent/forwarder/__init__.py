@@ -9,10 +9,10 @@ identity_renewal: the sender's identity over time
 bundle_revision: one state of the identity, sealed once for each recipient
 machine_reconciler: asks all machines and delivers what they lack
 known_machines: one frozen record for each machine, and the function that replaces it
-handed_out: until when a running client may go on with what was taken back
+validity_after_withdrawal: until when a running client may go on with what was taken back
 key_trust: the one judge of whether a machine's key and audience may be sealed to
 waiting_workers: answers workers that wait for a bundle before their first task
-takeover: when a forwarder gives way to another, or stands by for it
+competing_forwarders: when a forwarder gives way to another, or stands by for it
 user_notices: what a person reads meanwhile
 client_preload: the preload for all of a user's Dask clients
 client_preload_install: writes that preload into the user's Dask configuration

@@ -14,8 +14,8 @@ from credagent.bundle.envelope import MAX_RECIPIENTS
 from credagent.bundle.sealing import seal, seal_each
 from credagent.credentials import Slot, Statement
 from credagent.forwarder.forwarding_plan import ForwardingPlan
-from credagent.forwarder.handed_out import HandedOut, handed_out
 from credagent.forwarder.key_trust import TrustedRecipient
+from credagent.forwarder.validity_after_withdrawal import HandedOut, handed_out
 from credagent.sender.bundle_draft import BundleDraft, draft_from_lookup
 from credagent.sender.compose_bundle import LocalIdentity
 from credagent.sender.local_identity import IdentityLookup

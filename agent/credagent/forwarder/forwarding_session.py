@@ -17,9 +17,9 @@ from credagent.dask_cluster.dask_plugins import OWN_PROCESS
 from credagent.errors import CredagentError, Unavailable
 from credagent.forwarder.bundle_revision import BundleRevision
 from credagent.forwarder.forwarding_status import ForwardingStatus, MachineStatus, as_html, as_line
-from credagent.forwarder.handed_out import HandedOut
 from credagent.forwarder.known_machines import KnownMachines, Machine, MachineState
 from credagent.forwarder.loop import ForwarderLoop
+from credagent.forwarder.validity_after_withdrawal import HandedOut
 
 START_S = 60.0
 END_S = 15.0

@@ -10,8 +10,8 @@ from html import escape
 from msgspec import Struct
 
 from credagent.bundle.timestamps import text_of
-from credagent.forwarder.handed_out import FOR_EVER
 from credagent.forwarder.known_machines import MachineState
+from credagent.forwarder.validity_after_withdrawal import FOR_EVER
 
 HEADINGS = ("machine", "state", "processes", "confirmed", "what to do")
 SHOWN_IN_A_LINE = 3

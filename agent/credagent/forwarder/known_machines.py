@@ -23,8 +23,8 @@ from msgspec.structs import replace
 from credagent.dask_cluster.agent_report import AgentReport
 from credagent.dask_cluster.dask_plugins import TAKEN
 from credagent.forwarder.bundle_revision import BundleRevision
-from credagent.forwarder.handed_out import HandedOut
 from credagent.forwarder.key_trust import Distrusted, TrustedRecipient, Verdict
+from credagent.forwarder.validity_after_withdrawal import HandedOut
 
 
 class MachineState(str, Enum):
@@ -41,8 +41,8 @@ class Machine(Struct, frozen=True, kw_only=True):
     """One machine. `report` is what it said last, `verdict` the judgement of exactly that.
 
     `confirmed` is the number of the newest revision that its agent has, `tried` of the newest that was sent to it.
-    `replaced_by` is the key id of a sender whose bundle has replaced a confirmed one, `handed_out` what was confirmed
-    in all.
+    `replaced_by` is the key id of a sender whose bundle has replaced a confirmed one, `handed_out` what
+    was confirmed in all.
     """
 
     report: AgentReport

@@ -13,16 +13,16 @@ from collections.abc import AsyncIterator
 
 from credagent.clock import Clock
 from credagent.credentials import Slot
-from credagent.dask_cluster.answer_kinds import NoAnswer
+from credagent.dask_cluster.answer_limits import NoAnswer
 from credagent.dask_cluster.scheduler_client import SchedulerClient
 from credagent.errors import CredagentError, Unavailable
-from credagent.forwarder import key_trust, takeover, user_notices
+from credagent.forwarder import competing_forwarders, key_trust, user_notices
 from credagent.forwarder.bundle_revision import BundleRevision
+from credagent.forwarder.competing_forwarders import Forwarder
 from credagent.forwarder.forwarding_plan import ForwardingPlan
 from credagent.forwarder.identity_renewal import IdentityRenewal
 from credagent.forwarder.key_trust import KeyJudge
 from credagent.forwarder.machine_reconciler import MachineReconciler
-from credagent.forwarder.takeover import Forwarder
 from credagent.forwarder.user_notices import UserNotices
 from credagent.forwarder.waiting_workers import WaitingWorkers
 from credagent.sender.compose_bundle import LocalIdentity
@@ -183,8 +183,10 @@ class ForwarderLoop:
                 break
             next_s = asked + WOKEN_S if self._stirred else reconciled + RECONCILE_S
             await self._clock.wait(self._wake, max(0.0, next_s - self._clock.monotonic()))
-        self.state = takeover.WITHDRAWN if self._withdrawn else "stopped"
-        await self._install(scheduler, how_ended=takeover.WITHDRAWN if self._withdrawn else takeover.ENDED)
+        self.state = competing_forwarders.WITHDRAWN if self._withdrawn else "stopped"
+        await self._install(
+            scheduler, how_ended=competing_forwarders.WITHDRAWN if self._withdrawn else competing_forwarders.ENDED
+        )
 
     async def _ask(self, scheduler: SchedulerClient, *, everybody: bool) -> bool:
         """Ask around, and everybody where a few have said something new; say whether everybody was asked."""
@@ -205,7 +207,7 @@ class ForwarderLoop:
 
     async def _begins(self, scheduler: SchedulerClient) -> bool:
         """Say whether to forward over this connection: somebody else may be at work there."""
-        other = takeover.installed(self.reconciler.machines.machines.values())
+        other = competing_forwarders.installed(self.reconciler.machines.machines.values())
         if self._installed and self._gives_way():
             return False
         if other is None or other.name == self.own.name or other.how_ended:
@@ -231,10 +233,10 @@ class ForwarderLoop:
             self._stirred = False
             with contextlib.suppress(NoAnswer):
                 await self.reconciler.ask(scheduler, everybody=True)
-            other = takeover.installed(self.reconciler.machines.machines.values())
+            other = competing_forwarders.installed(self.reconciler.machines.machines.values())
             if other is not None and other.sender != self.own.sender:
                 break
-        if other is not None and other.how_ended == takeover.WITHDRAWN:
+        if other is not None and other.how_ended == competing_forwarders.WITHDRAWN:
             self._yield()
             return False
         self._revise(self.revision.identity)  # what the other has delivered since has later numbers
@@ -242,7 +244,7 @@ class ForwarderLoop:
 
     def _gives_way(self) -> bool:
         """Say whether most machines follow another forwarder, so that this one ends, or connects anew to stand by."""
-        other = takeover.successor(self.reconciler.machines.machines.values(), self.own)
+        other = competing_forwarders.successor(self.reconciler.machines.machines.values(), self.own)
         if other is None:
             return False
         if self._plan.stands_by and other.sender == self.own.sender:

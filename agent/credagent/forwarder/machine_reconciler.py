@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from credagent.clock import Clock
 from credagent.dask_cluster import agent_report
 from credagent.dask_cluster.agent_report import AgentReport
-from credagent.dask_cluster.answer_kinds import NoAnswer
+from credagent.dask_cluster.answer_limits import NoAnswer
 from credagent.dask_cluster.scheduler_client import SchedulerClient
 from credagent.forwarder import user_notices
 from credagent.forwarder.bundle_revision import BundleRevision

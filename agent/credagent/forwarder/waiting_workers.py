@@ -11,9 +11,9 @@ from typing import Any
 
 from msgspec import Struct
 
-from credagent.dask_cluster import agent_report, answer_kinds
+from credagent.dask_cluster import agent_report, answer_limits
 from credagent.dask_cluster.agent_report import AgentReport
-from credagent.dask_cluster.answer_kinds import NoAnswer
+from credagent.dask_cluster.answer_limits import NoAnswer
 from credagent.dask_cluster.scheduler_client import SchedulerClient
 from credagent.forwarder.key_trust import Distrusted, KeyJudge, TrustedRecipient
 from credagent.forwarder.machine_reconciler import MachineReconciler
@@ -46,7 +46,7 @@ class WaitingWorkers:
         """Keep an announcement that names a mailbox."""
         if len(announcement) > REQUEST_BYTES:
             return
-        found = answer_kinds.plain(announcement, _Request, None)
+        found = answer_limits.plain(announcement, _Request, None)
         if found is None or not found.nonce:
             return
         self._requests.pop(found.address, None)
@@ -64,7 +64,7 @@ class WaitingWorkers:
             try:
                 listed = await scheduler.workers()
                 for address in [address for address in requests if address in listed]:
-                    report = agent_report.parse(answer_kinds.plain(requests[address], Any, None))
+                    report = agent_report.parse(answer_limits.plain(requests[address], Any, None))
                     if report is not None:
                         await scheduler.mail(report.nonce, await self._answer(report))
             except NoAnswer:

@@ -7,9 +7,9 @@ import os
 import tempfile
 from collections.abc import Mapping
 
-from credagent.cloud_helper.helper_process import call_blocking
+from credagent.cloud_helper.helper_call import call_blocking
 from credagent.cloud_helper.job_requests import ChannelPut
-from credagent.config.channel_specs import GsChannelSpec, S3ChannelSpec, SsmChannelSpec, Target, channel_text
+from credagent.config.channel_grammar import GsChannelSpec, S3ChannelSpec, SsmChannelSpec, Target, channel_text
 from credagent.errors import CredagentError, OutputError, Unavailable, UsageError
 
 DEADLINE_S = 60.0  # a profile's credential_process or a login behind a slow proxy, then one request

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from credagent.bundle.contents import AwsSessionGrant, GoogleAccessTokenGrant, GoogleAuthorizedUserGrant
-from credagent.cloud_helper.helper_process import call_blocking
+from credagent.cloud_helper.helper_call import call_blocking
 from credagent.cloud_helper.job_requests import AwsLocalIdentity, GoogleLocalRefreshToken, GoogleLocalToken
 from credagent.cloud_helper.job_responses import AwsObtained, GoogleObtained, GoogleRefreshToken
 from credagent.credentials import Slot

@@ -8,7 +8,7 @@ from msgspec import Struct
 from credagent.bundle.content_key_wrapping import KeyWrapper, StanzaKind, WrapContext
 from credagent.bundle.key_pairs import RECIPIENT_LINE_PREFIX, RecipientPublicKey
 from credagent.bundle.kms_reference import KmsReference, is_kms_reference, parse_kms_reference
-from credagent.cloud_helper.helper_process import call_blocking
+from credagent.cloud_helper.helper_call import call_blocking
 from credagent.cloud_helper.job_requests import KmsEncrypt
 from credagent.errors import ConfigurationError
 from credagent.secret import Secret

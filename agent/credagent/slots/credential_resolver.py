@@ -27,7 +27,7 @@ from credagent.channels.pull_channel import Content
 from credagent.clock import Clock
 from credagent.credentials import CredentialSet, Held, Slot, filled, origin_of
 from credagent.errors import CredagentError, NotForThisMachine
-from credagent.event_counters import ORIGIN_CHANGES, RENEWALS, EventCounters
+from credagent.metric_counters import ORIGIN_CHANGES, RENEWALS, EventCounters
 from credagent.slots import renewal_schedule
 from credagent.slots.controller import Fetch, SlotController
 from credagent.slots.credential_store import CredentialStore

@@ -10,7 +10,7 @@ from credagent import log
 from credagent.bundle.refusal_codes import RefusalCode
 from credagent.clock import Clock
 from credagent.errors import CredagentError
-from credagent.event_counters import REFUSED_BUNDLES, EventCounters
+from credagent.metric_counters import REFUSED_BUNDLES, EventCounters
 
 REMEMBERED_REFUSALS = 20
 NOT_REFUSED_CONTENT = frozenset({RefusalCode.REPLAYED.value, RefusalCode.SUPERSEDED.value})

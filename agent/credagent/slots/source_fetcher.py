@@ -65,13 +65,13 @@ class SourceFetcher:
 
     async def __call__(self, source: Source) -> Held:
         """Return what `source` gives now. Raises Unavailable."""
-        from credagent.cloud_helper import helper_process  # noqa: PLC0415  starts processes: nothing for the boot path
+        from credagent.cloud_helper import helper_call  # noqa: PLC0415  starts processes: nothing for the boot path
 
         settings = self._settings()
         request: job_requests.RequestFor[Any] = request_for(source, settings)
         if isinstance(request, job_requests.AwsMachineIdentity):
             request = structs.replace(request, known_role=self._known_role())
-        return self._accepted(await helper_process.call(request))
+        return self._accepted(await helper_call.call(request))
 
     def _accepted(self, answer: object) -> Held:
         if not isinstance(answer, job_responses.AwsObtained | job_responses.GoogleObtained):

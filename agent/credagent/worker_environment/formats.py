@@ -1,4 +1,4 @@
-"""A worker's environment as text: for people, for shells, and for what reads an env file. Pure; nothing is written."""
+"""A worker's environment as text, for people and for shells. Pure; nothing is written."""
 
 from collections.abc import Mapping
 from shlex import quote
@@ -6,8 +6,6 @@ from shlex import quote
 from credagent.secret import Secret
 
 Environment = Mapping[str, Secret]
-
-ENV_FILE_VALUE_BYTES = 60_000  # docker reads lines of at most 64 KiB
 
 
 def dotenv(environment: Environment) -> str:
@@ -25,25 +23,6 @@ def as_json(environment: Environment) -> str:
     import json  # noqa: PLC0415  the daemon starts without it
 
     return json.dumps({name: value.reveal() for name, value in environment.items()}, indent=2) + "\n"
-
-
-def env_file(environment: Environment) -> tuple[bytes, tuple[str, ...]]:
-    """Return worker.env, and the names of those that such a file cannot carry and that were left out."""
-    kept = {name: value for name, value in environment.items() if survives_env_file(value)}
-    text = "".join(f"{name}={value.reveal()}\n" for name, value in kept.items())
-    return text.encode(), tuple(name for name in environment if name not in kept)
-
-
-def survives_env_file(value: Secret) -> bool:
-    """Say whether systemd's `EnvironmentFile=` and `docker --env-file` both give `value` back byte for byte.
-
-    systemd reads a backslash as an escape, a quote at the start as quoting, and cuts white space at both ends; docker
-    takes the line as it is. Both end it at a line break; neither takes other control characters or broken UTF-8.
-    """
-    text = value.reveal()
-    if text[:1] in {"'", '"'} or "\\" in text or text != text.strip() or not text.isprintable():
-        return False
-    return len(text.encode()) <= ENV_FILE_VALUE_BYTES
 
 
 def _dotenv_value(text: str) -> str:

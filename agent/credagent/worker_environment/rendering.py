@@ -35,7 +35,7 @@ class HandoverPlan(Struct, frozen=True, kw_only=True):
     `region` is the configured one and wins; `machine_region` is used where the credentials name none.
     `metadata_host` is `HOST:PORT` without a scheme. Where nobody serves (`run --once`), what only the agent could hand
     over is closed, so that no client takes the machine's own identity in its place. `intercepted`: the metadata address
-    leads to the agent. `handed_out`: the custom variables that workers were given before.
+    leads to the agent. `validity_after_withdrawal`: the custom variables that workers were given before.
     """
 
     aws: Literal["environment", "endpoint", "off"] = "environment"

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from credagent.bundle.key_pairs import RecipientPrivateKey, SenderPrivateKey
-from credagent.dask_cluster import answer_kinds
+from credagent.dask_cluster import answer_limits
 from credagent.dask_cluster.dask_plugins import TOPIC
 from tests.integration.forwarder.play import READ, SECRET, Said, address_of, client_of, small, token_on
 from tests.integration.forwarder.stage import Stage, within
@@ -63,7 +63,7 @@ def test_workers_that_answer_rubbish_or_never_are_named_and_do_not_keep_the_othe
     stage: Stage, key: SenderPrivateKey, said: Said, forward: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, seconds in (("REPORT", 2.0), ("INSTALLED", 3.0)):
-        monkeypatch.setattr(answer_kinds, name, replace(getattr(answer_kinds, name), deadline_s=scaled(seconds)))
+        monkeypatch.setattr(answer_limits, name, replace(getattr(answer_limits, name), deadline_s=scaled(seconds)))
     (a,) = small(stage, key, "a")
     preload = stage.folder / "hostile.py"
     preload.write_text("""

@@ -14,7 +14,7 @@ from credagent.channels.factory import pull_channels
 from credagent.channels.pull_channel import ENVELOPE_LIMIT_BYTES, Content, PullChannel
 from credagent.channels.stdin import Line, StdinChannel
 from credagent.channels.systemd_credential import SystemdCredentialChannel
-from credagent.config import channel_specs as configured
+from credagent.config import channel_grammar as configured
 from credagent.errors import CredagentError
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from credagent import config
-from credagent.config.channel_specs import EnvironmentChannelSpec, FileChannelSpec, SocketChannelSpec
+from credagent.config.channel_grammar import EnvironmentChannelSpec, FileChannelSpec, SocketChannelSpec
 from credagent.errors import ConfigurationError
 from tests.unit.config.conftest import written
 

@@ -2,10 +2,10 @@
 
 from credagent.credentials import Empty
 from credagent.daemon.status_cache import ShortLivedCache
-from credagent.event_counters import EventCounters
 from credagent.handover.http.metrics_endpoint import Observability
 from credagent.handover.http.request import HttpRequest
-from tests.unit.operations.observability.test_prometheus_metrics import snapshot
+from credagent.metric_counters import EventCounters
+from tests.unit.operations.observability.test_prometheus_text import snapshot
 
 
 def test_a_value_is_made_once_a_second_or_when_it_was_forgotten() -> None:

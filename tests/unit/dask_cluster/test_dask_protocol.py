@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from credagent.dask_cluster import dask_protocol
-from credagent.dask_cluster.answer_kinds import NoAnswer
+from credagent.dask_cluster.answer_limits import NoAnswer
 from credagent.errors import Unavailable
 
 LIMIT_BYTES = 4_096

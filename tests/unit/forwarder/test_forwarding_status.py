@@ -5,7 +5,7 @@ from typing import Any
 
 from credagent.forwarder.forwarding_session import Forwarding
 from credagent.forwarder.forwarding_status import ForwardingStatus, MachineStatus, as_html, as_line
-from credagent.forwarder.handed_out import FOR_EVER
+from credagent.forwarder.validity_after_withdrawal import FOR_EVER
 
 AT = datetime(2026, 11, 30, 12, tzinfo=UTC)
 FACTS: dict[str, Any] = {"key_id": "1f", "processes": 2, "confirmed_at": AT, "code": "", "hint": ""}

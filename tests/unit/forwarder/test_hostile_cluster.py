@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from credagent.bundle import base64url, envelope
 from credagent.bundle.key_pairs import RecipientPrivateKey, RecipientPublicKey
-from credagent.dask_cluster import answer_kinds
+from credagent.dask_cluster import answer_limits
 from credagent.dask_cluster.agent_report import parse
 from credagent.errors import ConfigurationError, UsageError
 from credagent.forwarder import key_trust, loop, machine_reconciler, waiting_workers
@@ -170,7 +170,7 @@ def drops_once() -> Callable[[str], Any]:
 def test_what_one_machine_answers_costs_that_machine_alone(
     tmp_path: Path, answers: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(answer_kinds, "REPORT", replace(answer_kinds.REPORT, deadline_s=scaled(5)))
+    monkeypatch.setattr(answer_limits, "REPORT", replace(answer_limits.REPORT, deadline_s=scaled(5)))
     good = {f"tcp://10.0.0.{number}:1": FakeMachine() for number in range(3)}
 
     async def run(cluster: FakeCluster) -> None:

@@ -170,7 +170,7 @@ class Helper:
         self.questions = 0
         self.clock = FakeClock(NOW)
         self.fetcher = SourceFetcher(lambda: BOUNDS, self.clock)
-        monkeypatch.setattr("credagent.cloud_helper.helper_process.call", self._call)
+        monkeypatch.setattr("credagent.cloud_helper.helper_call.call", self._call)
 
     def obtain(self) -> str:
         return asyncio.run(self.fetcher(MachineSource(slot=Slot.AWS))).principal

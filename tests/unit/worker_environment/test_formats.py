@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from credagent.secret import Secret
-from credagent.worker_environment import formats
+from credagent.worker_environment import env_file, formats
 from credagent.worker_environment.rendering import worker_environment
 from tests.unit.worker_environment.rendered import ENVIRONMENT, FILLED, golden
 
@@ -21,7 +21,7 @@ def test_an_environment_has_its_golden_text(form: str) -> None:
 
 
 def test_worker_env_is_the_golden_one_and_leaves_out_what_it_cannot_carry() -> None:
-    content, left_out = formats.env_file(worker_environment(FILLED, ENVIRONMENT).environment)
+    content, left_out = env_file.env_file_content(worker_environment(FILLED, ENVIRONMENT).environment)
     golden("filled.worker.env", content)
     assert set(left_out) == {"DB_QUOTED", "DB_PEM", "DB_SPACES"}
 
@@ -31,7 +31,7 @@ def test_worker_env_is_the_golden_one_and_leaves_out_what_it_cannot_carry() -> N
 @example("ends in a backslash\\")
 @example("")
 def test_what_survives_comes_back_from_systemd_and_docker_byte_for_byte(text: str) -> None:
-    if formats.survives_env_file(Secret(text)):
+    if env_file.survives_env_file(Secret(text)):
         line = f"NAME={text}\n"
         assert as_systemd_reads(line) == {"NAME": text}
         assert as_docker_reads(line) == {"NAME": text}
@@ -41,14 +41,14 @@ def test_what_survives_comes_back_from_systemd_and_docker_byte_for_byte(text: st
     "text", ["a" * 64, "x=y", "abc/def+ghi==", "p'w\"d", "#no comment", "; either", "ü", "", "a b"]
 )
 def test_ordinary_values_survive(text: str) -> None:
-    assert formats.survives_env_file(Secret(text))
+    assert env_file.survives_env_file(Secret(text))
 
 
 @pytest.mark.parametrize(
     "text", ["a\nb", " a", "a ", "'a'", '"a', "a\\b", "a\tb\r", "\ud800", "x" * 60_001, "\x7f", "\ufeffa"]
 )
 def test_values_that_one_of_the_readers_would_change_do_not(text: str) -> None:
-    assert not formats.survives_env_file(Secret(text))
+    assert not env_file.survives_env_file(Secret(text))
 
 
 @given(texts)

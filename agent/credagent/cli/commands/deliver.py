@@ -8,7 +8,7 @@ from credagent.cli.bundle_file import read_bundle
 from credagent.errors import ConfigurationError, UsageError
 
 if TYPE_CHECKING:
-    from credagent.config.channel_specs import Target
+    from credagent.config.channel_grammar import Target
 
 SUMMARY = "put a sealed bundle on a channel"
 EPILOG = """\
@@ -49,20 +49,20 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _put(target: "Target", text: str) -> int:
-    from credagent.config import channel_specs
+    from credagent.config import channel_grammar
 
     match target:
-        case channel_specs.FileChannelSpec(path):
+        case channel_grammar.FileChannelSpec(path):
             _write(path, text)
-        case channel_specs.SocketChannelSpec(path):
+        case channel_grammar.SocketChannelSpec(path):
             _push(path, text)
-        case channel_specs.DaskTargetSpec(address):
+        case channel_grammar.DaskTargetSpec(address):
             return _over_dask(address, text)
-        case channel_specs.S3ChannelSpec() | channel_specs.GsChannelSpec() | channel_specs.SsmChannelSpec():
+        case channel_grammar.S3ChannelSpec() | channel_grammar.GsChannelSpec() | channel_grammar.SsmChannelSpec():
             from credagent.sender.deliver_to_cloud import to_cloud
 
             notice = to_cloud(target, text)
-            print(f"written to {channel_specs.channel_text(target)} ({len(text)} bytes)")
+            print(f"written to {channel_grammar.channel_text(target)} ({len(text)} bytes)")
             if notice:
                 print(f"credagent: note: {notice}", file=sys.stderr)
         case _:

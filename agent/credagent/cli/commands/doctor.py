@@ -11,8 +11,8 @@ from credagent.cli.common_options import add_config, add_json, config
 from credagent.config import Config
 from credagent.errors import CredagentError, Exit
 from credagent.handover.unix.caller_access import AccessRules
+from credagent.operations.observability.doctor_checks import PRELOAD_VARIABLE, Facts, Finding, findings, healthy
 from credagent.operations.observability.home_credential_files import Home, Profile, default_profile
-from credagent.operations.observability.node_checks import PRELOAD_VARIABLE, Facts, Finding, findings, healthy
 
 SUMMARY = "check this machine from end to end, with a remedy for each finding"
 MARKS = {"ok": "✓", "info": "·", "warning": "!", "error": "✗"}

@@ -14,7 +14,7 @@ from credagent.cloud_helper.job_requests import ChannelGet
 from credagent.cloud_helper.job_responses import Content
 from credagent.cloud_helper.machine_vendor import maker
 from credagent.cloud_helper.metadata_http_client import MetadataResponse
-from credagent.config.channel_specs import Ec2UserDataChannelSpec
+from credagent.config.channel_grammar import Ec2UserDataChannelSpec
 
 MAX_USER_DATA_BYTES = 64 * 1024  # EC2 allows 16 KiB; those who imitate it allow more
 

@@ -14,7 +14,7 @@ from credagent.cloud_helper.failures import CloudFailure, overload
 from credagent.cloud_helper.job_requests import ChannelGet
 from credagent.cloud_helper.job_responses import Content
 from credagent.cloud_helper.machine_vendor import maker
-from credagent.config.channel_specs import GceAttributeChannelSpec
+from credagent.config.channel_grammar import GceAttributeChannelSpec
 
 FOLDER = "/computeMetadata/v1/instance/attributes/"
 HEADERS = {"Metadata-Flavor": "Google"}

@@ -12,7 +12,7 @@ from credagent.cloud_helper.failures import CloudFailure
 from credagent.cloud_helper.google.auth_transport import AuthTransport
 from credagent.cloud_helper.job_requests import ChannelGet, ChannelPut
 from credagent.cloud_helper.job_responses import Content, Stored
-from credagent.config.channel_specs import GsChannelSpec
+from credagent.config.channel_grammar import GsChannelSpec
 
 ENDPOINT = "https://storage.googleapis.com"
 ENDPOINT_VARIABLE = "CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE"  # gcloud's own, for private endpoints

@@ -17,7 +17,7 @@ from credagent.cloud_helper.failures import CloudFailure
 from credagent.cloud_helper.https_url import HttpsUrl, parse_https_url
 from credagent.cloud_helper.job_requests import ChannelGet
 from credagent.cloud_helper.job_responses import Content
-from credagent.config.channel_specs import HttpsChannelSpec
+from credagent.config.channel_grammar import HttpsChannelSpec
 
 MAX_REDIRECTS = 4
 REDIRECTS = frozenset({301, 302, 303, 307, 308})

@@ -12,7 +12,7 @@ from credagent.cloud_helper.channel_storage.aws_storage_clients import client
 from credagent.cloud_helper.failures import CloudFailure
 from credagent.cloud_helper.job_requests import ChannelGet, ChannelPut
 from credagent.cloud_helper.job_responses import Content, Stored
-from credagent.config.channel_specs import S3ChannelSpec
+from credagent.config.channel_grammar import S3ChannelSpec
 
 NOT_MODIFIED = frozenset({"304", "NotModified"})
 NO_OBJECT = "NoSuchKey"

@@ -13,7 +13,7 @@ from credagent.cloud_helper.channel_storage.aws_storage_clients import client
 from credagent.cloud_helper.failures import CloudFailure
 from credagent.cloud_helper.job_requests import ChannelGet, ChannelPut
 from credagent.cloud_helper.job_responses import Content, Stored
-from credagent.config.channel_specs import SsmChannelSpec
+from credagent.config.channel_grammar import SsmChannelSpec
 
 STANDARD_BYTES = 4096  # free of charge
 ADVANCED_BYTES = 8192

@@ -8,7 +8,7 @@ from credagent.cloud_helper import progress
 from credagent.cloud_helper.failures import CloudFailure
 from credagent.cloud_helper.job_requests import ChannelGet, ChannelPut
 from credagent.cloud_helper.job_responses import Content, Stored
-from credagent.config import channel_specs as configured
+from credagent.config import channel_grammar as configured
 from credagent.errors import ConfigurationError
 from credagent.system.file_reading import read_bounded
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
-from credagent.event_counters import EventCounters
 from credagent.handover.http.request import HttpRequest
 from credagent.handover.http.response import HttpResponse, refusal, text
-from credagent.operations.observability.prometheus_metrics import CONTENT_TYPE, render
+from credagent.metric_counters import EventCounters
+from credagent.operations.observability.prometheus_text import CONTENT_TYPE, render
 from credagent.operations.observability.readiness import is_ready, not_ready_because
 from credagent.operations.observability.status_document import Snapshot
 

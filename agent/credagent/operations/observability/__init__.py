@@ -1,8 +1,8 @@
 """Facts about one agent, as documents for people, orchestrators and Prometheus. Pure: whoever asks collects the facts.
 
 home_credential_files: files in a user's home that cloud libraries prefer to what workers are handed
-node_checks: the findings of `doctor`, from facts that were collected on the node
-prometheus_metrics: counters and a snapshot in Prometheus' text format
+doctor_checks: the findings of `doctor`, from facts that were collected on the node
+prometheus_text: counters and a snapshot in Prometheus' text format
 readiness: alive and ready, for load balancers and orchestrators
 status_document: the snapshot of an agent, its state, and the stable document of `status --json`
 """

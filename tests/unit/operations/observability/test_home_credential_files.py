@@ -7,8 +7,8 @@ import pytest
 
 from credagent.cli.commands import doctor
 from credagent.config import AwsSection, Config, GoogleSection
+from credagent.operations.observability.doctor_checks import Facts, findings, healthy
 from credagent.operations.observability.home_credential_files import Home, Profile, default_profile, shadows
-from credagent.operations.observability.node_checks import Facts, findings, healthy
 
 ADC = "/home/ada/.config/gcloud/application_default_credentials.json"
 CREDENTIALS = Profile("/home/ada/.aws/credentials", frozenset({"aws_access_key_id"}), masked=True)

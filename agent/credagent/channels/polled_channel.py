@@ -13,7 +13,7 @@ from credagent.bundle.refusal_codes import RefusalCode, refusal
 from credagent.channels.polling_schedule import PACES, delay_s, retry_s
 from credagent.channels.pull_channel import ENVELOPE_LIMIT_BYTES, Arrived, Content
 from credagent.cloud_helper import job_requests, job_responses
-from credagent.config.channel_specs import Channel, HttpsChannelSpec, channel_text
+from credagent.config.channel_grammar import Channel, HttpsChannelSpec, channel_text
 from credagent.errors import ABSENT_CODES, Refused, Unavailable
 
 REFUSED_CODES = {"channel-too-large": RefusalCode.TOO_LARGE, "channel-ambiguous": RefusalCode.MALFORMED}
@@ -57,7 +57,7 @@ class RemoteChannel:
 
     def fetched(self) -> Content:
         """Return the present content, waiting for it within the pace's deadline. For those without an event loop."""
-        from credagent.cloud_helper.helper_process import call_blocking  # noqa: PLC0415  starts processes: nothing for the boot path
+        from credagent.cloud_helper.helper_call import call_blocking  # noqa: PLC0415  starts processes: nothing for the boot path
 
         try:
             return call_blocking(self._request(), deadline_s=self._pace.deadline_s, environ=self._environ).data
@@ -125,7 +125,7 @@ class RemoteChannel:
         return self._content
 
     async def _call(self, request: job_requests.ChannelGet, deadline_s: float) -> job_responses.Content:
-        from credagent.cloud_helper.helper_process import call  # noqa: PLC0415  starts processes: nothing for the boot path
+        from credagent.cloud_helper.helper_call import call  # noqa: PLC0415  starts processes: nothing for the boot path
 
         return await call(request, deadline_s=deadline_s, environ=self._environ)
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from credagent import config as configuration
-from credagent.daemon.config_reload import ONLY_BY_RESTART, reread
+from credagent.daemon.config_reread import ONLY_BY_RESTART, reread
 from credagent.errors import ConfigurationError
 
 RUN = '[agent]\nruntime_dir = "/run/one"\nstate_dir = "/state/one"\n'

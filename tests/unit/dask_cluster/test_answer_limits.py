@@ -6,8 +6,8 @@ import tracemalloc
 import msgspec
 import pytest
 
-from credagent.dask_cluster import answer_kinds as kinds
-from credagent.dask_cluster.answer_kinds import AnswerKind, NoAnswer, decode, item_count
+from credagent.dask_cluster import answer_limits as kinds
+from credagent.dask_cluster.answer_limits import AnswerKind, NoAnswer, decode, item_count
 
 KINDS = [kinds.ACKNOWLEDGED, kinds.INSTALLED, kinds.WORKERS, kinds.REPORT, kinds.DELIVERY, kinds.EVENTS]
 

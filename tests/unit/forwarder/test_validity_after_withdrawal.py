@@ -13,7 +13,7 @@ from credagent.bundle.contents import (
     GoogleImpersonationGrant,
     Grant,
 )
-from credagent.forwarder.handed_out import FOR_EVER, HandedOut, handed_out
+from credagent.forwarder.validity_after_withdrawal import FOR_EVER, HandedOut, handed_out
 from credagent.secret import Secret
 from tests.integration.letters import letter, session
 

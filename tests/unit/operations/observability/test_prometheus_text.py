@@ -4,12 +4,12 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from credagent import event_counters
+from credagent import metric_counters
 from credagent.credentials import AwsCredentials, Empty, Held, Origin, Slot, SlotContent
-from credagent.event_counters import MOST_SERIES, REFUSED_BUNDLES, RENEWALS, REQUESTS, EventCounters
 from credagent.handover.http.metrics_endpoint import Observability
 from credagent.handover.http.request import HttpRequest
-from credagent.operations.observability.prometheus_metrics import render
+from credagent.metric_counters import MOST_SERIES, REFUSED_BUNDLES, RENEWALS, REQUESTS, EventCounters
+from credagent.operations.observability.prometheus_text import render
 from credagent.operations.observability.readiness import is_ready, not_ready_because
 from credagent.operations.observability.status_document import AgentSnapshot, SlotSnapshot, Snapshot, WorkerSnapshot
 from credagent.secret import Secret
@@ -71,7 +71,7 @@ def test_a_family_does_not_grow_without_end() -> None:
         counters.count(REFUSED_BUNDLES, f"code-{number}")
     series = counters.of(REFUSED_BUNDLES)
     assert len(series) == MOST_SERIES + 1
-    assert series[(event_counters.OTHER,)] == 10
+    assert series[(metric_counters.OTHER,)] == 10
 
 
 def test_ready_says_what_is_missing() -> None:

@@ -7,7 +7,7 @@ a label; codes and slots do.
 from collections.abc import Iterator, Mapping
 
 from credagent.credentials import Held, origin_of
-from credagent.event_counters import COUNTERS, EventCounters, Family
+from credagent.metric_counters import COUNTERS, EventCounters, Family
 from credagent.operations.observability.status_document import Snapshot, State, state
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"

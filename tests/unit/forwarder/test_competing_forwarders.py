@@ -2,9 +2,9 @@
 
 from credagent.bundle.key_pairs import RecipientPrivateKey, RecipientPublicKey
 from credagent.dask_cluster.agent_report import AgentReport
+from credagent.forwarder.competing_forwarders import ENDED, Forwarder, installed, successor
 from credagent.forwarder.key_trust import Distrusted, TrustedRecipient
 from credagent.forwarder.known_machines import Machine
-from credagent.forwarder.takeover import ENDED, Forwarder, installed, successor
 
 ME = Forwarder(name="credagent-forward-me", sender="aa")
 SELF_AGAIN = Forwarder(name="credagent-forward-again", sender="aa")

@@ -3,7 +3,7 @@
 import pytest
 
 from credagent.config import Target, channel_text, parse_channel
-from credagent.config.channel_specs import (
+from credagent.config.channel_grammar import (
     CredentialChannelSpec,
     DaskTargetSpec,
     Ec2UserDataChannelSpec,

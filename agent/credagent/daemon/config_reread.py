@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 from credagent import config as configuration
 from credagent.config import Config
-from credagent.config.channel_specs import SocketChannelSpec
+from credagent.config.channel_grammar import SocketChannelSpec
 
 ONLY_BY_RESTART: Mapping[str, Callable[[Config], str]] = {
     "agent.runtime_dir": lambda config: config.agent.runtime_dir,

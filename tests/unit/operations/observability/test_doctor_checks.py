@@ -4,7 +4,7 @@ from typing import Any
 
 from credagent.config import BundleSection, Config
 from credagent.errors import ABSENT_CODES
-from credagent.operations.observability.node_checks import Facts, Finding, findings, healthy
+from credagent.operations.observability.doctor_checks import Facts, Finding, findings, healthy
 
 SLOT: dict[str, Any] = {
     "origin": "none",

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from credagent.channels.polled_channel import RemoteChannel
 from credagent.channels.polling_schedule import (
     JITTER,
     LAST_RETRY_S,
@@ -17,9 +18,8 @@ from credagent.channels.polling_schedule import (
     retry_s,
 )
 from credagent.channels.pull_channel import Content
-from credagent.channels.remote import RemoteChannel
 from credagent.cloud_helper import job_requests, job_responses
-from credagent.config.channel_specs import parse_channel
+from credagent.config.channel_grammar import parse_channel
 from credagent.errors import Refused, Unavailable
 
 BUNDLE, NEWER = b"credagent-bundle:one", b"credagent-bundle:two"
