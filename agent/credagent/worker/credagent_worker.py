@@ -89,16 +89,20 @@ def _owner(folder: str) -> int | None:
 
 
 def refuse_stranger(sock: socket.socket, path: str) -> None:
-    """Raise PermissionError where `sock` has reached another user's process at a name below /tmp that is this user's.
+    """Raise PermissionError where `sock` has reached a stranger in a folder that anybody could have made.
 
     Judging the folder first is not enough: until the connection is made, anybody may rename a folder of his own to a
-    name that was free. Who listens is what the kernel noted when he began to (SO_PEERCRED, unix(7)).
+    name below /tmp that was free. Who listens is what the kernel noted when he began to (SO_PEERCRED, unix(7)).
+    A path that somebody has named by CREDAGENT_SOCKET is believed, but for a name of `runtime_folders`.
     """
-    own = f"/tmp/credagent-{os.geteuid()}"  # noqa: S108  of `runtime_folders`
-    if os.path.dirname(path) == own or path.startswith(f"{own}-"):
-        _, listener, _ = struct.unpack("=iII", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-        if listener != os.geteuid():
-            raise PermissionError(errno.EACCES, f"user {listener} listens there")
+    folder = os.path.dirname(path)
+    default = folder.startswith(f"/tmp/credagent-{os.geteuid()}")  # noqa: S108  see above
+    named = path == os.environ.get("CREDAGENT_SOCKET")
+    if not default and (named or not os.stat(os.path.dirname(folder) or ".").st_mode & stat.S_IWOTH):
+        return
+    _, listener, _ = struct.unpack("=iII", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    if listener not in (0, os.geteuid()):
+        raise PermissionError(errno.EACCES, f"user {listener} listens there")
 
 
 class AgentConnection:

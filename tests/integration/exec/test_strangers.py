@@ -1,5 +1,6 @@
 """Another user of the machine can neither answer in the agent's place nor keep `exec` from starting."""
 
+import contextlib
 import os
 import shutil
 import socket
@@ -56,38 +57,45 @@ def test_a_stranger_who_has_taken_the_name_below_tmp_stops_nobody(node: Node, ta
     assert (done.returncode, done.stdout) == (0, f"{taken}-2/agent.sock\n"), done.stderr
 
 
-def test_who_listens_at_a_users_name_below_tmp_is_that_user_or_not_listened_to() -> None:
+ASK_A_STRANGER = """
+said = []
+for path in {paths}:
+    try:
+        said.append(AgentConnection(path))
+    except AgentAbsent as error:
+        said.append(str(error))
+    said += [AgentSubscription.try_connect(path), _listener(path)]
+with socket.socket(socket.AF_UNIX) as mine:
+    mine.bind(path + "2")
+    mine.listen()
+    said.append(_listener(path + "2") is not None)
+print(*said, sep="\\n")
+"""
+
+
+def test_who_listens_where_anybody_could_have_made_the_folder_is_this_user_or_not_listened_to() -> None:
     """As after a race: the folder was judged while it was free, and is a stranger's when the connection is made."""
-    folder = Path(f"/tmp/credagent-{SOMEBODY}-98")
-    folder.mkdir()
-    os.chown(folder, SOMEBODY, SOMEBODY)
+    folders = [Path(f"/tmp/{name}") for name in (f"credagent-{SOMEBODY}-98", f"of-tests-{os.getpid()}")]
     imports = """
 from credagent.exec.agent_subscription import AgentSubscription
 from credagent.exec.shared_agent import _listener
 from credagent.worker.credagent_worker import AgentAbsent, AgentConnection
 import socket
 """
-    asked = f"""
-path = "{folder}/agent.sock"
-try:
-    said = AgentConnection(path)
-except AgentAbsent as error:
-    said = error
-print(said, AgentSubscription.try_connect(path), _listener(path), sep="\\n")
-"""
-    own = """
-with socket.socket(socket.AF_UNIX) as mine:
-    mine.bind(path + "2")
-    mine.listen()
-    print(_listener(path + "2") is not None)
-"""
-    try:
-        with socket.socket(socket.AF_UNIX) as strangers:
-            strangers.bind(f"{folder}/agent.sock")
-            os.chmod(f"{folder}/agent.sock", 0o666)  # noqa: S103  as an agent's
-            strangers.listen()
-            done = run_as_somebody(imports, asked + own)
-    finally:
-        shutil.rmtree(folder)
-    expected = [f"{folder}/agent.sock: user 0 listens there", "None", "None", "True"]
-    assert done.stdout.splitlines() == expected, done.stderr
+    paths = [f"{folder}/agent.sock" for folder in folders]
+    with contextlib.ExitStack() as made:
+        for folder, path in zip(folders, paths, strict=True):
+            folder.mkdir()
+            made.callback(shutil.rmtree, folder)
+            os.chown(folder, SOMEBODY, SOMEBODY)
+            strangers = made.enter_context(socket.socket(socket.AF_UNIX))
+            strangers.bind(path)
+            os.chmod(path, 0o666)  # noqa: S103  as an agent's
+            os.seteuid(USER)
+            try:
+                strangers.listen()
+            finally:
+                os.seteuid(0)
+        done = run_as_somebody(imports, ASK_A_STRANGER.format(paths=paths))
+    expected = [line for path in paths for line in (f"{path}: user {USER} listens there", "None", "None")]
+    assert done.stdout.splitlines() == [*expected, "True"], done.stderr
