@@ -3,6 +3,7 @@
 import asyncio
 import tracemalloc
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -301,6 +302,10 @@ def test_announced_machines_that_the_scheduler_does_not_list_are_sealed_nothing(
     story(run, {GOOD: good})
 
 
+def has_mail(cluster: FakeCluster, mailbox: str) -> bool:
+    return mailbox in cluster.mail
+
+
 def test_an_address_that_announces_one_key_after_the_other_is_sealed_for_a_few_of_them(tmp_path: Path) -> None:
     """Each text is kept until the next revision, which may be an hour away."""
     good = FakeMachine()
@@ -310,7 +315,7 @@ def test_an_address_that_announces_one_key_after_the_other_is_sealed_for_a_few_o
         async with cluster.forwarded(tmp_path) as forwarder:
             for number, machine in enumerate([*keys, keys[0]]):
                 await cluster.tell(request(machine, GOOD, f"n{number}"))
-                await until(lambda mailbox=f"n{number}": mailbox in cluster.mail)
+                await until(partial(has_mail, cluster, f"n{number}"))
             answers = [cluster.mail[f"n{number}"][0] for number in range(len(keys) + 1)]
             served = ["bundle" in answer for answer in answers]
             assert served == [True] * MOST_KEYS + [False, False, True]
