@@ -48,16 +48,16 @@ def test_a_broken_configuration_and_connections_leave_an_agent_that_says_why_and
     running.until(lambda: variable(running) == "before")
     running.run("systemctl", "stop", "credagent.service")
     configure(running, sender, "[nonsense]\n")
-    assert ask(running, 30) == {"503 configuration"}  # the first one has started it
+    assert ask(running, 30) == {"503 unknown-key"}  # the first one has started it
     assert running.property("credagent", "ActiveState") == "active"
     assert running.property("credagent", "NRestarts") == "0"
-    assert running.property("credagent", "StatusText").startswith("unavailable: configuration")
+    assert running.property("credagent", "StatusText").startswith("unavailable: unknown-key")
     shown = status(running)
-    assert (shown["state"], shown["problems"]) == ("unavailable", ["configuration"])
+    assert (shown["state"], shown["problems"]) == ("unavailable", ["unknown-key"])
     nobody_else_can_take_the_ports(running)
     for _ in range(10):
         running.run("systemctl", "restart", "credagent")
-    assert ask(running, 5) == {"503 configuration"}
+    assert ask(running, 5) == {"503 unknown-key"}
     pid = running.property("credagent", "MainPID")
     configure(running, sender)
     if mended_by == "a reload":
@@ -69,7 +69,7 @@ def test_a_broken_configuration_and_connections_leave_an_agent_that_says_why_and
     assert (running.property("credagent", "MainPID") == pid) is (mended_by != "a start")
     assert status(running)["state"] == "ready"
     assert variable(running) == "before"
-    assert "503 configuration" not in ask(running, 1)
+    assert "503 unknown-key" not in ask(running, 1)
     has_not_been_given_up(running)
 
 
