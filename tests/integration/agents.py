@@ -30,6 +30,7 @@ from tests.patience import scaled
 
 T = TypeVar("T")
 
+HAND_OVER = 'export LISTEN_PID=$$ LISTEN_FDS=1; exec 3<&"$0" "$@"'  # sd_listen_fds(3)
 SOON_S = scaled(30.0)  # for what takes milliseconds on a machine that does nothing else
 
 
@@ -101,6 +102,21 @@ class Machine:
                 stderr=log,
             )
         self._started.append(process)
+        return process
+
+    def start_on(self, port: socket.socket, **environ: str) -> "subprocess.Popen[bytes]":
+        """Start the daemon as systemd does that hands it a socket, and wait for nothing."""
+        words = [*self.program, "run", "--config", str(self.config)]
+        with self.log.open("ab") as log:
+            process = subprocess.Popen(
+                ["bash", "-c", HAND_OVER, str(port.fileno()), *words],
+                env={**self.environ, **environ},
+                pass_fds=(port.fileno(),),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        self.adopt(process)
         return process
 
     def adopt(self, process: "subprocess.Popen[bytes]") -> None:
@@ -267,6 +283,13 @@ def machine() -> Iterator[Machine]:
     """Return a machine of the test's own."""
     with machines(Machine) as made:
         yield made
+
+
+@pytest.fixture
+def port() -> Iterator[socket.socket]:
+    """Return a listening socket on loopback, held by the test as a socket unit holds it."""
+    with socket.create_server(("127.0.0.1", 0), backlog=1024) as listening:
+        yield listening
 
 
 def only_message(done: "subprocess.CompletedProcess[str]") -> list[str]:

@@ -7,40 +7,19 @@ import socket
 import subprocess
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 
 import pytest
 
 from credagent.credentials import Statement
-from tests.integration.agents import Machine, machine
+from tests.integration.agents import Machine, machine, port
 from tests.integration.letters import letter
 
-__all__ = ["machine"]
-
-HAND_OVER = 'export LISTEN_PID=$$ LISTEN_FDS=1; exec 3<&"$0" "$@"'
-
-
-@pytest.fixture
-def port() -> Iterator[socket.socket]:
-    """Return a listening socket, as a socket unit holds it."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        yield listening
+__all__ = ["machine", "port"]
 
 
 def start(machine: Machine, port: socket.socket) -> "subprocess.Popen[bytes]":
-    """Start the daemon as systemd does that hands it a socket."""
-    words = [*machine.program, "run", "--config", str(machine.config)]
-    with machine.log.open("ab") as log:
-        process = subprocess.Popen(
-            ["bash", "-c", HAND_OVER, str(port.fileno()), *words],
-            env={**machine.environ, "RUNTIME_DIRECTORY": str(machine.run_dir)},
-            pass_fds=(port.fileno(),),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-        )
-    machine.adopt(process)
-    return process
+    """Start the daemon as systemd does, which names the folder that it has made."""
+    return machine.start_on(port, RUNTIME_DIRECTORY=str(machine.run_dir))
 
 
 def answer(port: socket.socket) -> tuple[int, str]:

@@ -21,17 +21,16 @@ import pytest
 
 from credagent.credentials import Statement
 from tests.canary import CANARY
-from tests.integration.agents import SOON_S, Machine, machine
+from tests.integration.agents import SOON_S, Machine, machine, port
 from tests.integration.letters import letter
 from tests.patience import FACTOR
 
-__all__ = ["machine"]
+__all__ = ["machine", "port"]
 
 RESTARTS = int(os.environ.get("CREDAGENT_TEST_RESTARTS") or 8)
 SESSION_S = 590.0  # below botocore's mandatory refresh of ten minutes
 BOTOCORES = 3
 PAUSE_S = 0.01  # between two reads of one reader
-HAND_OVER = 'export LISTEN_PID=$$ LISTEN_FDS=1; exec 3<&"$0" "$@"'
 
 # Prints, for each read, the secret that a request would be signed with; an exception's name where there is none.
 # Its own patience with the endpoint (three attempts of two seconds) is lengthened on a busy machine, as every wait is.
@@ -66,36 +65,13 @@ class Reader:
 
 
 @pytest.fixture
-def port() -> Iterator[socket.socket]:
-    """Return a listening socket, as a socket unit holds it."""
-    with socket.create_server(("127.0.0.1", 0), backlog=1024) as listening:
-        yield listening
-
-
-@pytest.fixture
 def serving(machine: Machine, port: socket.socket) -> Machine:
     """Return a machine whose agent hands over an AWS session on the port."""
     machine.configure(aws={"handover": "endpoint"}, endpoint={"listen": [f"127.0.0.1:{port.getsockname()[1]}"]})
     machine.put(machine.sealed(letter(aws=Statement.GRANTED, seconds=SESSION_S)))
-    start(machine, port)
+    machine.start_on(port)
     machine.until(lambda: machine.ask("set").get("settled"))
     return machine
-
-
-def start(machine: Machine, port: socket.socket) -> "subprocess.Popen[bytes]":
-    """Start the daemon as systemd does that hands it a socket."""
-    words = [*machine.program, "run", "--config", str(machine.config)]
-    with machine.log.open("ab") as log:
-        process = subprocess.Popen(
-            ["bash", "-c", HAND_OVER, str(port.fileno()), *words],
-            env=machine.environ,
-            pass_fds=(port.fileno(),),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-        )
-    machine.adopt(process)
-    return process
 
 
 @pytest.mark.timeout(120 + 10 * RESTARTS)
@@ -111,7 +87,7 @@ def test_no_read_fails_and_no_connection_is_reset_while_the_agent_restarts_again
             with asking(address, head, 20) as asked:  # at the very moment
                 assert serving.stop() == 0
                 serving.put(serving.sealed(letter(aws=Statement.GRANTED, seconds=SESSION_S)))
-                start(serving, port)
+                serving.start_on(port)
                 assert {answer(one) for one in asked} == {CANARY}
         everybody_has_read_again(serving, readers)
     assert [reader.wrong for reader in readers] == [[]] * len(readers)
@@ -125,7 +101,7 @@ def test_what_is_asked_while_no_agent_runs_waits_and_is_answered_by_the_next_one
     assert serving.stop() == 0
     with asking(address, head, 100) as asked:
         assert select.select(asked, [], [], 0)[0] == []  # neither answered nor refused
-        start(serving, port)
+        serving.start_on(port)
         assert {answer(one) for one in asked} == {CANARY}
 
 
@@ -139,7 +115,7 @@ def test_what_an_agent_that_was_killed_has_not_accepted_is_answered_by_the_next_
     serving.until(lambda: stopped.status() == psutil.STATUS_STOPPED)
     with asking(address, head, 20) as asked:
         serving.kill()
-        start(serving, port)
+        serving.start_on(port)
         assert {answer(one) for one in asked} == {CANARY}
 
 
