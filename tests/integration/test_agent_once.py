@@ -205,6 +205,7 @@ def test_status_of_a_machine_with_nothing_has_every_key_too(machine: Machine) ->
     machine.start()
     document = machine.status()
     assert document["public_key"].startswith("credagent-recipient:x-wing:")
+    assert machine.run("public-key", "--config", str(machine.config)).stdout == document["public_key"] + "\n"
     assert document["bundle"]["bundle_id"] is None
     assert document["bundle"]["refused"] == []
     assert document["slots"]["aws"]["statement"] is None

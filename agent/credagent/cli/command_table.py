@@ -24,6 +24,7 @@ COMMANDS: Mapping[str, Command] = {
     "renew": Command("renew", CLUSTER, "renews now"),
     "doctor": Command("doctor", CLUSTER, "checks this machine from end to end, with a remedy for each finding"),
     "rotate-key": Command("rotate_key", CLUSTER, "makes this machine a new key, and keeps the old one for a while"),
+    "public-key": Command("public_key", CLUSTER, "the public key of this machine, or of a key file"),
     "check-config": Command("check_config", CLUSTER, "reads the configuration and explains it"),
     "trust": Command("trust", CLUSTER, "lets a sender's bundles in, on this machine or for this user"),
     "worker-path": Command("worker_path", CLUSTER, "the folder of credagent_worker.py, for PYTHONPATH"),

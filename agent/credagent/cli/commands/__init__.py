@@ -9,6 +9,7 @@ exec: runs a program with credentials
 forward: keeps a running Dask cluster supplied
 inspect: shows what a sealed bundle says, never its values
 keygen: makes the key of a sender or of a recipient
+public_key: prints the public key of this machine, or of a key file
 renew: renews now
 rotate_key: makes this machine a new recipient key
 run: the daemon
