@@ -173,6 +173,7 @@ def test_a_supply_keeps_what_it_has_until_it_ends_and_takes_what_comes_back(lapt
         assert ended.aws is None
         assert ended.lost == {Slot.AWS}
         files.write_text(text)
+        laptop.simulator.skew(600)  # else a new session of an hour has ended too, by the clock that was moved
         renewal.hurry()
         again = await renewal.renew()
         assert again.notices == ("aws: your local credentials are back; forwarding goes on",)

@@ -65,8 +65,9 @@ def test_the_scheduler_has_them_too(cluster: Cluster) -> None:
 
 
 def test_a_running_task_sees_the_change_without_a_restart(cluster: Cluster) -> None:
-    before = {pid for _, pid in cluster.on_workers(read_with_pid).values()}
     names = ("pair-0", "pair-1", "alone")
+    present = cluster.on_workers(read_with_pid)
+    before = {present[name][1] for name in names}
     tasks = [cluster.client.submit(wait_for, "20", workers=[name], pure=False) for name in names]  # one for each
     soon(lambda: sum(cluster.client.run(executing).values()) == len(tasks))
     change(cluster, "20")

@@ -126,16 +126,18 @@ def test_a_folder_that_somebody_else_made_is_not_asked(tmp_path: Path) -> None:
 
 @as_root
 def test_a_name_below_tmp_that_a_stranger_has_taken_is_not_needed() -> None:
-    taken = [Path(BELOW_TMP), Path(f"{BELOW_TMP}-2")]
+    uid = UID + 2  # another than in the tests that run beside this one
+    first = f"/tmp/credagent-{uid}"
+    taken = [Path(first), Path(f"{first}-2")]
     try:
         for folder in taken:
             folder.mkdir()
             os.chown(folder, SOMEBODY, SOMEBODY)
-        assert runtime_folders({}, UID) == [f"{BELOW_TMP}-3", "/run/credagent"]
-        os.chown(taken[1], UID, UID)
-        assert runtime_folders({}, UID) == [f"{BELOW_TMP}-2", "/run/credagent"]
+        assert runtime_folders({}, uid) == [f"{first}-3", "/run/credagent"]
+        os.chown(taken[1], uid, uid)
+        assert runtime_folders({}, uid) == [f"{first}-2", "/run/credagent"]
         taken[0].rmdir()  # he gives the name back: the agent that runs is still found
-        assert runtime_folders({}, UID) == [f"{BELOW_TMP}-2", "/run/credagent"]
+        assert runtime_folders({}, uid) == [f"{first}-2", "/run/credagent"]
     finally:
         for folder in taken:
             if folder.exists():
