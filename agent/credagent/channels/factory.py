@@ -53,13 +53,13 @@ def _standard_input() -> PullChannel:
 
 
 def _cloud_channel(channel: configured.Channel, name: str, environ: Mapping[str, str], region: str) -> PullChannel:
-    from credagent.channels.polled_channel import RemoteChannel  # noqa: PLC0415  only where one is configured
+    from credagent.channels.polled_channel import PolledChannel  # noqa: PLC0415  only where one is configured
 
-    return RemoteChannel(channel, environ, name=name, region=region)
+    return PolledChannel(channel, environ, name=name, region=region)
 
 
 def content_of(channel: PullChannel) -> Content:
     """Return what a channel holds, after waiting for one that a cloud keeps (30 s at most)."""
-    from credagent.channels.polled_channel import RemoteChannel  # noqa: PLC0415  starts processes: nothing for the boot path
+    from credagent.channels.polled_channel import PolledChannel  # noqa: PLC0415  starts processes: nothing for the boot path
 
-    return channel.fetched() if isinstance(channel, RemoteChannel) else channel.present()
+    return channel.fetched() if isinstance(channel, PolledChannel) else channel.present()

@@ -26,7 +26,7 @@ Ask = Callable[[job_requests.ChannelGet, float], Awaitable[job_responses.Content
 """Asks the cloud, within a deadline in seconds. Raises Unavailable."""
 
 
-class RemoteChannel:
+class PolledChannel:
     """Satisfies PullChannel. Everything here may be read by more than one machine, so what is for others is absent.
 
     `trouble` is the code of the failure for which it cannot be read at present, empty where it can.

@@ -11,7 +11,7 @@ from credagent import log
 from credagent.admission import deferred_opening
 from credagent.admission.deferred_opening import NOT_OPENED_YET, Outcome
 from credagent.admission.rules import Standing
-from credagent.channels.polled_channel import RemoteChannel
+from credagent.channels.polled_channel import PolledChannel
 from credagent.channels.pull_channel import Content, PullChannel
 from credagent.clock import Clock
 from credagent.errors import CredagentError, Refused, Unavailable
@@ -49,7 +49,7 @@ class ChannelFollower:
 
     def standing_errors(self) -> tuple[str, ...]:
         """Return the codes of what could not be read, or not be admitted for a passing reason."""
-        troubles = (one.trouble for one in self._channels if isinstance(one, RemoteChannel) and one.trouble)
+        troubles = (one.trouble for one in self._channels if isinstance(one, PolledChannel) and one.trouble)
         return (*troubles, *self._failed.values(), *(code for _, code in self._again.values()))
 
     async def look_again(self) -> None:

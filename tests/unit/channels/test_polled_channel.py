@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from credagent.channels.polled_channel import RemoteChannel
+from credagent.channels.polled_channel import PolledChannel
 from credagent.channels.polling_schedule import (
     JITTER,
     LAST_RETRY_S,
@@ -54,7 +54,7 @@ UNCHANGED = job_responses.Content(unchanged=True)
 def looks(address: str, *planned: job_responses.Content | Unavailable) -> tuple[list[Content], list[float], Any, Cloud]:
     """Return what was told, the waits between the looks, the channel and the cloud."""
     cloud, told = Cloud(*planned), list[Content]()
-    channel = RemoteChannel(parse_channel(address), {}, name="it", ask=cloud.ask)  # type: ignore[arg-type]
+    channel = PolledChannel(parse_channel(address), {}, name="it", ask=cloud.ask)  # type: ignore[arg-type]
 
     async def look() -> list[float]:
         return [await channel.look(told.append, first=number == 0) for number in range(len(planned))]
