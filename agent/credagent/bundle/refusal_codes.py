@@ -52,7 +52,7 @@ _HINTS: Mapping[RefusalCode, str] = {
     RefusalCode.SUPERSEDED: "a later bundle of another trusted sender is in force: seal again if this one should win",
     RefusalCode.EXPIRED: "seal a new bundle",
     RefusalCode.TOO_OLD: "seal a new bundle, or raise bundle.max_age if it travels for so long",
-    RefusalCode.NOT_FOR_THIS_MACHINE: "seal to this machine's public key, which `credagent status` shows",
+    RefusalCode.NOT_FOR_THIS_MACHINE: "seal to this machine's public key, which `credagent public-key` prints",
     RefusalCode.DOES_NOT_OPEN: "seal it again: its sender signed a bundle that its recipient cannot open",
     RefusalCode.BAD_CONTENT: "seal it again with a current credagent, or compare the sender with FORMAT.md",
     RefusalCode.HEADER_MISMATCH: "seal it again with a current credagent; a sound sender never makes this",

@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="D",
         type=duration,
         default=SPREAD_S,
-        help=f"restart: wait a chance time up to this, so that a cluster does not restart at once ({SPREAD_S:.0f}s)",
+        help=f"restart: wait a chance time up to this, lest a cluster restart at once (default: {SPREAD_S:.0f}s)",
     )
     parser.add_argument("command", metavar="-- CMD", nargs="*", help="the command and its arguments")
 

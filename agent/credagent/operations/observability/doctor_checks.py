@@ -64,10 +64,10 @@ def _configuration(facts: Facts) -> Iterator[Finding]:
     yield Finding(check="configuration", level="ok", found=config.path or "none: the defaults apply")
     if config.bundle.trusted_senders:
         count = len(config.bundle.trusted_senders)
-        yield Finding(check="trust", level="ok", found=f"{count} entries in bundle.trusted_senders")
+        yield Finding(check="trust", level="ok", found=f"bundle.trusted_senders lists {count}")
     else:
         level: Level = "error" if config.bundle.expect == "required" else "info"
-        remedy = "add the sender's public key to bundle.trusted_senders, then reload"
+        remedy = "`credagent trust PUB`, with the sender's public key, then reload the agent"
         yield Finding(check="trust", level=level, found="no sender is trusted: no bundle is admitted", remedy=remedy)
     if not config.agent.audience:
         remedy = "set agent.audience, so that a bundle for another cluster is refused"
@@ -110,7 +110,7 @@ def _agent(facts: Facts) -> Iterator[Finding]:
         yield Finding(check="bundle", level="ok", found=f"{bundle['bundle_id']} over {bundle['channel']} is in force")
     else:
         level: Level = "error" if facts.config.bundle.expect == "required" else "info"
-        remedy = "deliver one, sealed to the public key that `credagent status` shows"
+        remedy = "deliver one, sealed to the key that `credagent public-key` prints"
         yield Finding(check="bundle", level=level, found="none is in force", remedy=remedy)
     for refusal in bundle["refused"][-3:]:
         found = f"refused on {refusal['channel']} at {refusal['at']}: {refusal['code']}"
