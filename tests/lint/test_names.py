@@ -69,12 +69,19 @@ def _named(text: str) -> set[str]:
 
 
 def _exists(name: str, document: str) -> bool:
-    """Tell whether a name leads somewhere from the document, or is the end of a path of this repository."""
+    """Tell whether a name leads somewhere from the document, or is the end of a path of this repository.
+
+    A module that is named without a folder is one of the document's own folder: other rooms have modules of that name.
+    """
     wanted = os.path.normpath(name)
+    room = os.path.dirname(document) if "/" not in wanted and wanted.endswith(".py") else ""
     beside = os.path.normpath(f"{os.path.dirname(document)}/{wanted}").removeprefix("./")
     places = {wanted, f"{wanted}.py"}
     return (
         wanted in ELSEWHERE
         or beside in FILES | FOLDERS
-        or any(path in places or path.endswith(tuple(f"/{place}" for place in places)) for path in FILES | FOLDERS)
+        or any(
+            path.startswith(room) and (path in places or path.endswith(tuple(f"/{place}" for place in places)))
+            for path in FILES | FOLDERS
+        )
     )
