@@ -54,6 +54,11 @@ def _width() -> int:
         return 80
 
 
+def reload_command() -> str:
+    """Return how whoever runs this has an agent read its files again: a unit's as root, else an agent of one's own."""
+    return "systemctl reload credagent" if os.geteuid() == 0 else "kill -HUP PID"
+
+
 def add_config(parser: argparse.ArgumentParser) -> None:
     """Add `--config`."""
     parser.add_argument("--config", metavar="F", help="the configuration (default: /etc/credagent/config.toml)")

@@ -41,7 +41,10 @@ def test_a_machine_without_a_key_is_told_who_makes_it(state: Path, capsys: pytes
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can act for another user")
-def test_root_leaves_a_key_that_the_agents_user_can_read(state: Path) -> None:
+@pytest.mark.parametrize(("uid", "reload"), [(0, "systemctl reload credagent"), (OTHER, "kill -HUP PID")])
+def test_the_agents_user_can_read_the_key_whoever_made_it_and_knows_how_to_reload(
+    state: Path, capfd: pytest.CaptureFixture[str], uid: int, reload: str
+) -> None:
     recipient_keyring.load(("state",), str(state), {}, _no_cloud)
     for path in (state, *state.iterdir()):
         os.chown(path, OTHER, OTHER)
@@ -50,10 +53,12 @@ def test_root_leaves_a_key_that_the_agents_user_can_read(state: Path) -> None:
         for parent in state.parents:
             if parent != Path("/") and not parent.stat().st_mode & stat.S_IXOTH:
                 parent.chmod(0o711)
+        os.setresuid(uid, uid, uid)
         os._exit(main(["rotate-key"]))
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == Exit.DONE
     found = (state / machine_key.KEY_FILE).stat()
     assert (found.st_uid, stat.S_IMODE(found.st_mode)) == (OTHER, 0o600)
+    assert f"reload the agent ({reload})" in capfd.readouterr().err
 
 
 def _no_cloud(spec: str) -> NoReturn:

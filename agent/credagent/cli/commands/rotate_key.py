@@ -4,13 +4,13 @@ import argparse
 import os
 import sys
 
-from credagent.cli.common_options import add_config, config
+from credagent.cli.common_options import add_config, config, reload_command
 from credagent.errors import ConfigurationError
 
 SUMMARY = "make this machine a new key, and keep the old one for a while"
 EPILOG = """\
 Bundles that were sealed to the old key are opened for another 30 days. Reload the agent afterwards
-(`systemctl reload credagent`), and give senders the new public key, which is printed.
+(`systemctl reload credagent`, or SIGHUP), and give senders the new public key, which is printed.
 """
 
 
@@ -23,6 +23,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Rotate the key of `agent.state_dir` as the user whose folder that is, and print the new public line."""
     from credagent.admission import machine_key
 
+    reload = reload_command()
     state_dir = config(arguments).agent.state_dir
     if not machine_key.exists(state_dir):
         hint = "the agent makes one when it starts for the first time"
@@ -32,5 +33,5 @@ def run(arguments: argparse.Namespace) -> int:
         os.setegid(owner.st_gid)
         os.seteuid(owner.st_uid)  # else root would leave a key that the agent's user cannot read
     print(machine_key.rotate(state_dir).public_key.line)
-    print("credagent: reload the agent (systemctl reload credagent), and give senders this key", file=sys.stderr)
+    print(f"credagent: reload the agent ({reload}), and give senders this key", file=sys.stderr)
     return 0

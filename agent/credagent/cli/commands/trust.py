@@ -5,7 +5,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from credagent.cli.common_options import add_config, config
+from credagent.cli.common_options import add_config, config, reload_command
 from credagent.errors import ConfigurationError, UsageError
 
 if TYPE_CHECKING:
@@ -46,8 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
     added = trust_file.add(path, key, comment)
     print(f"trusted: sender {key.key_id}, in {path}" if added else f"trusted already: sender {key.key_id}, in {path}")
     if added:
-        reload = "systemctl reload credagent" if os.geteuid() == 0 else "kill -HUP PID"
-        print(f"credagent: an agent that runs already reads it when it is reloaded: {reload}", file=sys.stderr)
+        print(f"credagent: an agent that runs reads it when it is reloaded: {reload_command()}", file=sys.stderr)
     return 0
 
 
