@@ -126,8 +126,8 @@ def test_a_changed_configuration_is_taken_at_reload_and_a_broken_one_is_not(runn
 def test_an_agent_that_stands_still_is_replaced_by_the_watchdog(running: Machine, sender: Sender) -> None:
     deliver(running, sender, CANARY)
     running.until(lambda: variable(running) == CANARY)
-    running.run("mkdir", "-p", "/etc/systemd/system/credagent.daemon.d")
-    override = running.root / "etc/systemd/system/credagent.daemon.d/fast.conf"
+    running.run("mkdir", "-p", "/etc/systemd/system/credagent.service.d")
+    override = running.root / "etc/systemd/system/credagent.service.d/fast.conf"
     override.write_text("[Service]\nWatchdogSec=2\n")
     running.run("systemctl", "daemon-reload")
     running.run("systemctl", "restart", "credagent")
