@@ -186,11 +186,11 @@ def test_a_key_that_systemd_decrypts_opens_bundles(node: Machine, sender: Sender
     public_key, private_key = sender.recipient()
     configure(node, sender, 'recipient_keys = ["credential:node-key"]\n')
     node.boot()
-    node.run("mkdir", "-p", "/etc/credstore.encrypted", "/etc/systemd/system/credagent.daemon.d")
+    node.run("mkdir", "-p", "/etc/credstore.encrypted", "/etc/systemd/system/credagent.service.d")
     encrypt = "systemd-creds encrypt --with-key=host --name=node-key - /etc/credstore.encrypted/node-key"
     node.run("sh", "-c", encrypt, given=private_key.read_text())
     load = "[Service]\nLoadCredentialEncrypted=node-key:/etc/credstore.encrypted/node-key\n"
-    (node.root / "etc/systemd/system/credagent.daemon.d/key.conf").write_text(load)
+    (node.root / "etc/systemd/system/credagent.service.d/key.conf").write_text(load)
     node.run("systemctl", "daemon-reload")
     node.run("systemctl", "enable", "--now", "credagent")
     node.run("sh", "-c", "cat >/run/credagent/inbox/bundle", given=sender.seal(public_key))
