@@ -47,7 +47,7 @@ lint: $(VENV)/.installed-dev
 # What the run said is kept and searched for the canary secret, whichever way the run ended.
 test: lint
 	rm -rf build/test-logs && mkdir -p build/test-logs
-	$(BIN)/python -m tests.run -n $(JOBS) --dist loadgroup
+	$(BIN)/python -m tests.run --every-python -n $(JOBS) --dist loadgroup
 
 bench: $(VENV)/.installed-dev $(BENCH)/.installed
 	$(BIN)/python -m tests.benchmarks --python $(BENCH)/bin/python

@@ -1,7 +1,7 @@
 """The whole run of `make test`: pytest with everything it says kept, then the search for the canary in all of it.
 
-Between the two, unit, scenario and property tests run under each further Python that the machine has. Arguments go to
-pytest. The exit status is pytest's, or 1 where another Python failed or the canary was found.
+With `--every-python`, unit, scenario and property tests run between the two under each further Python that the machine
+has. Other arguments go to pytest. The exit status is pytest's, or 1 where another Python failed or the canary was found.
 """
 
 import subprocess
@@ -10,10 +10,14 @@ import sys
 from tests.canary import LOGS, leaks
 from tests.interpreters import others, run_under
 
+EVERY_PYTHON = "--every-python"
+
 
 def main(arguments: list[str]) -> int:
     """Run, keep, search; pytest's own closing line is printed last, where people and programs look for it."""
     LOGS.mkdir(parents=True, exist_ok=True)
+    every = EVERY_PYTHON in arguments
+    arguments = [argument for argument in arguments if argument != EVERY_PYTHON]
     command = [sys.executable, "-m", "pytest", "--color=no", *arguments]
     closing = ""
     with (
@@ -26,7 +30,8 @@ def main(arguments: list[str]) -> int:
                 sys.stdout.write(closing)
             closing = line.decode(errors="replace")
             sys.stdout.flush()
-    failed = [version for version, python in others() if not _passed(version, python, arguments)]
+    further = others() if every else ()
+    failed = [version for version, python in further if not _passed(version, python, arguments)]
     found = leaks(LOGS)
     sys.stdout.write("".join(f"canary: {line}\n" for line in found))
     sys.stdout.write(f"canary: {len(found)} leaks in {sum(1 for _ in LOGS.iterdir())} logs\n{closing}")
