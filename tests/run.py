@@ -1,7 +1,7 @@
 """The whole run of `make test`: pytest with everything it says kept, then the search for the canary in all of it.
 
-With `--every-python`, unit, scenario and property tests run between the two under each further Python that the machine
-has. Other arguments go to pytest. The exit status is pytest's, or 1 where another Python failed or the canary was found.
+With `--every-python`, unit, scenario and property tests run between the two under each further Python of the machine.
+Other arguments go to pytest. The exit status is pytest's, or 1 where another Python failed or the canary was found.
 """
 
 import subprocess
