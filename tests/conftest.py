@@ -88,6 +88,14 @@ def _environment_restored() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
+def _process_is_no_sender() -> Iterator[None]:
+    """Let no test find that an earlier one forwarded from this process: a sender's process is never supplied."""
+    yield
+    if shared := sys.modules.get("_credagent_process"):
+        shared.is_sender = False  # type: ignore[attr-defined]  # a module made up at run time
+
+
+@pytest.fixture(autouse=True)
 def _events_kept() -> Iterator[None]:
     """Write the log events that a test left waiting in memory, of every level, to where the canary is searched."""
     yield

@@ -14,7 +14,6 @@ from tests.standin import Running, StandIn
 def _sessions_ended() -> Iterator[None]:
     yield
     process = credagent_worker._process()
-    process.is_sender = False
     if process.session is not None:
         process.session.users = 1
         process.session.stop()
