@@ -8,6 +8,7 @@ dask_credentials_command: every command below `dask credentials`
 forward_install_options: `forward --install` and `--uninstall`
 main: the entry point; turns errors into one line, a hint and an exit status
 output_file: a file that a person names for a command's output
+process_reading: what the kernel and the file system show of a process, without any value
 seal_options: the options that say what is sent, from whom and to whom
 terminal_text: texts of others on their way to a terminal
 commands: one module for each command

@@ -4,15 +4,14 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Mapping
 
 from credagent.cli.agent_client import ask
 from credagent.cli.common_options import add_config, add_json, config
+from credagent.cli.process_reading import home_of
 from credagent.config import Config
 from credagent.errors import CredagentError, Exit
 from credagent.handover.unix.caller_access import AccessRules
 from credagent.operations.observability.doctor_checks import PRELOAD_VARIABLE, Facts, Finding, findings, healthy
-from credagent.operations.observability.home_credential_files import Home, Profile, default_profile
 
 SUMMARY = "check this machine from end to end, with a remedy for each finding"
 MARKS = {"ok": "✓", "info": "·", "warning": "!", "error": "✗"}
@@ -57,25 +56,7 @@ def collect(configured: Config, config_path: str | None) -> Facts:
         env_file_exists=os.path.exists(configured.workers.env_file),
         swap=len(_table("/proc/swaps")) > 1,
         preload=os.environ.get(PRELOAD_VARIABLE, ""),
-        home=_home(os.environ),
-    )
-
-
-def _home(environ: Mapping[str, str]) -> Home:
-    """Return what libraries would find for the user who asks, where the variables that move it say."""
-    google = environ.get("CLOUDSDK_CONFIG") or os.path.expanduser("~/.config/gcloud")
-    default = f"{google}/application_default_credentials.json"
-    aws = (
-        (environ.get("AWS_SHARED_CREDENTIALS_FILE") or os.path.expanduser("~/.aws/credentials"), True),
-        (environ.get("AWS_CONFIG_FILE") or os.path.expanduser("~/.aws/config"), False),
-    )
-    return Home(
-        google_default=default if os.path.exists(default) else "",
-        aws=tuple(
-            Profile(path, default_profile("\n".join(_table(path))), masked)
-            for path, masked in aws
-            if os.path.isfile(path)
-        ),
+        home=home_of(os.environ),
     )
 
 

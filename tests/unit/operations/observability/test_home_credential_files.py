@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from credagent.cli.commands import doctor
+from credagent.cli.process_reading import home_of
 from credagent.config import AwsSection, Config, GoogleSection
 from credagent.operations.observability.doctor_checks import Facts, findings, healthy
 from credagent.operations.observability.home_credential_files import Home, Profile, default_profile, shadows
@@ -66,7 +66,7 @@ def test_the_doctor_says_them_with_a_remedy_and_no_value(tmp_path: Path, canary:
     (gcloud / "application_default_credentials.json").write_text(canary)
     aws.write_text(f"[default]\naws_access_key_id = {canary}\naws_secret_access_key = {canary}\n")
     environ = {"CLOUDSDK_CONFIG": str(gcloud), "AWS_CONFIG_FILE": str(aws), "AWS_SHARED_CREDENTIALS_FILE": "/nowhere"}
-    home = doctor._home(environ)
+    home = home_of(environ)
     assert canary not in repr(home)
     found = findings(Facts(config=config("endpoint"), status=None, home=home))
     said = [one for one in found if str(tmp_path) in one.found]
