@@ -37,8 +37,9 @@ class Agent:
         self.environ, self.clock = environ, clock or SystemClock()
         remembered = runtime_folders.recall(config)
         self.settings = settings_of(config, environ, writes=writes)
+        self.configured_at = self.clock.now()
         load, save = load_and_save(config.agent.state_dir, writes=writes)
-        fetcher = SourceFetcher(lambda: self.settings.fetch, self.clock)
+        self.fetcher = fetcher = SourceFetcher(lambda: self.settings.fetch, self.clock)
         self.resolver = CredentialResolver(
             self.settings.slots,
             admission=BundleAdmission(self.settings.admission, clock=self.clock, load=load, save=save),
@@ -89,7 +90,7 @@ class Agent:
         """
         settings = settings_of(config, self.environ)
         before, after = names(self.config.bundle.channels), names(config.bundle.channels)
-        self.settings = settings
+        self.settings, self.configured_at = settings, self.clock.now()
         self.resolver.reconfigure(settings.admission, settings.slots)
         self.resolve({before[channel]: name for channel, name in after.items() if channel in before})
         self.handover.write(self.resolver.store.current)  # the configuration says where to, and with which region

@@ -14,6 +14,7 @@ from credagent.errors import PermissionRefused
 from credagent.operations.observability.status_document import (
     AgentSnapshot,
     BundleSnapshot,
+    RefusalSnapshot,
     SlotSnapshot,
     Snapshot,
     WorkerSnapshot,
@@ -21,6 +22,7 @@ from credagent.operations.observability.status_document import (
 )
 
 if TYPE_CHECKING:
+    from credagent.handover.refused_callers import RefusedCaller
     from credagent.handover.unix.peer_credentials import Caller
     from credagent.handover.unix.request_dispatch import Subscriber
 
@@ -39,14 +41,16 @@ class AgentApi:
         deliver: Deliver,
         subscribers: Callable[[], "tuple[Subscriber, ...]"] = tuple,
         standing_errors: Callable[[], tuple[str, ...]] = tuple,
+        refused_callers: "Callable[[], tuple[RefusedCaller, ...]]" = tuple,
     ) -> None:
         """Answer for `agent`.
 
         `subscribers` are the workers that its socket keeps supplied, `standing_errors` the codes of what troubles
-        whoever runs it.
+        whoever runs it, `refused_callers` the users who may not ask and did.
         """
         self._agent, self._resolver = agent, agent.resolver
         self._deliver, self._subscribers, self._standing_errors = deliver, subscribers, standing_errors
+        self._refused_callers = refused_callers
         self._clock = clock = agent.clock
         self._started, self._since = clock.monotonic(), clock.now()
         self._memory = ShortLivedCache(_measured, clock.monotonic)
@@ -126,11 +130,16 @@ class AgentApi:
             min_validity=settings.slots.min_validity,
             refused=tuple(resolver.refusals.recent),
             standing_errors=(*withheld, *refused_now, *written, *self._standing_errors()),
+            refused_callers=tuple(
+                RefusalSnapshot(uid=one.uid, count=one.count, at=one.at) for one in self._refused_callers()
+            ),
             workers=tuple(self._workers()),
             agent=AgentSnapshot(
                 version=__version__,
                 pid=os.getpid(),
                 uptime_s=self._clock.monotonic() - self._started,
+                configured_at=self._agent.configured_at,
+                clock_skew_s=self._agent.fetcher.skew_s,
                 rss_bytes=rss_bytes,
                 uss_bytes=uss_bytes,
             ),

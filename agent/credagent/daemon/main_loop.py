@@ -21,6 +21,7 @@ from credagent.errors import CredagentError
 from credagent.handover.http.listeners import Listeners, start_listeners, start_metrics_listener, unix_http
 from credagent.handover.http.metrics_endpoint import Observability
 from credagent.handover.http.tcp_access import TcpAccess
+from credagent.handover.refused_callers import RefusedCallers
 from credagent.handover.unix.request_dispatch import Subscriber
 from credagent.handover.unix.server import SocketServer
 from credagent.log_throttle import LogThrottle
@@ -51,15 +52,19 @@ class MainLoop:
         """
         self.agent, self._reread = agent, reread
         self._follower = ChannelFollower(agent.resolver, agent.clock)
+        refused = self._refused = RefusedCallers(agent.clock.now)
         self._api = AgentApi(
             agent,
             deliver=self._follower.deliver,
             subscribers=self._subscribers,
             standing_errors=self._standing_errors,
+            refused_callers=refused.known,
         )
         self._observability = Observability(self._api.recent_snapshot, agent.resolver.counters)
         http = unix_http(self._observability.answer, self._count)
-        self._sockets = SocketSupervisor(agent, lambda: SocketServer(self._api, agent.settings.access, http))
+        self._sockets = SocketSupervisor(
+            agent, lambda: SocketServer(self._api, agent.settings.access, http, refused=refused)
+        )
         self._folders = FolderSupervisor(agent, self._sockets)
         self._tcp = TcpAccess(agent.settings.access, monotonic=agent.clock.monotonic)
         self._listeners: list[Listeners] = []
@@ -137,6 +142,7 @@ class MainLoop:
                     served=agent.handover.served,
                     machine_region=agent.handover.machine_region,
                     redirected=self._interception.redirected,
+                    refused=self._refused,
                 )
             )
         if agent.handover.metrics:

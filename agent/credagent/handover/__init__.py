@@ -3,5 +3,6 @@
 - `connection_limits`: how many connections a server has open, and how many of them one user may have
 - `http/`: the loopback listeners: AWS container credentials, Google metadata, intercepted metadata requests, metrics
 - `interception/`: the rule that redirects metadata requests of worker users to the loopback listeners
+- `refused_callers`: who was refused, how often and when last
 - `unix/`: agent.sock: sets, status, renewals, deliveries
 """

@@ -27,7 +27,8 @@ from credagent.handover.interception.original_destination import (
     is_metadata_service,
     original_destination,
 )
-from credagent.log_throttle import LogThrottle
+from credagent.handover.refused_callers import RefusedCallers
+from credagent.handover.unix.peer_credentials import OVERFLOW_UID
 from credagent.secret import Secret
 from credagent.system import open_file_limit
 
@@ -53,8 +54,9 @@ class CredentialListener:
         intercepted: Services | None = None,
         machine_region: Callable[[], str] = str,
         redirected: Callable[[tuple[str, int]], None] = lambda _: None,
+        refused: RefusedCallers | None = None,
     ) -> None:
-        """`callers` None: nobody can be told apart here, and nobody is served.
+        """`callers` None: nobody can be told apart here, and nobody is served. `refused` counts who may not ask.
 
         `intercepted`: what is served to connections that were redirected here from a metadata address, None where no
         connection may be. `redirected` is told where any other redirected connection wanted to go.
@@ -63,7 +65,7 @@ class CredentialListener:
         self._count, self._machine_region = count, machine_region
         self._direct, self._intercepted = direct, intercepted
         self._redirected = redirected
-        self._refused_lately = LogThrottle()
+        self._refused = refused or RefusedCallers(now)
 
     def judge(self, sock: socket.socket) -> Accepted | HttpResponse:
         """Return what answers on this connection, or why nothing does."""
@@ -79,11 +81,12 @@ class CredentialListener:
             # The kernel knows a redirected client's socket under the address that it asked for.
             uid = self._callers.uid(asked, sock.getpeername()[:2])
         except (PermissionRefused, OSError) as error:
+            if isinstance(error, PermissionRefused) and error.code == "caller-unmapped":
+                self._refused.refuse(OVERFLOW_UID)
             log.debug("caller_unknown", why=str(error))
             return NOT_ALLOWED
         if not self._admits(uid):
-            if self._refused_lately.is_news(uid):
-                log.warning("caller_refused", uid=uid)
+            self._refused.refuse(uid)
             return NOT_ALLOWED
         return Accepted(uid, partial(self._answer, uid, services))
 
@@ -186,12 +189,13 @@ async def start_listeners(
     served: ServedHandovers,
     machine_region: Callable[[], str] = str,
     redirected: Callable[[tuple[str, int]], None] = lambda _: None,
+    refused: RefusedCallers | None = None,
     timeouts: Timeouts = Timeouts(),  # noqa: B008  a frozen value
 ) -> Listeners:
     """Serve the credential set that `source` gives on `sockets` (from `port_binding.bind`), from memory.
 
     `admits` is asked the uid of each caller. `redirected` is told where a connection wanted to go that was redirected
-    here from no metadata address.
+    here from no metadata address. `refused` counts who may not ask.
     """
     callers = _peer_lookup()
     credentials = CredentialListener(
@@ -204,6 +208,7 @@ async def start_listeners(
         intercepted=served.intercepted_services(),
         machine_region=machine_region,
         redirected=redirected,
+        refused=refused,
     )
     listener = Listener(
         credentials.judge,

@@ -70,7 +70,7 @@ class TcpPeerLookup:
         if row.inode == 0:
             raise _refused("the connection has no owner")  # closed: the kernel then says uid 0, which is not root
         if row.uid == self._overflow_uid:
-            raise _refused("the caller's user does not exist in this user namespace")
+            raise _refused("the caller's user does not exist in this user namespace", "caller-unmapped")
         return row.uid
 
     def _ask(self, source: End, destination: End) -> _Row:
@@ -130,5 +130,5 @@ def _overflow_uid() -> int:
         return OVERFLOW_UID
 
 
-def _refused(why: str) -> PermissionRefused:
-    return PermissionRefused("unknown-caller", why, what="TCP connection", hint="connect again, from this machine")
+def _refused(why: str, code: str = "unknown-caller") -> PermissionRefused:
+    return PermissionRefused(code, why, what="TCP connection", hint="connect again, from this machine")

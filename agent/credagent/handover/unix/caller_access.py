@@ -11,11 +11,10 @@ from typing import Self
 
 from msgspec import Struct
 
-from credagent import log
 from credagent.errors import PermissionRefused, Unavailable
+from credagent.handover.refused_callers import RefusedCallers
 from credagent.handover.unix.peer_credentials import OVERFLOW_UID, Caller
 from credagent.handover.unix.protocol import Deliver, GetIdentity, Request
-from credagent.log_throttle import LogThrottle
 
 
 class AccessRules(Struct, frozen=True, kw_only=True):
@@ -74,12 +73,11 @@ class AccessRules(Struct, frozen=True, kw_only=True):
         return caller.uid in (0, self.own_uid) and caller.uid != OVERFLOW_UID
 
 
-def refuse_connection(rules: AccessRules, caller: Caller, said: LogThrottle) -> PermissionRefused | None:
-    """Return why `caller` may not even connect, None for one that may. Each refused user is named now and then."""
+def refuse_connection(rules: AccessRules, caller: Caller, refused: RefusedCallers) -> PermissionRefused | None:
+    """Return why `caller` may not even connect, None for one that may."""
     if rules.may_connect(caller):
         return None
-    if said.is_news(caller.uid):  # anybody may knock: who hammers at the door must not fill the log
-        log.warning("caller_refused", pid=caller.pid, uid=caller.uid, socket="agent")
+    refused.refuse(caller.uid, pid=caller.pid, socket="agent")
     why = f"user {caller.uid} is not allowed on the socket"
     return PermissionRefused("not-allowed", why, hint="add the user to [workers] users, or to one of its groups")
 

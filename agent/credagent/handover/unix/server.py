@@ -7,13 +7,13 @@ from collections.abc import Callable
 
 from credagent.errors import CredagentError
 from credagent.handover.connection_limits import ConnectionLimits
+from credagent.handover.refused_callers import RefusedCallers
 from credagent.handover.unix.caller_access import AccessRules, busy, refuse_connection
 from credagent.handover.unix.connection import HttpConversation, SharedState, SocketLimits, UnixConnection
 from credagent.handover.unix.peer_credentials import caller_of
 from credagent.handover.unix.protocol import encode_refusal, set_lines
 from credagent.handover.unix.rate_limits import RateLimits
 from credagent.handover.unix.request_dispatch import AgentOperations, Subscriber
-from credagent.log_throttle import LogThrottle
 from credagent.system import open_file_limit
 
 KEPT_FOR_PRIVILEGED = 16  # connections: root can still ask for the status when workers have taken all the rest
@@ -32,17 +32,18 @@ class SocketServer:
         places: ConnectionLimits | None = None,
         limits: SocketLimits = SocketLimits(),  # noqa: B008  a frozen value
         monotonic: Callable[[], float] = time.monotonic,
+        refused: RefusedCallers | None = None,
     ) -> None:
         """Serve `agent`; a caller that speaks HTTP has a conversation of `http`.
 
-        `places` None: as many connections as the process may have open.
+        `places` None: as many connections as the process may have open. `refused` counts who is not let in.
         """
         self.connections: set[UnixConnection] = set()
         self._places = places or _as_many_as_possible()
         self._shared = SharedState(
             agent, rules, places=self._places, rate_limits=RateLimits(monotonic), limits=limits, http=http
         )
-        self._refused_lately = LogThrottle()
+        self._refused = refused or RefusedCallers()
         self._listener: asyncio.Server | None = None
 
     @property
@@ -107,7 +108,7 @@ class SocketServer:
             writer.transport.abort()
             return
         rules = self._shared.rules
-        refusal: CredagentError | None = refuse_connection(rules, caller, self._refused_lately)
+        refusal: CredagentError | None = refuse_connection(rules, caller, self._refused)
         if refusal is None and not self._places.take(caller.uid, privileged=rules.is_privileged(caller)):
             refusal = busy("too many connections")
         if refusal is not None:

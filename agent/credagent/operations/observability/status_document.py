@@ -63,12 +63,26 @@ class WorkerSnapshot(Struct, frozen=True, kw_only=True):
     since: datetime
 
 
+class RefusalSnapshot(Struct, frozen=True, kw_only=True):
+    """A user who may not ask the agent and did: how often since it started, and when last."""
+
+    uid: int
+    count: int
+    at: datetime
+
+
 class AgentSnapshot(Struct, frozen=True, kw_only=True):
-    """The agent's own process; memory is None where nobody measured it."""
+    """The agent's own process.
+
+    `configured_at`: when it read the configuration that is in force. `clock_skew_s`: the cloud's clock minus this
+    machine's; None where no service has said its time. Memory is None where nobody measured it.
+    """
 
     version: str
     pid: int
     uptime_s: float
+    configured_at: datetime | None = None
+    clock_skew_s: float | None = None
     rss_bytes: int | None = None
     uss_bytes: int | None = None
 
@@ -89,6 +103,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     refused: tuple[Refusal, ...] = ()
     standing_errors: tuple[str, ...] = ()
     workers: tuple[WorkerSnapshot, ...] = ()
+    refused_callers: tuple[RefusalSnapshot, ...] = ()
 
 
 def state(snapshot: Snapshot) -> State:
@@ -120,9 +135,14 @@ def document(snapshot: Snapshot) -> dict[str, Any]:
             {"pid": w.pid, "uid": w.uid, "role": w.role, "generation": w.generation, "since": text(w.since)}
             for w in snapshot.workers[:MOST_WORKERS]
         ],
+        "refused_callers": [
+            {"uid": one.uid, "count": one.count, "at": text(one.at)} for one in snapshot.refused_callers
+        ],
         "agent": {
             "version": snapshot.agent.version,
             "pid": snapshot.agent.pid,
+            "configured_at": text(snapshot.agent.configured_at),
+            "clock_skew_s": snapshot.agent.clock_skew_s,
             "rss_bytes": snapshot.agent.rss_bytes,
             "uss_bytes": snapshot.agent.uss_bytes,
             "uptime_s": round(snapshot.agent.uptime_s, 3),

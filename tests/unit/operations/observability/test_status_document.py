@@ -10,6 +10,7 @@ from credagent.credentials import AwsCredentials, Empty, Held, Origin, Slot, Slo
 from credagent.operations.observability.status_document import (
     AgentSnapshot,
     BundleSnapshot,
+    RefusalSnapshot,
     SlotSnapshot,
     Snapshot,
     State,
@@ -102,6 +103,7 @@ def test_everything_unknown_is_null_and_nothing_is_left_out() -> None:
         "bundle",
         "problems",
         "workers",
+        "refused_callers",
         "agent",
     }
     assert shown["slots"]["aws"] == {
@@ -119,17 +121,21 @@ def test_everything_unknown_is_null_and_nothing_is_left_out() -> None:
     assert set(shown["slots"]) == {"aws", "google", "environment"}
     assert {value for name, value in shown["bundle"].items() if name != "refused"} == {None}
     assert shown["bundle"]["refused"] == []
-    assert (shown["agent"]["rss_bytes"], shown["agent"]["uptime_s"]) == (None, 1.235)
+    unknown = ("rss_bytes", "configured_at", "clock_skew_s")
+    assert [shown["agent"][name] for name in unknown] == [None] * 3
+    assert shown["agent"]["uptime_s"] == 1.235
 
 
 def test_what_is_known_is_shown_in_utc_and_whole_seconds() -> None:
     more = {
         "bundle": BUNDLE,
         "refused": (Refusal(code="replayed", at=NOW, channel="file", message="why", hint="what"),),
+        "refused_callers": (RefusalSnapshot(uid=1007, count=3, at=NOW),),
         "workers": (WorkerSnapshot(pid=7, uid=1000, role="worker", generation=None, since=NOW),),
     }
     slot = {"statement": Statement.GRANTED, "renew_at": NOW, "renewable": True, "failure": FAILURE}
     shown = document(snapshot(held(3600), more=more, **slot))
+    assert shown["refused_callers"] == [{"uid": 1007, "count": 3, "at": "2026-11-22T12:00:00Z"}]
     aws = shown["slots"]["aws"]
     assert (aws["origin"], aws["statement"], aws["principal"]) == ("bundle", "granted", "arn:x")
     assert (aws["expires_at"], aws["renew_at"]) == ("2026-11-22T13:00:00Z", "2026-11-22T12:00:00Z")
