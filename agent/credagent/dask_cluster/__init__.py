@@ -2,6 +2,7 @@
 
 agent_report: what a process of the cluster says of the agent on its machine, read from untrusted values
 answer_limits: how each kind of answer is decoded, and the bytes, items and seconds that it may take
+credentials_page: the page Credentials in Dask's dashboard, and its JSON (travels as source to the scheduler)
 dask_objects: the address and certificates of a Dask client or cluster object
 dask_plugins: what runs in workers and in the scheduler (travels as source, imports nothing of credagent)
 dask_protocol: Dask's messages over one TCP or TLS connection, read without Dask

@@ -28,14 +28,27 @@ ASK_AGAIN_S = 2.0  # between two requests of a worker that waits: an event may b
 SPREAD_S = 1.0  # a worker whose task holds the GIL takes longer; nobody waits for it
 DELIVERY_S = 30.0  # the agent asks a KMS before it answers, where one holds its key
 TAKEN = ("admitted", "unchanged")
+SLOT_STATUS = ("origin", "principal", "expires_at", "required", "last_error")  # what the dashboard shows of a slot
 OWN_PROCESS = "own-process"  # no fault: the scheduler of dask-jobqueue, for one, runs in its user's own process
 
 
 class WorkerSession(Protocol):
-    """What is used of `credagent_worker.Session`."""
+    """What is used of `credagent_worker.Session`. `generation`: of the set that this process has in place."""
+
+    generation: int | None
 
     def wait(self, wait_s: float | None = None) -> bool:
         """Wait for a complete set and put it into place."""
+        ...
+
+
+class PageModule(Protocol):
+    """What is used of the module `credentials_page`, which travels along to the scheduler."""
+
+    STATUS: str
+
+    def add_to(self, scheduler: Any, status: Any) -> None:
+        """Add the page to the scheduler's dashboard."""
         ...
 
 
@@ -118,12 +131,13 @@ class ForwardingPlugin:
 
     async def report(self) -> dict[str, Any]:
         """Return what this machine's agent says of itself, and which forwarder this process knows of."""
-        forwarder = {
-            "forwarder": self.settings.get("forwarder", ""),
-            "forwarder_sender": self.settings.get("sender", ""),
-            "forwarder_ended": self.settings.get("ended", ""),
-        }
-        return {**self._place(), **forwarder, **await _in_thread(self._agent)}
+        return {**self._place(), **self._forwarder(), **await _in_thread(self._agent)}
+
+    async def status(self) -> dict[str, Any]:
+        """Return what the dashboard shows of this process and of the agent here: names, times and codes, no secret."""
+        generation = self._session.generation if self._session is not None else None
+        agent = await _in_thread(self._agent_status)
+        return {**self._place(), **self._forwarder(), "generation": generation, **agent}
 
     async def deliver(self, bundle: str) -> dict[str, Any]:
         """Hand a sealed bundle to the agent; return what became of it."""
@@ -141,6 +155,7 @@ class ForwardingPlugin:
         self._server.handlers["credagent-report"] = self.report
         self._server.handlers["credagent-deliver"] = self.deliver
         self._server.handlers["credagent-settings"] = self.take_settings
+        self._server.handlers["credagent-status"] = self.status
 
     async def _before_first_task(self, session: WorkerSession) -> None:
         """Hold credentials before the first task runs, or have waited and said so."""
@@ -237,14 +252,38 @@ class ForwardingPlugin:
         self._address = self._address or ("scheduler" if self._role == "scheduler" else _address(self._server))
         return {"credagent": 1, "address": self._address, "host": socket.gethostname(), "boot": _boot()}
 
-    def _agent(self) -> dict[str, Any]:
+    def _forwarder(self) -> dict[str, Any]:
+        return {
+            "forwarder": self.settings.get("forwarder", ""),
+            "forwarder_sender": self.settings.get("sender", ""),
+            "forwarder_ended": self.settings.get("ended", ""),
+        }
+
+    def _answers(self, *operations: str) -> list[dict[str, Any]] | dict[str, Any]:
+        """Return what the agent answers to each of `operations`, or the fault that keeps it from answering."""
         if self._session is None:  # known here, in this very process: numbers of processes prove nothing
             return {"fault": OWN_PROCESS, "hint": "this process is a sender's own and has the identity already"}
         try:
-            identity = self._side.ask({"op": "identity"})
-            status = self._side.ask({"op": "status"})
+            return [self._side.ask({"op": operation}) for operation in operations]
         except (self._side.AgentAbsent, self._side.AgentRefused) as error:
             return {"fault": getattr(error, "code", "no-agent"), "hint": getattr(error, "hint", str(error))}
+
+    def _agent_status(self) -> dict[str, Any]:
+        answers = self._answers("status")
+        if isinstance(answers, dict):
+            return answers
+        (status,) = answers
+        bundle = status.get("bundle") or {}
+        slots = {name: {field: slot.get(field) for field in SLOT_STATUS} for name, slot in status["slots"].items()}
+        shown = {name: status.get(name) for name in ("state", "generation", "public_key")}
+        last = {"sender": bundle.get("sender"), "refused": (bundle.get("refused") or [])[-1:]}
+        return {"agent": {**shown, "slots": slots, "bundle": last}}
+
+    def _agent(self) -> dict[str, Any]:
+        answers = self._answers("identity", "status")
+        if isinstance(answers, dict):
+            return answers
+        identity, status = answers
         bundle = status.get("status", status).get("bundle") or {}
         return {
             "public_key": identity.get("public_key"),
@@ -276,11 +315,13 @@ def plugin_of(side: WorkerSide, server: Any, role: str) -> ForwardingPlugin:
     return found[1]  # type: ignore[no-any-return]
 
 
-def unpack(side_source: str, make: Any, settings: Mapping[str, Any]) -> Any:
-    """Return the plugin that `make` makes, with the worker's side as a module of its own that no import can find."""
-    side = types.ModuleType("credagent_worker_carried")
-    exec(compile(side_source, "credagent_worker.py", "exec"), side.__dict__)  # noqa: S102  what the forwarder sent
-    return make(side, settings)
+def unpack(sources: Mapping[str, str], make: Any, settings: Mapping[str, Any]) -> Any:
+    """Return the plugin that `make` makes, with what travelled along as modules of its own that no import can find."""
+    modules = []
+    for name, source in sources.items():
+        modules.append(types.ModuleType(f"{name}_carried"))
+        exec(compile(source, f"{name}.py", "exec"), modules[-1].__dict__)  # noqa: S102  what the forwarder sent
+    return make(*modules, settings)
 
 
 def worker_plugin(side: WorkerSide, settings: Mapping[str, Any]) -> Any:
@@ -296,15 +337,17 @@ def worker_plugin(side: WorkerSide, settings: Mapping[str, Any]) -> Any:
     return CredagentForwarding()
 
 
-def scheduler_plugin(side: WorkerSide, settings: Mapping[str, Any]) -> Any:
-    """Return the plugin for the scheduler."""
+def scheduler_plugin(side: WorkerSide, page: PageModule, settings: Mapping[str, Any]) -> Any:
+    """Return the plugin for the scheduler, which also shows the page *Credentials*."""
     from distributed.diagnostics.plugin import SchedulerPlugin  # noqa: PLC0415  there, not here
 
     class CredagentForwarding(SchedulerPlugin):
         name = "credagent-forwarding-scheduler"
 
         async def start(self, scheduler: Any) -> None:
-            await plugin_of(side, scheduler, "scheduler").begin(settings)
+            plugin = plugin_of(side, scheduler, "scheduler")
+            await plugin.begin(settings)
+            page.add_to(scheduler, plugin.status)
 
     return CredagentForwarding()
 

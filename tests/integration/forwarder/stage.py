@@ -99,10 +99,13 @@ class Stage(Struct):
             found.start_agent()
         return found
 
-    def start_scheduler(self, machine: Machine, *options: str, host: str = "127.0.0.1", port: int = 0) -> str:
+    def start_scheduler(
+        self, machine: Machine, *options: str, host: str = "127.0.0.1", port: int = 0, dashboard: bool = False
+    ) -> str:
         port = port or free_port()
         protocol = "tls" if "--tls-cert" in options else "tcp"
-        command = ("scheduler", "--host", f"{protocol}://{host}", "--port", str(port), "--no-dashboard", *options)
+        pages = () if dashboard else ("--no-dashboard",)
+        command = ("scheduler", "--host", f"{protocol}://{host}", "--port", str(port), *pages, *options)
         process = self.dask(machine, "scheduler", *command)
         self.scheduler = f"{protocol}://{host}:{port}"
         if not machine.enter:

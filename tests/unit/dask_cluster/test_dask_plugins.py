@@ -18,6 +18,8 @@ SETTINGS = {"sender": "aa", "forwarder": "credagent-forward-x", "ended": ""}
 class FakeSession:
     """A subscription that is complete at once, or never."""
 
+    generation: int | None = None
+
     def __init__(self, *, complete: bool) -> None:
         self._complete = complete
 

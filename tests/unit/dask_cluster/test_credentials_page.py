@@ -1,0 +1,99 @@
+"""The page Credentials: what it says of each machine, what it keeps to itself; no text of a worker is markup."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from credagent.dask_cluster import credentials_page
+from tests.canary import CANARY
+
+NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
+ARN = "arn:aws:sts::123456789012:assumed-role/analysts/ana"
+REFUSED = {
+    "code": "access-denied",
+    "message": f"User: {ARN} is not authorized",
+    "hint": f"let {ARN} assume the role, or ask ana@example.org about 123456789012",
+    "at": "2026-11-30T11:59:00Z",
+}
+AWS = {
+    "origin": "bundle",
+    "principal": ARN,
+    "expires_at": "2026-11-30T13:05:30Z",
+    "required": True,
+    "last_error": None,
+}
+EMPTY = {"origin": "none", "principal": None, "expires_at": None, "required": False, "last_error": None}
+
+
+def worker(name: str, host: str = "node-1", generation: int | None = 4, **slots: Any) -> dict[str, Any]:
+    agent = {
+        "state": "ready",
+        "generation": 4,
+        "public_key": f"key of {host}",
+        "slots": {"aws": AWS, "google": EMPTY, **slots},
+        "bundle": {"sender": "1f3a", "refused": []},
+    }
+    return {"host": host, "address": f"tcp://{name}:1", "name": name, "generation": generation, "agent": agent}
+
+
+def overview(*answers: dict[str, Any], principals: bool = False) -> dict[str, Any]:
+    return credentials_page.overview(answers, {"sender": "1f3a", "ended": ""}, NOW, principals=principals)
+
+
+def test_a_machine_is_told_once_with_each_of_its_processes() -> None:
+    document = overview(worker("a"), worker("b", generation=3), worker("c", host="node-2"))
+    assert [(machine["host"], len(machine["processes"])) for machine in document["machines"]] == [
+        ("node-1", 2),
+        ("node-2", 1),
+    ]
+    (slot,) = document["machines"][0]["slots"]
+    assert (slot["origin"], slot["identity"], slot["expires_in_s"]) == ("bundle", "sender 1f3a", 3930)
+    page = credentials_page.as_html(document)
+    assert "1 h 5 min" in page
+    assert "a: 4, b: 3 of 4" in page, "who has not taken the newest generation is seen"
+
+
+def test_whose_credentials_they_are_is_told_only_where_the_configuration_says_so() -> None:
+    told = (worker("a", aws=AWS | {"last_error": REFUSED}),)
+    for said in (json.dumps(overview(*told)), credentials_page.as_html(overview(*told))):
+        assert "access-denied" in said
+        assert "assume the role" in said, "the remedy stays"
+        assert not any(part in said for part in (ARN, "123456789012", "ana@"))
+    assert ARN in credentials_page.as_html(overview(*told, principals=True))
+
+
+def test_what_is_wrong_comes_first_with_its_remedy() -> None:
+    untrusting = worker("b", host="node-2")
+    untrusting["agent"]["bundle"]["refused"] = [{"code": "untrusted-sender", "hint": "run `credagent trust …`"}]
+    absent = {"host": "node-3", "address": "tcp://c:1", "name": "c", "fault": "no-agent", "hint": "no such file"}
+    silent = {"address": "tcp://d:1", "name": "d", "fault": "silent"}
+    own = {"host": "here", "address": "scheduler", "name": "scheduler", "fault": "own-process", "hint": "left alone"}
+    document = overview(worker("a"), own, untrusting, absent, silent)
+    assert [machine["host"] for machine in document["machines"]] == ["node-2", "node-3", "tcp://d:1", "here", "node-1"]
+    page = credentials_page.as_html(document)
+    assert page.count('class="wrong"') == 3
+    assert "credagent trust" in page
+
+
+def test_no_text_of_a_worker_is_markup_and_none_is_long() -> None:
+    hostile = worker("<script>alert(1)</script>", host="<b>" + "x" * 10_000 + "\n\x1b[31m")
+    page = credentials_page.as_html(overview(hostile))
+    assert "<script" not in page
+    assert "<b>x" not in page
+    assert "\x1b" not in page
+    assert len(page) < 10_000
+
+
+def test_rubbish_is_a_machine_that_says_nothing() -> None:
+    for rubbish in ({"agent": 7}, {"agent": {"slots": [1], "bundle": {"refused": "x"}}}, {"host": ["x"], "name": None}):
+        (machine,) = overview(rubbish)["machines"]
+        assert machine["slots"] == []
+    odd = worker("a", aws={"origin": 1, "expires_at": "soon", "last_error": "x"}, generation=True)
+    assert "none" in credentials_page.as_html(overview(odd))
+
+
+def test_what_a_field_nobody_asked_for_holds_is_not_shown() -> None:
+    carrying = worker("a", aws=AWS | {"secret": CANARY})
+    carrying["agent"]["environment"] = {"AWS_SECRET_ACCESS_KEY": CANARY}
+    document = overview(carrying, principals=True)
+    assert CANARY not in json.dumps(document) + credentials_page.as_html(document)
