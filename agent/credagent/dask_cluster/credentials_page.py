@@ -24,7 +24,7 @@ STATUS = "credagent-status"  # what workers and the scheduler answer, see `dask_
 OWN_PROCESS = "own-process"  # as there: no fault
 PRINCIPALS = "credagent.dashboard.principals"  # in Dask's configuration, on the scheduler
 PAGE, DOCUMENT = "credentials", "credentials.json"
-# Below whatever --dashboard-prefix says, which the scheduler does not keep; not among the workers' pages that it proxies.
+# Below any --dashboard-prefix, which the scheduler does not keep; not among the workers' pages, which it proxies.
 ROUTE = r"/(?!proxy/)(?:.*/)?"
 AT_ONCE = 32  # workers that are asked together
 ANSWER_S = 5.0
@@ -33,11 +33,14 @@ REFRESH_S = 15
 LONGEST_TEXT = 300
 UTC = timezone.utc  # noqa: UP017  datetime.UTC is of Python 3.11
 NAMES = re.compile(r"arn:[^\s\"'`,;]+|[\w.+-]+@[\w.-]+|\b\d{12}\b")  # roles and users, e-mail addresses, accounts
+NO_PLUGIN = {"fault": "no-plugin", "hint": "forwarding is not installed there: see its log"}
+KEY_ID = re.compile(r"\b([0-9a-f]{8})[0-9a-f]{24}\b")
 
 HEADINGS = ("machine", "slot", "identity", "origin", "expires in", "generation of workers", "last error", "what to do")
 STYLE = (
     "body{font:14px sans-serif;margin:1.5em;color:#222}a{color:#0b62a4}table{border-collapse:collapse;margin-top:1em}"
-    "th,td{border-bottom:1px solid #ddd;padding:.4em .8em;text-align:left;vertical-align:top}th{background:#f4f4f4}"
+    "th,td{border-bottom:1px solid #ddd;padding:.4em .8em;text-align:left;vertical-align:top}"
+    "th{background:#f4f4f4}td:nth-child(-n+5){white-space:nowrap}"
     "tr.wrong td{background:#fff3e6}small{color:#666}"
 )
 
@@ -70,7 +73,7 @@ def as_html(document: Mapping[str, Any]) -> str:
     rows = "".join(_rows(machine) for machine in document["machines"])
     head = "".join(f"<th>{escape(name)}</th>" for name in HEADINGS)
     forwarder = document["forwarder"]
-    who = f"forwarded by sender {forwarder['sender']}" if forwarder["sender"] else "nobody forwards"
+    who = f"forwarded by sender {_abbreviated(forwarder['sender'])}" if forwarder["sender"] else "nobody forwards"
     ended = f" (which has {forwarder['ended']})" if forwarder["ended"] else ""
     return (
         f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><meta http-equiv="refresh" content="{REFRESH_S}">'
@@ -142,8 +145,8 @@ class _Answers:
                 try:
                     said = await asyncio.wait_for(self._broadcast(address), ANSWER_S)
                 except (asyncio.TimeoutError, OSError):  # noqa: UP041  two classes before Python 3.11
-                    said = None
-            return {**(_mapping(said) or {"fault": "silent"}), "address": address, "name": str(name)}
+                    said = {"fault": "silent", "hint": "it does not answer: see its log"}
+            return {**(_mapping(said) or NO_PLUGIN), "address": address, "name": str(name)}
 
         own = {**await self._status(), "name": "scheduler"}
         workers = [(address, state.name) for address, state in self._scheduler.workers.items()]
@@ -163,7 +166,9 @@ def _machine(
         for name, slot in _mapping(agent.get("slots")).items()
     ]
     refused = bundle.get("refused")
-    last = _mapping(refused[-1]) if isinstance(refused, list) and refused else {}
+    last = _mapping(refused[-1]) if isinstance(refused, (list, tuple)) and refused else {}
+    if _text(last.get("at")) < _text(bundle.get("issued_at")):
+        last = {}  # what was taken since is newer
     fault = _text(answer.get("fault"))
     return {
         "host": host,
@@ -209,14 +214,15 @@ def _rows(machine: Mapping[str, Any]) -> str:
     """Return a row for each slot, and one for a machine that has none to show."""
     troubles = [machine["fault"], machine["refused"]]
     common = [trouble for trouble in troubles if trouble]
-    workers = ", ".join(_process(process, machine["generation"]) for process in machine["processes"])
+    processes = sorted(machine["processes"], key=lambda one: one["name"])
+    workers = ", ".join(_process(process, machine["generation"]) for process in processes)
     rows = []
     for slot in machine["slots"] or [{}]:
         errors = [error for error in (slot.get("last_error"), *common) if error]
         cells = (
             machine["host"],
             slot.get("slot", ""),
-            slot.get("identity", ""),
+            _abbreviated(slot.get("identity", "")),
             slot.get("origin", ""),
             _remaining(slot.get("expires_in_s")),
             workers,
@@ -235,12 +241,19 @@ def _process(process: Mapping[str, Any], newest: int | None) -> str:
     return f"{process['name'] or process['address']}: {shown}{behind}"
 
 
+def _abbreviated(identity: str) -> str:
+    """Return an identity with the id of a key cut to what tells two of them apart."""
+    return KEY_ID.sub(r"\1…", identity)
+
+
 def _remaining(seconds: int | None) -> str:
     if seconds is None:
         return ""
     if seconds <= 0:
         return "expired"
-    hours, minutes = divmod(seconds // 60, 60)
+    days, hours, minutes = seconds // 86_400, seconds // 3_600 % 24, seconds // 60 % 60
+    if days:
+        return f"{days} d {hours} h"
     return f"{hours} h {minutes} min" if hours else f"{minutes} min" if minutes else f"{seconds} s"
 
 

@@ -276,7 +276,10 @@ class ForwardingPlugin:
         bundle = status.get("bundle") or {}
         slots = {name: {field: slot.get(field) for field in SLOT_STATUS} for name, slot in status["slots"].items()}
         shown = {name: status.get(name) for name in ("state", "generation", "public_key")}
-        last = {"sender": bundle.get("sender"), "refused": (bundle.get("refused") or [])[-1:]}
+        last = {
+            **{name: bundle.get(name) for name in ("sender", "issued_at")},
+            "refused": (bundle.get("refused") or [])[-1:],
+        }
         return {"agent": {**shown, "slots": slots, "bundle": last}}
 
     def _agent(self) -> dict[str, Any]:

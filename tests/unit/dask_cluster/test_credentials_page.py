@@ -64,7 +64,9 @@ def test_whose_credentials_they_are_is_told_only_where_the_configuration_says_so
 
 def test_what_is_wrong_comes_first_with_its_remedy() -> None:
     untrusting = worker("b", host="node-2")
-    untrusting["agent"]["bundle"]["refused"] = [{"code": "untrusted-sender", "hint": "run `credagent trust …`"}]
+    untrusting["agent"]["bundle"]["refused"] = (
+        {"code": "untrusted-sender", "hint": "run `credagent trust …`"},
+    )  # as Dask's messages bring lists
     absent = {"host": "node-3", "address": "tcp://c:1", "name": "c", "fault": "no-agent", "hint": "no such file"}
     silent = {"address": "tcp://d:1", "name": "d", "fault": "silent"}
     own = {"host": "here", "address": "scheduler", "name": "scheduler", "fault": "own-process", "hint": "left alone"}
@@ -73,6 +75,15 @@ def test_what_is_wrong_comes_first_with_its_remedy() -> None:
     page = credentials_page.as_html(document)
     assert page.count('class="wrong"') == 3
     assert "credagent trust" in page
+
+
+def test_a_refusal_is_forgotten_when_a_later_bundle_was_taken() -> None:
+    refusals = [{"code": "untrusted-sender", "hint": "", "at": "2026-11-30T11:00:00Z"}]
+    machines = []
+    for issued_at in ("2026-11-30T10:00:00Z", "2026-11-30T11:30:00Z"):
+        machines.append(worker("a"))
+        machines[-1]["agent"]["bundle"] = {"issued_at": issued_at, "refused": refusals}
+    assert [overview(machine)["machines"][0]["refused"] is None for machine in machines] == [False, True]
 
 
 def test_no_text_of_a_worker_is_markup_and_none_is_long() -> None:
