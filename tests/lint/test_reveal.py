@@ -11,6 +11,7 @@ ALLOWED: dict[str, str] = {
     "bundle/validation.py": "looks for what no variable and no HTTP header can carry",
     "admission/machine_key.py": "writes the machine's own key to its private file",
     "cli/commands/keygen.py": "writes a new key to its private file",
+    "cloud_helper/attestation/aws_proof.py": "signs a request with a session, in the helper process",
     "cloud_helper/aws/clients.py": "gives a session to botocore, in the helper process",
     "cloud_helper/aws/container_credentials.py": "shows the platform its authorization token, in the helper process",
     "cloud_helper/aws/web_identity.py": "gives a web identity to botocore, in the helper process",

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from .accounts import Account
 from .faults import Faults
+from .identity_tokens import IdentityTokens
 from .ledger import Ledger
 from .objects import Buckets
 from .project import Project
@@ -28,6 +29,7 @@ class Cloud:
         self.faults = Faults()
         self.account = Account()
         self.project = Project()
+        self.identity_tokens = IdentityTokens()
         self.s3 = Buckets(self.now)
         self.gcs = Buckets(self.now)
         self.lifetimes: dict[str, float] = {}

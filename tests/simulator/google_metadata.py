@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from .cloud import Cloud
 from .held import Held
+from .identity_tokens import ISSUER
 from .ledger import Call, Issued
 from .project import CLOUD_PLATFORM, TOKEN_LIFETIME_S
 from .web import Refused, Request, Response, json_response, text_response
@@ -36,6 +37,10 @@ class Machine:
     name: str = "dask-worker-1"
     machine_id: str = "4520031799277581759"
     attributes: dict[str, str] = field(default_factory=dict)
+    project_id: str | None = None
+    """Of somebody else's VM; None: of this project."""
+    names_itself: bool = True
+    """False: its identity tokens say nothing of a machine, as those of GKE's workload identity."""
 
 
 class GoogleMetadata:
@@ -158,11 +163,40 @@ class GoogleMetadata:
                 return _text("".join(f"{scope}\n" for scope in self.machine.scopes))
             case ["token"]:
                 return self._token(email, request, call)
+            case ["identity"]:
+                return _text(self._identity_token(email, request.query))
             case _:
                 raise Refused(404, "Not Found")
 
     def _about(self, email: str) -> dict[str, object]:
         return {"aliases": ["default"], "email": email, "scopes": list(self.machine.scopes)}
+
+    def _identity_token(self, email: str, asked: dict[str, str]) -> str:
+        if not asked.get("audience"):
+            raise Refused(400, "non-empty audience parameter required")
+        machine, project, now = self.machine, self._cloud.project, int(self._cloud.now())
+        claims: dict[str, Any] = {
+            "aud": asked["audience"],
+            "azp": "112233445566778899001",
+            "exp": now + int(TOKEN_LIFETIME_S),
+            "iat": now,
+            "iss": ISSUER,
+            "sub": "112233445566778899001",
+        }
+        if asked.get("format") == "full":
+            claims |= {"email": email, "email_verified": True}
+            if machine.names_itself:
+                claims["google"] = {
+                    "compute_engine": {
+                        "instance_creation_timestamp": now - 86_400,
+                        "instance_id": machine.machine_id,
+                        "instance_name": machine.name,
+                        "project_id": machine.project_id or project.project_id,
+                        "project_number": int(project.number),
+                        "zone": project.zone,
+                    }
+                }
+        return self._cloud.identity_tokens.sign(claims)
 
     def _token(self, email: str, request: Request, call: Call) -> Response:
         if request.method not in ("GET", "POST"):

@@ -19,6 +19,8 @@ from .web import Refused, Request, Response, json_response, text_response
 
 Mode = Literal["ok", "no-role", "disabled", "hop-limit"]
 MAX_TOKEN_TTL_S = 21_600
+IDENTITY_ROLE = "aws:ec2-instance"
+IDENTITY_PATH = "/latest/meta-data/identity-credentials/ec2/security-credentials/ec2-instance"
 ROLE_PATH = "/latest/meta-data/iam/security-credentials"
 HOP_LIMIT_SILENCE_S = 60.0
 """How long the answer to PUT does not arrive; every client gives up earlier."""
@@ -36,6 +38,9 @@ class Instance:
     renew_before_s: float = 300
     """New credentials come once the present ones have less left than this, or than half of a shorter life."""
     user_data: str | None = None
+    account_id: str | None = None
+    """Of somebody else's instance; None: of this account."""
+    identity_role: bool = True
 
 
 class Imds:
@@ -125,6 +130,8 @@ class Imds:
             return text_response(json.dumps(self._document(), indent=2))
         if path.startswith(ROLE_PATH) and instance.role is not None and instance.mode != "no-role":
             return self._role(path, instance.role, call)
+        if path == IDENTITY_PATH and instance.identity_role:
+            return _credential_document(self._identity(), call)
         raise Refused(404, "Not Found")
 
     def _role(self, path: str, role: str, call: Call) -> Response:
@@ -132,18 +139,22 @@ class Imds:
             return text_response(role)
         if path != f"{ROLE_PATH}/{role}":
             raise Refused(404, "Not Found")
-        issued = self._credentials(role)
-        call.issued, call.principal = issued.id, issued.principal
-        document = {
-            "Code": "Success",
-            "LastUpdated": times.aws(issued.issued_at),
-            "Type": "AWS-HMAC",
-            "AccessKeyId": issued.key_id,
-            "SecretAccessKey": issued.secret,
-            "Token": issued.token,
-            "Expiration": times.aws(issued.expires_at or 0),
-        }
-        return replace(json_response(document), headers={"Content-Type": "text/plain"})
+        return _credential_document(self._credentials(role), call)
+
+    def _identity(self) -> Issued:
+        """The role that every instance has, which nobody can assume: its session's name is the instance."""
+        account, name = self.instance.account_id or self._cloud.account.account_id, self.instance.instance_id
+
+        def issue() -> Issued:
+            return self._cloud.ledger.issue_aws(
+                "instance-identity",
+                f"arn:aws:sts::{account}:assumed-role/{IDENTITY_ROLE}/{name}",
+                now=self._cloud.now(),
+                lifetime_s=self._cloud.lifetime(self.service, self.instance.lifetime_s),
+                user_id=f"{account}:{IDENTITY_ROLE}:{name}",
+            )
+
+        return self._held.get(IDENTITY_ROLE, issue, renew_before_s=self.instance.renew_before_s)
 
     def _credentials(self, role_name: str) -> Issued:
         role = self._cloud.account.roles.get(role_name)
@@ -159,7 +170,7 @@ class Imds:
 
     def _document(self) -> dict[str, object]:
         return {
-            "accountId": self._cloud.account.account_id,
+            "accountId": self.instance.account_id or self._cloud.account.account_id,
             "architecture": "x86_64",
             "availabilityZone": self._cloud.account.region + "a",
             "imageId": "ami-5fb8c835",
@@ -170,3 +181,17 @@ class Imds:
             "region": self._cloud.account.region,
             "version": "2017-09-30",
         }
+
+
+def _credential_document(issued: Issued, call: Call) -> Response:
+    call.issued, call.principal = issued.id, issued.principal
+    document = {
+        "Code": "Success",
+        "LastUpdated": times.aws(issued.issued_at),
+        "Type": "AWS-HMAC",
+        "AccessKeyId": issued.key_id,
+        "SecretAccessKey": issued.secret,
+        "Token": issued.token,
+        "Expiration": times.aws(issued.expires_at or 0),
+    }
+    return replace(json_response(document), headers={"Content-Type": "text/plain"})

@@ -1,4 +1,4 @@
-"""Google's OAuth token endpoint: refresh tokens, service account assertions, tokeninfo, revocation.
+"""Google's OAuth token endpoint: refresh tokens, service account assertions, tokeninfo, revocation; certificates.
 
 https://developers.google.com/identity/protocols/oauth2/web-server#offline and RFC 7523.
 """
@@ -35,7 +35,7 @@ class OAuth:
         name = request.path.strip("/").rpartition("/")[2]
         if name == "token":
             return OPERATIONS.get(request.form.get("grant_type", ""), "Unknown")
-        return {"tokeninfo": "TokenInfo", "revoke": "Revoke"}.get(name, "Unknown")
+        return {"tokeninfo": "TokenInfo", "revoke": "Revoke", "certs": "Certificates"}.get(name, "Unknown")
 
     def answer(self, request: Request, call: Call) -> Response:
         match call.operation:
@@ -45,6 +45,10 @@ class OAuth:
                 return self._issued(self._asserted(request, call), call)
             case "TokenInfo":
                 return self._token_info(request, call)
+            case "Certificates":
+                return json_response(
+                    self._cloud.identity_tokens.certificates, headers={"Cache-Control": "public, max-age=19845"}
+                )
             case "Revoke":
                 return self._revoked(request, call)
             case _:

@@ -1,6 +1,6 @@
-"""Verifies AWS Signature Version 4 of a request's headers, by the vendor's written procedure and not with its SDK.
+"""Verifies AWS Signature Version 4 in headers or in a query, by the vendor's written procedure and not with its SDK.
 
-https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html. Presigned URLs are not served.
+https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html. Only STS is asked with presigned URLs here.
 """
 
 from __future__ import annotations
@@ -29,6 +29,11 @@ class Authorization:
     scope: str
     signed_headers: tuple[str, ...]
     signature: str
+    in_query: bool = False
+
+    def said(self, request: Request, name: str) -> str:
+        """A value that stands in a header, or in the query of a presigned request."""
+        return request.query.get(name, "") if self.in_query else request.header(name)
 
     @property
     def scope_parts(self) -> tuple[str, str, str]:
@@ -44,6 +49,17 @@ def parse_authorization(header: str) -> Authorization | None:
     if algorithm != ALGORITHM or scope.count("/") != 3 or not parts.get("Signature"):
         return None
     return Authorization(key_id, scope, tuple(parts.get("SignedHeaders", "").split(";")), parts["Signature"])
+
+
+def presigned(request: Request) -> Authorization | None:
+    """What a query carries in place of the header; None where it carries none, a misshapen one, or a name twice."""
+    names = [part.partition("=")[0].lower() for part in request.raw_query.split("&")]
+    asked = request.query
+    key_id, _, scope = asked.get("X-Amz-Credential", "").partition("/")
+    if len(set(names)) != len(names) or asked.get("X-Amz-Algorithm") != ALGORITHM or scope.count("/") != 3:
+        return None
+    signed_headers = tuple(asked.get("X-Amz-SignedHeaders", "").split(";"))
+    return Authorization(key_id, scope, signed_headers, asked.get("X-Amz-Signature", ""), in_query=True)
 
 
 @dataclass(frozen=True)
@@ -62,6 +78,8 @@ class Wording:
 def verify(request: Request, cloud: Cloud, wording: Wording, *, service: str, call: Call) -> Issued:
     """Who signed the request. Raises what the wording says; the call then still names the credential that was used."""
     authorization = parse_authorization(request.header("authorization"))
+    if authorization is None and service == "sts":
+        authorization = presigned(request)
     if authorization is None:
         raise Refused(*wording.missing)
     issued = cloud.ledger.get(authorization.key_id)
@@ -76,11 +94,11 @@ def check(
     request: Request, authorization: Authorization, issued: Issued, cloud: Cloud, wording: Wording, *, service: str
 ) -> None:
     """Time, signature, token, expiry and revocation, in the order in which AWS refuses them."""
-    _check_time(request, cloud, wording)
+    _check_time(authorization.said(request, "X-Amz-Date"), cloud, wording)
     signed_for = authorization.scope_parts[2]
     if signed_for != service or not _same(authorization.signature, signature(request, authorization, issued.secret)):
         raise Refused(*wording.bad_signature)
-    if not _same(request.header("x-amz-security-token"), issued.token):
+    if not _same(authorization.said(request, "X-Amz-Security-Token"), issued.token):
         raise Refused(*wording.bad_token)
     if issued.expired(cloud.now()):
         raise Refused(*wording.expired)
@@ -88,9 +106,9 @@ def check(
         raise Refused(*wording.revoked)
 
 
-def _check_time(request: Request, cloud: Cloud, wording: Wording) -> None:
+def _check_time(date: str, cloud: Cloud, wording: Wording) -> None:
     try:
-        signed_at = times.parse_signing(request.header("x-amz-date"))
+        signed_at = times.parse_signing(date)
     except ValueError:
         raise Refused(*wording.wrong_time) from None
     if cloud.check_request_time and abs(cloud.now() - signed_at) > MAX_TIME_DIFFERENCE_S:
@@ -103,7 +121,7 @@ def signature(request: Request, authorization: Authorization, secret: str) -> st
     to_sign = "\n".join(
         (
             ALGORITHM,
-            request.header("x-amz-date"),
+            authorization.said(request, "X-Amz-Date"),
             authorization.scope,
             hashlib.sha256(canonical.encode()).hexdigest(),
         )
@@ -136,7 +154,8 @@ def canonical_request(request: Request, signed_headers: tuple[str, ...]) -> str:
 
 
 def _canonical_query(raw: str) -> str:
-    pairs = (part.partition("=")[::2] for part in raw.split("&") if part)
+    """All of it but the signature, which a presigned request carries in it."""
+    pairs = (part.partition("=")[::2] for part in raw.split("&") if part and not part.startswith("X-Amz-Signature="))
     encoded = sorted((_encoded(name), _encoded(value)) for name, value in pairs)
     return "&".join(f"{name}={value}" for name, value in encoded)
 

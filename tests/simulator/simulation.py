@@ -35,12 +35,18 @@ class Simulator(Controls):
         bind: str = "127.0.0.1",
         listen: Mapping[str, Address] | None = None,
         check_request_time: bool | None = None,
+        beside: Simulator | None = None,
     ) -> None:
-        """`listen` names the address of single faces; the others get a free port of `bind`."""
-        cloud = Cloud(clock, check_request_time=check_request_time)
+        """`listen` names the address of single faces; the others get a free port of `bind`.
+
+        `beside` another simulator this is one more machine of the same cloud: its metadata are its own.
+        """
+        cloud = beside.cloud if beside is not None else Cloud(clock, check_request_time=check_request_time)
         super().__init__(cloud)
-        cloud.account.add_role("dask-node")
-        self.create_service_account("dask-data")
+        self._is_whole_cloud = beside is None
+        if beside is None:
+            cloud.account.add_role("dask-node")
+            self.create_service_account("dask-data")
         faces = self._all_faces()
         unknown = set(listen or ()) - {face.service for face in faces}
         if unknown:
@@ -69,8 +75,9 @@ class Simulator(Controls):
 
     def stop(self) -> None:
         """Closes every connection, those that hang included."""
-        self.cloud.faults.clear()
-        self.cloud.stopping.set()
+        if self._is_whole_cloud:
+            self.cloud.faults.clear()
+            self.cloud.stopping.set()
         self._google_metadata.wake()
         if self._acceptor is not None:
             self._acceptor.stop()
@@ -113,6 +120,7 @@ def environ(addresses: Mapping[str, str], region: str, *, aws: bool = True, goog
         "AWS_REGION": region,
         "AWS_DEFAULT_REGION": region,
         "CLOUDSDK_AUTH_TOKEN_HOST": addresses["oauth"] + "/token",
+        "GOOGLE_OAUTH2_CERTS_URL": addresses["oauth"] + "/oauth2/v1/certs",
         "NO_GCE_CHECK": str(not google).lower(),
         **(on_google if google else {}),
     }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable
 from uuid import uuid4
 from xml.sax.saxutils import escape
@@ -11,7 +13,7 @@ from .accounts import MAX_ROLE_SESSION_S, Role
 from .cloud import Cloud
 from .ledger import Call, Issued
 from .sigv4 import Wording, verify
-from .web import Refused, Request, Response, xml_response
+from .web import Refused, Request, Response, json_response, xml_response
 
 NAMESPACE = "https://sts.amazonaws.com/doc/2011-06-15/"
 CHAINED_MAX_S = 3600
@@ -47,6 +49,11 @@ class Sts:
             raise Refused(400, "InvalidAction", f"Could not find operation {call.operation}")
         inner = action(request, call)
         name = call.operation
+        if _wants_json(request):
+            result = dict(re.findall(r"<(\w+)>([^<]*)</", inner))
+            metadata = {"RequestId": str(uuid4())}
+            answered = {f"{name}Response": {f"{name}Result": result, "ResponseMetadata": metadata}}
+            return Response(200, json.dumps(answered).encode(), {"Content-Type": "application/json"})
         return xml_response(
             f'<{name}Response xmlns="{NAMESPACE}"><{name}Result>{inner}</{name}Result>'
             f"<ResponseMetadata><RequestId>{uuid4()}</RequestId></ResponseMetadata></{name}Response>"
@@ -54,6 +61,9 @@ class Sts:
 
     def refusal(self, refused: Refused, request: Request) -> Response:
         fault = "Receiver" if refused.status >= 500 else "Sender"
+        if _wants_json(request):
+            error = {"Code": refused.code, "Message": refused.message, "Type": fault}
+            return json_response({"Error": error, "RequestId": str(uuid4())}, refused.status)
         return xml_response(
             f'<ErrorResponse xmlns="{NAMESPACE}"><Error><Type>{fault}</Type><Code>{escape(refused.code)}</Code>'
             f"<Message>{escape(refused.message)}</Message></Error><RequestId>{uuid4()}</RequestId></ErrorResponse>",
@@ -61,6 +71,8 @@ class Sts:
         )
 
     def _caller(self, request: Request, call: Call) -> Issued:
+        if not _is_of_this_host(request):
+            raise Refused(*WORDING.bad_signature)
         caller = verify(request, self._cloud, WORDING, service="sts", call=call)
         if sessions.is_role_session(caller) and caller.details["role"] not in self._cloud.account.roles:
             raise Refused(403, "InvalidClientTokenId", "The security token included in the request is invalid")
@@ -68,7 +80,7 @@ class Sts:
 
     def _get_caller_identity(self, request: Request, call: Call) -> str:
         caller = self._caller(request, call)
-        account = self._cloud.account.account_id
+        account = caller.principal.split(":")[4]
         return f"<Arn>{caller.principal}</Arn><UserId>{caller.user_id}</UserId><Account>{account}</Account>"
 
     def _get_session_token(self, request: Request, call: Call) -> str:
@@ -123,6 +135,17 @@ class Sts:
             source=source,
             details=_recorded(asked),
         )
+
+
+def _wants_json(request: Request) -> bool:
+    """GetCallerIdentity alone is asked so here; the flat documents of the others are XML."""
+    return request.header("accept") == "application/json"
+
+
+def _is_of_this_host(request: Request) -> bool:
+    """A regional host takes signatures for its region only; at a loopback address it stands for all regions."""
+    scope, host = request.query.get("X-Amz-Credential", "").split("/"), request.header("host")
+    return len(scope) < 3 or not host.startswith("sts.") or host.split(".")[1] == scope[2]
 
 
 def _parameters(request: Request) -> dict[str, str]:

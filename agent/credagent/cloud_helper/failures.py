@@ -186,6 +186,12 @@ KINDS: Mapping[str, FailureKind] = {
         "gcloud auth application-default login",
         retry=False,
     ),
+    # Attestations.
+    "attestation-large": FailureKind(
+        "the cloud's proof is larger than an attestation may be",
+        "please report it, with the length",
+        retry=False,
+    ),
     # Channels.
     "channel-too-large": FailureKind(
         "what the channel holds is larger than a bundle may be", "is this the bundle, or something else?", retry=False

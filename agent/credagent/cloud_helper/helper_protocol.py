@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from credagent.cloud_helper.job_requests import (
+    AttestMachine,
     AwsAssumeRole,
     AwsLocalIdentity,
     AwsMachineIdentity,
@@ -19,6 +20,7 @@ from credagent.cloud_helper.job_requests import (
     KmsDecrypt,
     KmsEncrypt,
     RequestFor,
+    VerifyAttestations,
 )
 from credagent.cloud_helper.job_responses import Reply
 from credagent.secret import Secret
@@ -34,6 +36,8 @@ Request = (
     | GoogleLocalRefreshToken
     | KmsDecrypt
     | KmsEncrypt
+    | AttestMachine
+    | VerifyAttestations
     | ChannelGet
     | ChannelPut
 )

@@ -17,7 +17,7 @@ BLOCK_BYTES = 16 * 1024
 
 
 class HttpsResponse(Struct, frozen=True, kw_only=True):
-    """An answer; `body` is that of a 200."""
+    """An answer; `body` is empty for a status whose body was not to be read."""
 
     status: int
     headers: Mapping[str, str]
@@ -49,8 +49,12 @@ def ask(
     headers: Mapping[str, str],
     max_bytes: int,
     data: bytes | None = None,
+    reads: frozenset[int] = frozenset({200}),
 ) -> HttpsResponse:
-    """Return the answer, whatever its status. Raises CloudFailure; its text never holds the address."""
+    """Return the answer, whatever its status. Raises CloudFailure; its text never holds the address.
+
+    `reads` are the statuses whose body is read.
+    """
     try:
         with session.request(
             method,
@@ -62,7 +66,7 @@ def ask(
             stream=True,
         ) as response:
             # What a refusal or a redirect says in its body is nobody's business, however long it is.
-            body = _body(response, max_bytes) if response.status_code == OK else b""
+            body = _body(response, max_bytes) if response.status_code in reads else b""
             return HttpsResponse(status=response.status_code, headers=response.headers, body=body)
     except requests.exceptions.SSLError as exc:
         raise CloudFailure("tls-failed") from exc

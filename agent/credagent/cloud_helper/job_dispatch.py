@@ -19,6 +19,8 @@ JOBS = {
     "GoogleLocalRefreshToken": ("google.local_identity", "the local Google refresh token"),
     "KmsDecrypt": ("kms.kms_jobs", "the key service"),
     "KmsEncrypt": ("kms.kms_jobs", "the key service"),
+    "AttestMachine": ("attestation.attestation_jobs", "the attestation of this machine"),
+    "VerifyAttestations": ("attestation.attestation_jobs", "attestations"),
     "ChannelGet": ("channel_storage.storage_jobs", "the channel"),
     "ChannelPut": ("channel_storage.storage_jobs", "the channel"),
 }

@@ -9,9 +9,12 @@ from typing import Generic, Literal, TypeVar
 from msgspec import Struct
 
 from credagent.cloud_helper.job_responses import (
+    AttestationMade,
+    AttestationsVerified,
     AwsObtained,
     Ciphertext,
     Content,
+    GoogleCertificates,
     GoogleObtained,
     GoogleRefreshToken,
     Plaintext,
@@ -129,6 +132,30 @@ class KmsEncrypt(RequestFor[Ciphertext], frozen=True, kw_only=True, tag="kms-enc
     context: Mapping[str, str]
     associated_data: bytes
     identity: WhoseIdentity = "local"
+
+
+class AttestMachine(RequestFor[AttestationMade], frozen=True, kw_only=True, tag="attest-machine"):
+    """A proof by this machine's identity that carries `binding` (`attestation.statement`).
+
+    On AWS by the instance identity role, which says which instance this is; `by_role`: by the machine's own role.
+    """
+
+    binding: str
+    by_role: bool = False
+
+
+class AttestationClaim(Struct, frozen=True):
+    """An attestation, and the binding that it has to carry."""
+
+    attestation: str
+    binding: str
+
+
+class VerifyAttestations(RequestFor[AttestationsVerified], frozen=True, kw_only=True, tag="verify-attestations"):
+    """Whose these attestations are, by their clouds' word. `google`: certificates that an earlier answer brought."""
+
+    claims: tuple[AttestationClaim, ...]
+    google: GoogleCertificates | None = None
 
 
 class ChannelGet(RequestFor[Content], frozen=True, kw_only=True, tag="channel-get"):

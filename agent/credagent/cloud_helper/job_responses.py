@@ -1,9 +1,11 @@
 """What the helper process answers: what a cloud gave, or why it gave nothing. No SDK and no I/O here."""
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from msgspec import Struct
 
+from credagent.attestation.identity import AwsIdentity, GoogleIdentity
 from credagent.credentials import AwsCredentials, GoogleToken, Held, Origin
 from credagent.secret import Secret
 
@@ -103,6 +105,37 @@ class Stored(Struct, frozen=True, kw_only=True, tag="stored"):
     notice: str = ""
 
 
+class GoogleCertificates(Struct, frozen=True, kw_only=True):
+    """Google's published certificates by their key's id, and until when they may be kept."""
+
+    by_key_id: Mapping[str, str]
+    good_until: datetime
+
+
+class AttestationMade(Struct, frozen=True, kw_only=True, tag="attestation-made"):
+    """The text of an attestation. `notice` says why it says less than it could."""
+
+    attestation: str
+    notice: str = ""
+
+
+class AttestationOutcome(Struct, frozen=True, kw_only=True):
+    """Whose one attestation is; else why it is not believed, and whether asking again soon can help (`retry`)."""
+
+    identity: AwsIdentity | GoogleIdentity | None = None
+    code: str = ""
+    why: str = ""
+    hint: str = ""
+    retry: bool = False
+
+
+class AttestationsVerified(Struct, frozen=True, kw_only=True, tag="attestations-verified"):
+    """What became of each claim, in their order; and Google's certificates, to be kept for the next request."""
+
+    outcomes: tuple[AttestationOutcome, ...]
+    google: GoogleCertificates | None = None
+
+
 class Failed(Struct, frozen=True, kw_only=True, tag="failed"):
     """Why there is no answer: a stable code and texts of our own writing.
 
@@ -117,5 +150,15 @@ class Failed(Struct, frozen=True, kw_only=True, tag="failed"):
     retry_after_s: float | None = None
 
 
-Answer = AwsObtained | GoogleObtained | GoogleRefreshToken | Plaintext | Ciphertext | Content | Stored
+Answer = (
+    AwsObtained
+    | GoogleObtained
+    | GoogleRefreshToken
+    | Plaintext
+    | Ciphertext
+    | Content
+    | Stored
+    | AttestationMade
+    | AttestationsVerified
+)
 Reply = Answer | Failed

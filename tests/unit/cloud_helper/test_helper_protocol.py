@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
+from credagent.attestation.identity import AwsIdentity, GoogleIdentity
 from credagent.cloud_helper import helper_protocol, job_requests, job_responses
 from credagent.credentials import AwsCredentials, GoogleToken, Origin
 from credagent.secret import Secret
@@ -14,6 +15,7 @@ SESSION = AwsCredentials(
     access_key_id="ASIA", secret_access_key=Secret("s"), session_token=Secret("t"), expires_at=NOON, region="eu-west-1"
 )
 TOKEN = GoogleToken(access_token=Secret("ya29"), expires_at=NOON, scopes=("a",))
+CERTIFICATES = job_responses.GoogleCertificates(by_key_id={"k": "pem"}, good_until=NOON)
 
 REQUESTS: tuple[helper_protocol.Request, ...] = (
     job_requests.AwsMachineIdentity(region="eu-west-1", known_role="r"),
@@ -29,6 +31,8 @@ REQUESTS: tuple[helper_protocol.Request, ...] = (
     job_requests.GoogleLocalRefreshToken(),
     job_requests.KmsDecrypt(key="aws-kms:x", ciphertext=b"\0\xff", context={"a": "ü"}, associated_data=b"\0"),
     job_requests.KmsEncrypt(key="gcp-kms:x", plaintext_base64=Secret("AA=="), context={}, associated_data=b""),
+    job_requests.AttestMachine(binding="b", by_role=True),
+    job_requests.VerifyAttestations(claims=(job_requests.AttestationClaim("a", "b"),), google=CERTIFICATES),
     job_requests.ChannelGet(address="s3://b/k", max_bytes=10),
 )
 
@@ -48,6 +52,15 @@ REPLIES: tuple[job_responses.Reply, ...] = (
     job_responses.Ciphertext(ciphertext=b"\0"),
     job_responses.Content(data=b"x", version="etag"),
     job_responses.Content(),
+    job_responses.AttestationMade(attestation="a", notice="n"),
+    job_responses.AttestationsVerified(
+        outcomes=(
+            job_responses.AttestationOutcome(identity=AwsIdentity(partition="aws", account="1", arn="a")),
+            job_responses.AttestationOutcome(identity=GoogleIdentity(email="e")),
+            job_responses.AttestationOutcome(code="c", why="w", hint="h", retry=True),
+        ),
+        google=CERTIFICATES,
+    ),
     job_responses.Failed(code="no-role", what="w", why="y", hint="h", retry=False, retry_after_s=2.5),
 )
 

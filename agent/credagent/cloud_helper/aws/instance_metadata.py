@@ -30,7 +30,7 @@ def obtain(region: str) -> AwsObtained:
     answered = session.get(ROLES_PATH + role)
     document = document_in(answered)
     credentials, notices = credentials_from(
-        document, region=region or _region(session), now=datetime.now(UTC), skew_s=answered.skew_s
+        document, region=region or region_of(session), now=datetime.now(UTC), skew_s=answered.skew_s
     )
     return AwsObtained(
         credentials=credentials,
@@ -67,7 +67,7 @@ def _content(answered: MetadataResponse) -> bytes:
     return answered.body
 
 
-def _region(session: ImdsSession) -> str:
+def region_of(session: ImdsSession) -> str:
     """Return the region the instance is in; empty where metadata does not say (that alone is no failure)."""
     try:
         answered = session.get(REGION_PATH)

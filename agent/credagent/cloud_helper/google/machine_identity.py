@@ -41,7 +41,7 @@ def answer(request: GoogleMachineToken) -> GoogleObtained:
 
 def machine_credentials(transport: AuthTransport, scopes: tuple[str, ...]) -> Any:  # noqa: ANN401  google-auth has no types
     """Return google-auth's credentials of this machine, fresh. Raises CloudFailure."""
-    _demand_a_google_machine(transport)
+    demand_a_google_machine(transport)
     credentials = Credentials(scopes=list(scopes) or None)
     refresh(credentials, transport, malformed="metadata-malformed")
     return credentials
@@ -56,7 +56,7 @@ def project(transport: AuthTransport) -> str:
     return name if isinstance(name, str) and name.isprintable() else ""
 
 
-def _demand_a_google_machine(transport: AuthTransport) -> None:
+def demand_a_google_machine(transport: AuthTransport) -> None:
     """Raise `no-identity` where this is none: at once by its firmware, else after one short look at the network."""
     if os.environ.get("NO_GCE_CHECK") == "true":
         raise CloudFailure("no-identity", "NO_GCE_CHECK is set")
