@@ -58,7 +58,8 @@ class StandIn:
     def worker_document(self) -> Mapping[str, object]:
         return self.document
 
-    def status(self) -> Mapping[str, object]:
+    async def status(self) -> Mapping[str, object]:
+        await asyncio.sleep(0)
         return {"version": 1, "state": "ready"}
 
     def identity(self) -> Mapping[str, object]:

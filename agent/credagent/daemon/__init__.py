@@ -9,6 +9,7 @@ failed_start: keeps the service manager's ports where a start has failed, and sa
 folder_supervisor: brings folders, sockets and files back where somebody took them away
 interception_check: whether the rules of interception are loaded
 main_loop: serves, renews, reloads, reports, and ends
+process_look: what only the kernel knows of processes: memory, and who has ended
 run_once: one resolution without a daemon
 runtime_folders: the folders, their locks, and what a restart must remember
 socket_supervisor: the agent's Unix sockets while it runs

@@ -1,13 +1,15 @@
 """What the agent says of itself: the snapshot behind `status`, and its socket's answers. Everything from memory."""
 
 import os
-from collections.abc import Awaitable, Callable
-from datetime import datetime
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any
+
+from msgspec import structs
 
 from credagent import __version__
 from credagent.config.channel_grammar import SocketChannelSpec
 from credagent.credentials import Slot
+from credagent.daemon import process_look
 from credagent.daemon.agent import Agent
 from credagent.daemon.status_cache import ShortLivedCache
 from credagent.errors import PermissionRefused
@@ -22,6 +24,8 @@ from credagent.operations.observability.status_document import (
 )
 
 if TYPE_CHECKING:
+    import asyncio
+
     from credagent.handover.refused_callers import RefusedCaller
     from credagent.handover.unix.peer_credentials import Caller
     from credagent.handover.unix.request_dispatch import Subscriber
@@ -53,10 +57,8 @@ class AgentApi:
         self._refused_callers = refused_callers
         self._clock = clock = agent.clock
         self._started, self._since = clock.monotonic(), clock.now()
-        self._memory = ShortLivedCache(_measured, clock.monotonic)
-        self._looks = ShortLivedCache(dict[tuple[int, datetime], bool], clock.monotonic)
-        self._document = ShortLivedCache(self._status_now, clock.monotonic)
-        self.recent_snapshot = ShortLivedCache(self.snapshot, clock.monotonic)
+        self._status = ShortLivedCache(self._begin_status, clock.monotonic)
+        self.recent_snapshot = ShortLivedCache(self._snapshot_with_workers, clock.monotonic)
 
     def worker_document(self) -> dict[str, Any]:
         """Return what workers see now."""
@@ -95,13 +97,19 @@ class AgentApi:
         in_force = self._resolver.admission.state.in_force
         return {"outcome": outcome, "bundle_id": in_force.bundle.bundle_id if in_force else None, "by": caller.uid}
 
-    def status(self) -> dict[str, Any]:
-        """Return the status document, with this process's memory as the kernel counts it; of this second, at worst."""
-        return self._document()
+    async def status(self) -> dict[str, Any]:
+        """Return the status document; of this second, at worst. Hundreds of workers take none of the loop's time."""
+        import asyncio  # noqa: PLC0415  `run --once` loads no loop where it need not
+
+        return await asyncio.shield(self._status())
+
+    def status_now(self) -> dict[str, Any]:
+        """Return the status document, without an event loop."""
+        return _complete(self.snapshot(), self._subscribers())
 
     def changed(self) -> None:
         """Show from now on what has changed."""
-        self._document.forget()
+        self._status.forget()
         self.recent_snapshot.forget()
 
     @property
@@ -110,8 +118,8 @@ class AgentApi:
         own = self._agent.settings.admission.keyring.own
         return own.public_key.line if own is not None else None
 
-    def snapshot(self, *, rss_bytes: int | None = None, uss_bytes: int | None = None) -> Snapshot:
-        """Return everything that status shows."""
+    def snapshot(self) -> Snapshot:
+        """Return everything that status shows but what only the kernel knows, and workers."""
         resolver, settings = self._resolver, self._agent.settings
         error = resolver.admission.state.withheld
         withheld = (error.code,) if error is not None else ()
@@ -133,15 +141,12 @@ class AgentApi:
             refused_callers=tuple(
                 RefusalSnapshot(uid=one.uid, count=one.count, at=one.at) for one in self._refused_callers()
             ),
-            workers=tuple(self._workers()),
             agent=AgentSnapshot(
                 version=__version__,
                 pid=os.getpid(),
                 uptime_s=self._clock.monotonic() - self._started,
                 configured_at=self._agent.configured_at,
                 clock_skew_s=self._agent.fetcher.skew_s,
-                rss_bytes=rss_bytes,
-                uss_bytes=uss_bytes,
             ),
         )
 
@@ -173,52 +178,28 @@ class AgentApi:
             channel=admitted.channel,
         )
 
-    def _status_now(self) -> dict[str, Any]:
-        rss_bytes, uss_bytes = self._memory()
-        return document(self.snapshot(rss_bytes=rss_bytes, uss_bytes=uss_bytes))
+    def _begin_status(self) -> "asyncio.Task[dict[str, Any]]":
+        import asyncio  # noqa: PLC0415  as above
 
-    def _is_reused(self, pid: int, since: datetime) -> bool:
-        """Tell what `_reused` tells, of this second: a status of 700 workers would ask the kernel as often."""
-        looks = self._looks()
-        if (pid, since) not in looks:
-            looks[pid, since] = _reused(pid, since)
-        return looks[pid, since]
+        return asyncio.create_task(asyncio.to_thread(_complete, self.snapshot(), self._subscribers()))
 
-    def _workers(self) -> "list[WorkerSnapshot]":
-        return [
+    def _snapshot_with_workers(self) -> Snapshot:
+        return _with_workers(self.snapshot(), self._subscribers())
+
+
+def _with_workers(snapshot: Snapshot, subscribers: "Iterable[Subscriber]") -> Snapshot:
+    return structs.replace(
+        snapshot,
+        workers=tuple(
             WorkerSnapshot(pid=one.pid, uid=one.uid, role=one.role, generation=one.generation, since=one.since)
-            for one in self._subscribers()
-            if not self._is_reused(one.pid, one.since)
-        ]
+            for one in subscribers
+        ),
+    )
 
 
-def _measured() -> tuple[int, int]:
-    """Return this process's resident and private bytes."""
-    import psutil  # noqa: PLC0415  only when somebody asks
-
-    memory = psutil.Process().memory_full_info()
-    return memory.rss, memory.uss
-
-
-def _reused(pid: int, since: datetime) -> bool:
-    """Tell whether `pid` is by now another process than the one that was known `since`: it started later."""
-    if pid == 0:
-        return False  # of another PID namespace: the kernel has no number for it here
-    import psutil  # noqa: PLC0415  only when somebody asks
-
-    try:
-        return psutil.Process(pid).create_time() > since.timestamp()
-    except psutil.NoSuchProcess:
-        return not _exists(pid)  # with ProtectProc=invisible, other users' processes are only hidden
-    except psutil.Error:
-        return False
-
-
-def _exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+def _complete(snapshot: Snapshot, subscribers: "Iterable[Subscriber]") -> dict[str, Any]:
+    """Return the status document of a snapshot, after a look at this process and at those of `subscribers`."""
+    rss_bytes, uss_bytes = process_look.memory_bytes()
+    measured = structs.replace(snapshot.agent, rss_bytes=rss_bytes, uss_bytes=uss_bytes)
+    present = [one for one in subscribers if not process_look.is_gone(one.pid, one.since)]
+    return document(_with_workers(structs.replace(snapshot, agent=measured), present))

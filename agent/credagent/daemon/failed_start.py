@@ -49,7 +49,7 @@ class FailedAgent:
         """Answer with `error`."""
         self._error, self._since = error, datetime.now(UTC)
 
-    def status(self) -> dict[str, Any]:
+    async def status(self) -> dict[str, Any]:
         """Return the status document of an agent that has nothing: `unavailable`, with the code as its problem."""
         nothing = SlotSnapshot(content=Empty(may_fall_back=False), tried=True)
         return document(

@@ -92,7 +92,7 @@ def _document(agent: Agent) -> dict[str, Any]:
         hint = "deliver to a running agent, or put the bundle on a channel"
         raise Unavailable("no-daemon", "one resolution takes no deliveries", what="deliver", hint=hint)
 
-    return AgentApi(agent, deliver=nobody_delivers).status()
+    return AgentApi(agent, deliver=nobody_delivers).status_now()
 
 
 def _require(agent: Agent) -> None:

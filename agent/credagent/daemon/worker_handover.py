@@ -5,7 +5,7 @@ Rendering is in worker_environment/rendering; who may ask is decided by the serv
 
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from credagent import log
@@ -39,7 +39,7 @@ class WorkerHandover:
         self.token: Secret | None = None
         self.error: CredagentError | None = None
         self._names, self._env_file = frozenset(remembered.names), remembered.env_file
-        self._written: tuple[Mapping[str, Secret], ...] = ()
+        self._document: tuple[tuple[object, ...], dict[str, Any]] | None = None
 
     def bind(self, given: list[socket.socket]) -> None:
         """Take the loopback ports, and the token, where a handover needs them; and the one for metrics if wanted."""
@@ -90,15 +90,16 @@ class WorkerHandover:
     def document(
         self, credential_set: CredentialSet, *, settled: bool, required: frozenset[Slot], public_key: str
     ) -> dict[str, Any]:
-        """Return the set as workers get it over the socket."""
-        return set_document(
-            credential_set,
-            self.view(credential_set),
-            settled=settled,
-            required=required,
-            audience=self._config.agent.audience,
-            public_key=public_key,
-        )
+        """Return the set as workers get it over the socket: the same object until something in it is another."""
+        plan, audience = self._plan(), self._config.agent.audience
+        made_of = (credential_set, plan, settled, required, audience, public_key)
+        if self._document is None or self._document[0] != made_of:
+            view = worker_environment(credential_set, plan)
+            document = set_document(
+                credential_set, view, settled=settled, required=required, audience=audience, public_key=public_key
+            )
+            self._document = (made_of, document)
+        return self._document[1]
 
     def credential_process(self, credential_set: CredentialSet) -> dict[str, object] | None:
         """Return the AWS `credential_process` document, None for an empty slot."""

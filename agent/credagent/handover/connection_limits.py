@@ -15,24 +15,27 @@ class ConnectionLimits:
         self._most, self._room = most, max(1, most - kept_for_privileged)
         self._share = math.ceil(self._room * SHARE_OF_ONE_USER)
         self._by_user: Counter[int] = Counter()
+        self._present = 0
 
     def take(self, uid: int, *, privileged: bool = False) -> bool:
         """Count one more connection of `uid`; False, and nothing is counted, where there is no room for it."""
-        present = self._by_user.total()
+        present = self._present
         full = present >= self._most if privileged else present >= self._room or self._by_user[uid] >= self._share
         if not full:
             self._by_user[uid] += 1
+            self._present += 1
         return not full
 
     def may_stay(self, uid: int, *, privileged: bool = False) -> bool:
         """Tell whether a connection of `uid`, which is counted, may stay for good and leave room for others."""
-        present = self._by_user.total()
+        present = self._present
         if privileged:
             return present <= self._most * SHARE_FOR_GOOD
         return present <= self._room * SHARE_FOR_GOOD and self._by_user[uid] <= self._share * SHARE_FOR_GOOD
 
     def give_back(self, uid: int) -> None:
         """Count one connection of `uid` less."""
+        self._present -= 1
         self._by_user[uid] -= 1
         if self._by_user[uid] <= 0:
             del self._by_user[uid]

@@ -23,6 +23,30 @@ def test_places_are_counted_for_each_user_and_given_back() -> None:
     assert (places.take(2), places.take(0, privileged=True)) == (False, True)
 
 
+class Uid(int):
+    """A user whose comparisons are counted."""
+
+    compared = 0
+
+    def __eq__(self, other: object) -> bool:
+        Uid.compared += 1
+        return int(self) == other
+
+    __hash__ = int.__hash__
+
+
+def test_letting_one_in_costs_no_more_where_hundreds_are_there() -> None:
+    """Two look-ups of one user are all that may be compared."""
+    places = ConnectionLimits(2_000)
+    for uid in range(1_000, 1_500):
+        assert places.take(Uid(uid))
+    Uid.compared = 0
+    assert places.take(Uid(1_000))
+    assert places.may_stay(Uid(1_000))
+    places.give_back(Uid(1_000))
+    assert Uid.compared < 20
+
+
 def test_one_user_leaves_places_for_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(AccessRules, "is_privileged", lambda *_: False)
     monkeypatch.setattr(AccessRules, "may_ask", lambda *_: True)

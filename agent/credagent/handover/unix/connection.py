@@ -76,6 +76,13 @@ class SharedState:
         self.present_set = b""  # as lines, for all subscribers
         self.kept_bytes = 0
         self.speaking_http: dict[UnixConnection, None] = {}  # the one that was idle longest is the first
+        self._encoded: tuple[Document, tuple[bytes, ...]] | None = None
+
+    def set_lines(self, document: Document) -> tuple[bytes, ...]:
+        """Return the lines of a set. They are made once for all who get the same object."""
+        if self._encoded is None or self._encoded[0] is not document:
+            self._encoded = (document, tuple(set_lines({"ok": True, **document})))
+        return self._encoded[1]
 
 
 class UnixConnection:
@@ -92,7 +99,7 @@ class UnixConnection:
         self._kept_bytes = 0
         self._idle = self._last = False
         self._task: asyncio.Task[None] | None = None
-        self._news = asyncio.Event()
+        self._behind = False  # a set was published that this subscriber was not sent
         self._supplying: asyncio.Task[None] | None = None
         writer.transport.set_write_buffer_limits(high=shared.limits.unread_bytes)
 
@@ -117,7 +124,9 @@ class UnixConnection:
 
     def publish(self) -> None:
         """Send the present set to this subscriber, or as soon as it has read the one before."""
-        self._news.set()
+        self._behind = True
+        if self._supplying is None or self._supplying.done():
+            self._supplying = asyncio.create_task(self._supply())
 
     def finish(self) -> None:
         """End as soon as what was asked, or is about to be asked, is answered: the agent stops."""
@@ -193,9 +202,9 @@ class UnixConnection:
             document = await self._finished(document, request)
         match request:
             case Subscribe():
-                self._subscribe(request, {"ok": True, **document})
+                self._subscribe(request, document)
             case GetSet():
-                self._writer.write(set_lines({"ok": True, **document})[-1])
+                self._writer.write(shared.set_lines(document)[-1])
             case _:
                 self._writer.write(encode({"ok": True, **document}))
 
@@ -209,11 +218,11 @@ class UnixConnection:
             self.subscriber = Subscriber(
                 pid=self.caller.pid, uid=self.caller.uid, role=request.role, generation=None, since=datetime.now(UTC)
             )
-            self._supplying = asyncio.create_task(self._supply())
+            lines = self._shared.set_lines(document)
         else:
-            document = {**document, "again_s": AGAIN_S}
+            lines = tuple(set_lines({"ok": True, **document, "again_s": AGAIN_S}))
             self._last = True
-        self._writer.write(b"".join(set_lines(document)))
+        self._writer.write(b"".join(lines))
 
     async def _finished(self, work: Coroutine[object, object, Document], request: Request) -> Document:
         """Wait for an answer that takes time; it comes about even where the caller is gone by then."""
@@ -232,11 +241,10 @@ class UnixConnection:
         self.subscriber = msgspec.structs.replace(self.subscriber, generation=generation)
 
     async def _supply(self) -> None:
-        """Send each new set; one that has not read the last is sent the newest when it has."""
+        """Send the newest set, and go on where a newer one was published before this one was read."""
         try:
-            while True:
-                await self._news.wait()
-                self._news.clear()
+            while self._behind:
+                self._behind = False
                 self._writer.write(self._shared.present_set)
                 await self._drained()
         except (TimeoutError, ConnectionError):
@@ -271,6 +279,8 @@ class UnixConnection:
 
     async def _drained(self) -> None:
         """Wait until the caller has read nearly all that was written. Raises TimeoutError, ConnectionError."""
+        if not self._writer.transport.get_write_buffer_size():
+            return  # as nearly always: the kernel has taken it
         async with asyncio.timeout(self._limits.patience_s):
             await self._writer.drain()
 

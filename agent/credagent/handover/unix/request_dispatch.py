@@ -27,13 +27,13 @@ Document = Mapping[str, object]
 
 
 class AgentOperations(Protocol):
-    """What is asked of the agent. Documents lack nothing but `ok`; the two that take time may raise CredagentError."""
+    """What is asked of the agent. Documents lack nothing but `ok`; those that take time may raise CredagentError."""
 
     def worker_document(self) -> Document:
-        """Return what workers see now (`protocol.set_document`)."""
+        """Return what workers see now (`protocol.set_document`): the same object for as long as it says the same."""
         ...
 
-    def status(self) -> Document:
+    async def status(self) -> Document:
         """Return the status document."""
         ...
 

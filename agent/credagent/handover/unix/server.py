@@ -11,12 +11,13 @@ from credagent.handover.refused_callers import RefusedCallers
 from credagent.handover.unix.caller_access import AccessRules, busy, refuse_connection
 from credagent.handover.unix.connection import HttpConversation, SharedState, SocketLimits, UnixConnection
 from credagent.handover.unix.peer_credentials import caller_of
-from credagent.handover.unix.protocol import encode_refusal, set_lines
+from credagent.handover.unix.protocol import encode_refusal
 from credagent.handover.unix.rate_limits import RateLimits
 from credagent.handover.unix.request_dispatch import AgentOperations, Subscriber
 from credagent.system import open_file_limit
 
 KEPT_FOR_PRIVILEGED = 16  # connections: root can still ask for the status when workers have taken all the rest
+ACCEPTED_AT_ONCE = 16  # those are answered before the next are accepted, when all workers of a machine come back
 FINISH_S = 1.0  # for callers that were accepted and not answered yet when the agent stops
 
 
@@ -64,14 +65,16 @@ class SocketServer:
         if self._listener is not None:
             self._listener.close()
         self._listener = await asyncio.start_unix_server(
-            self._accept, sock=sock, backlog=open_file_limit.MOST, limit=self._shared.limits.freely_kept_bytes
+            self._accept, sock=sock, backlog=ACCEPTED_AT_ONCE, limit=self._shared.limits.freely_kept_bytes
         )
+        sock.listen(open_file_limit.MOST)  # the kernel's queue; asyncio's `backlog` is also how many it accepts at once
 
     def publish(self) -> None:
         """Send the present set to every subscriber; one that has not read the last is sent the newest when it has."""
         subscribed = [connection for connection in self.connections if connection.subscriber is not None]
         if subscribed:
-            self._shared.present_set = b"".join(set_lines({"ok": True, **self._shared.agent.worker_document()}))
+            shared = self._shared
+            shared.present_set = b"".join(shared.set_lines(shared.agent.worker_document()))
             for connection in subscribed:
                 connection.publish()
 
@@ -89,7 +92,7 @@ class SocketServer:
 
     async def finish(self, finish_s: float = FINISH_S) -> None:
         """Stop accepting, answer what was asked or is about to be, and end every connection."""
-        for _ in range(3):
+        for _ in range(open_file_limit.MOST // ACCEPTED_AT_ONCE + 2):
             await asyncio.sleep(0)  # accepts what waits in the backlog: closing it would be a reset
         if self._listener is not None:
             self._listener.close()

@@ -5,7 +5,7 @@ import json
 import os
 import re
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -329,3 +329,75 @@ def test_a_set_that_is_asked_for_once_is_one_line_however_much_is_taken_back(tmp
         assert (await client.ask(op="status"))["state"] == "ready"
 
     tell(story, tmp_path, agent=agent)
+
+
+class ReadCounted(Mapping[str, object]):
+    """A set as workers get it, which counts how often it was read: nobody can render it without reading it."""
+
+    def __init__(self, document: Mapping[str, object]) -> None:
+        self._document = document
+        self.readings = 0
+
+    def __getitem__(self, name: str) -> object:
+        return self._document[name]
+
+    def __iter__(self) -> Iterator[str]:
+        self.readings += 1
+        return iter(self._document)
+
+    def __len__(self) -> int:
+        return len(self._document)
+
+
+def test_a_set_is_rendered_once_for_five_hundred_subscribers_and_once_more_when_it_changes(tmp_path: Path) -> None:
+    agent = StandIn()
+    generations = []
+
+    def next_generation(value: str) -> None:
+        agent.set({"A": value})
+        generations.append(ReadCounted(agent.document))
+        agent.document = generations[-1]  # type: ignore[assignment]  # a mapping is all that the server may ask for
+
+    async def story(server: SocketServer, client: Client) -> None:
+        next_generation("1")
+        clients = [client, *[await client.another() for _ in range(499)]]
+        for one in clients:
+            one.writer.write(b'{"op":"subscribe","role":"worker"}\n')
+        assert {(await one.answer())["environment"]["A"] for one in clients} == {"1"}
+        next_generation("2")
+        server.publish()
+        assert {(await one.answer())["environment"]["A"] for one in clients} == {"2"}
+        for one in clients:
+            one.writer.close()
+
+    tell(story, tmp_path, agent=agent)
+    assert [one.readings for one in generations] == [1, 1]
+
+
+def test_who_came_first_is_answered_before_a_crowd_behind_him_is_let_in(tmp_path: Path) -> None:
+    """Else the first answer after a restart waits until every worker of the machine has come in."""
+
+    async def story(server: SocketServer, client: Client) -> None:
+        assert (await client.ask(op="set"))["generation"] == 1
+        crowd = []
+        for _ in range(300):  # they wait in the kernel's queue: nothing is awaited here
+            one = socket.socket(socket.AF_UNIX)
+            one.connect(client.path)
+            one.sendall(b'{"op":"set"}\n')
+            one.setblocking(False)  # noqa: FBT003  its only parameter
+            crowd.append(one)
+        while not (said := _read(crowd[0])):  # noqa: ASYNC110  each pass of the loop counts
+            await asyncio.sleep(0)
+        assert json.loads(said)["generation"] == 1
+        assert len(server.connections) < len(crowd) / 2
+        for one in crowd:
+            one.close()
+
+    tell(story, tmp_path)
+
+
+def _read(sock: socket.socket) -> bytes:
+    try:
+        return sock.recv(1 << 16)
+    except BlockingIOError:
+        return b""
