@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import socket
 import threading
 from collections.abc import Callable, Mapping
 from types import TracebackType
@@ -67,6 +68,9 @@ class StandIn:
 
     def credential_process(self) -> Mapping[str, object] | None:
         return None
+
+    def pass_sockets(self, connection: socket.socket) -> None:
+        connection.sendall(b'{"ok":true}\n')
 
     async def renew(self, slot: Slot | None) -> Mapping[str, object]:
         await asyncio.sleep(0)

@@ -24,6 +24,7 @@ ALLOWED: dict[str, str] = {
     "handover/http/endpoint_token.py": "writes the bearer token to its file again where that was taken away",
     "handover/http/refusals.py": "compares the bearer token that a caller shows",
     "handover/unix/protocol.py": "gives a worker its environment over the Unix socket",
+    "slots/credential_store.py": "digests what workers got, by which a later agent knows it again",
     "worker_environment/vendor_documents.py": "writes the documents of the vendors' protocols",
     "worker_environment/env_file.py": "writes worker.env, private, for systemd and containers",
     "worker_environment/formats.py": "writes an environment as text, where somebody asks for it",

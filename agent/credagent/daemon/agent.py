@@ -4,8 +4,7 @@ Everything that can be done without waiting is done before asyncio and structlog
 beside the agent finds credentials and an open socket tens of milliseconds earlier.
 """
 
-import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from credagent.admission.bundle_admission import BundleAdmission
 from credagent.admission.state_file import load_and_save
@@ -17,6 +16,7 @@ from credagent.credentials import CredentialSet
 from credagent.daemon import runtime_folders
 from credagent.daemon.agent_settings import settings_of
 from credagent.daemon.worker_handover import WorkerHandover
+from credagent.handover.listening_sockets import ListeningSockets
 from credagent.handover.unix import socket_file
 from credagent.slots.credential_resolver import Arrival, CredentialResolver
 from credagent.slots.credential_store import CredentialStore
@@ -43,7 +43,7 @@ class Agent:
         self.resolver = CredentialResolver(
             self.settings.slots,
             admission=BundleAdmission(self.settings.admission, clock=self.clock, load=load, save=save),
-            store=CredentialStore(remembered.generation),
+            store=CredentialStore(remembered.generation, remembered.digest),
             clock=self.clock,
             fetch=fetcher,
         )
@@ -77,11 +77,19 @@ class Agent:
         self.handover.write(self.resolver.store.current)
         self.resolver.store.listen(self._write_changes)
 
-    def bind(self) -> None:
-        """Bind the agent's sockets: from here on a caller waits in the backlog instead of finding nobody."""
+    def bind(self, given: ListeningSockets = ListeningSockets()) -> None:  # noqa: B008  a frozen value
+        """Bind the agent's sockets: from here on a caller waits in the backlog instead of finding nobody.
+
+        Those that are `given` are used as they are.
+        """
         named = [channel.path for channel in self.config.bundle.channels if isinstance(channel, SocketChannelSpec)]
         for path in dict.fromkeys([socket_path(self.config), *named]):
-            self.bound.append(socket_file.bind(path))
+            self.bound.append(given.unix_at(path) or socket_file.bind(path))
+
+    def listening_sockets(self) -> ListeningSockets:
+        """Return all sockets that the agent listens at."""
+        endpoint, metrics = tuple(self.handover.sockets), tuple(self.handover.metrics)
+        return ListeningSockets(unix=tuple(self.bound), endpoint=endpoint, metrics=metrics)
 
     def reconfigure(self, config: Config) -> None:
         """Go over to another configuration, keeping what is held where it still may be.
@@ -101,27 +109,33 @@ class Agent:
 
 
 def boot(
-    config: Config, environ: Mapping[str, str], owner: bytes = b"run", passed: Sequence[socket.socket] = ()
+    config: Config,
+    environ: Mapping[str, str],
+    owner: bytes = b"run",
+    given: ListeningSockets = ListeningSockets(),  # noqa: B008  a frozen value
+    lock: Lock | None = None,
 ) -> Agent:
     """Return an agent that holds the locks, has resolved what needs no waiting, has handed it over and is bound.
 
-    `owner` is noted in the lock; `passed` are the service manager's sockets. Raises CredagentError, and holds nothing.
+    `owner` is noted in the lock. `given` are the sockets of the service manager, or of an earlier agent, and `lock`
+    the one on the runtime folder where it is held already. Raises CredagentError, and holds nothing.
     """
     from credagent.system.process_control import make_non_dumpable  # noqa: PLC0415  ctypes, and only where secrets arrive
 
     make_non_dumpable()
     runtime_folders.prepare(config)
-    locks = runtime_folders.take_locks(config, owner)
+    locks = runtime_folders.take_locks(config, owner, lock)
     try:
         agent = Agent(config, environ)
         agent.locks = locks
-        agent.handover.bind(list(passed))
+        agent.handover.bind(given)
         agent.resolve()
         agent.hand_over()
-        agent.bind()
+        agent.bind(given)
+        given.close_all_but(agent.listening_sockets())
     except BaseException:
-        for lock in locks:
-            lock.release()  # a start that is tried again must not find its own
+        for one in locks:
+            one.release()  # a start that is tried again must not find its own
         raise
     return agent
 

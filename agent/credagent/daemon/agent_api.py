@@ -1,6 +1,7 @@
 """What the agent says of itself: the snapshot behind `status`, and its socket's answers. Everything from memory."""
 
 import os
+import socket
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -9,10 +10,10 @@ from msgspec import structs
 from credagent import __version__
 from credagent.config.channel_grammar import SocketChannelSpec
 from credagent.credentials import Slot
-from credagent.daemon import process_look
+from credagent.daemon import process_look, runtime_folders
 from credagent.daemon.agent import Agent
 from credagent.daemon.status_cache import ShortLivedCache
-from credagent.errors import PermissionRefused
+from credagent.errors import PermissionRefused, Refused
 from credagent.operations.observability.status_document import (
     AgentSnapshot,
     BundleSnapshot,
@@ -77,6 +78,13 @@ class AgentApi:
     def credential_process(self) -> dict[str, object] | None:
         """Return the AWS `credential_process` document, None for an empty slot."""
         return self._agent.handover.credential_process(self._resolver.present())
+
+    def pass_sockets(self, connection: socket.socket) -> None:
+        """Send the listening sockets to whoever stands by. Raises Refused where no `exec` takes over, OSError."""
+        if not runtime_folders.ends_with_its_exec(self._agent.locks[0].note):
+            hint = "only an agent that an `exec` runs is taken over; a daemon is started again by its service manager"
+            raise Refused("not-taken-over", "this agent is a daemon", hint=hint)
+        self._agent.listening_sockets().send(connection)
 
     async def renew(self, slot: Slot | None) -> dict[str, Any]:
         """Try to renew one slot, or all."""

@@ -78,6 +78,10 @@ class FailedAgent:
         """Refuse."""
         self._refuse()
 
+    def pass_sockets(self, connection: socket.socket) -> NoReturn:  # noqa: ARG002  whoever asks
+        """Refuse."""
+        self._refuse()
+
     async def renew(self, slot: Slot | None) -> NoReturn:  # noqa: ARG002  every slot alike
         """Refuse."""
         self._refuse()

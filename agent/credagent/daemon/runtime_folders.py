@@ -19,14 +19,25 @@ RUNTIME_MODE = 0o751  # workers must reach the socket; they need not list what e
 LIMIT_BYTES = 1024 * 1024
 
 
+OWNER_IS_EXEC = b"exec"
+"""What the lock file of an agent says that ends with its `exec`; `run` writes another word."""
+
+
+def ends_with_its_exec(note: bytes) -> bool:
+    """Tell by the lock's note whether an agent ends with an `exec`, so that another one takes its place."""
+    return note.startswith(OWNER_IS_EXEC)
+
+
 class Remembered(Struct, frozen=True, kw_only=True):
     """What living workers have seen of earlier agents on this machine since it booted.
 
-    `names`: the custom variables that were handed out, to be overwritten when they are withdrawn. `env_file`: where
-    worker.env was written, to be removed when it is written elsewhere.
+    `generation`, `digest`: of the last set, and of what was in it. `names`: the custom variables that were handed out,
+    to be overwritten when they are withdrawn. `env_file`: where worker.env was written, to be removed when it is
+    written elsewhere.
     """
 
     generation: int = 0
+    digest: str = ""
     names: tuple[str, ...] = ()
     env_file: str = ""
 
@@ -39,19 +50,25 @@ def prepare(config: Config) -> None:
         make_private_folder(folder, 0o700)
 
 
-def take_locks(config: Config, owner: bytes = b"") -> tuple[Lock, Lock]:
+def take_locks(config: Config, owner: bytes = b"", held: Lock | None = None) -> tuple[Lock, Lock]:
     """Return the daemon's locks on both folders; `owner` is noted in the one on the runtime folder.
+
+    `held` is that one where this process has it already.
 
     Raises Unavailable where another daemon holds one: it may be a `run --once` that ends in a moment, so a service
     manager shall try again.
     """
     runtime_dir, state_dir = config.agent.runtime_dir, config.agent.state_dir
-    runtime = file_lock.lock(_lock_path(runtime_dir), note=owner)
+    if held is not None and not held.is_at(lock_path(runtime_dir)):
+        held.release()
+        held = None
+    runtime = held or file_lock.lock(lock_path(runtime_dir), note=owner)
     if runtime is None:
         hint = "stop it, or give this one a runtime_dir and a state_dir of its own"
         raise Unavailable("already-running", "an agent runs already", what=runtime_dir, hint=hint)
-    state = file_lock.lock(_lock_path(state_dir))
+    state = file_lock.lock(lock_path(state_dir))
     if state is None:
+        runtime.release()
         # Two agents that keep their marks in one file lose each other's, and replayed bundles come in.
         hint = "stop it, or give this one a state_dir of its own (agent.state_dir)"
         raise Unavailable("state-in-use", "another agent uses it", what=state_dir, hint=hint)
@@ -64,7 +81,7 @@ def hold_locks(config: Config, held: tuple[Lock, ...]) -> tuple[Lock, ...]:
 
     Raises Unavailable where another daemon was faster; then those that were held stay.
     """
-    paths = [_lock_path(folder) for folder in (config.agent.runtime_dir, config.agent.state_dir)]
+    paths = [lock_path(folder) for folder in (config.agent.runtime_dir, config.agent.state_dir)]
     now: list[Lock] = []
     try:
         for lock, path in zip(held, paths, strict=True):
@@ -93,10 +110,10 @@ def folders(config: Config) -> tuple[str, ...]:
 
 def free_locks(config: Config) -> tuple[Lock, Lock] | None:
     """Return both locks, None where a daemon holds one."""
-    runtime = file_lock.lock(_lock_path(config.agent.runtime_dir))
+    runtime = file_lock.lock(lock_path(config.agent.runtime_dir))
     if runtime is None:
         return None
-    state = file_lock.lock(_lock_path(config.agent.state_dir))
+    state = file_lock.lock(lock_path(config.agent.state_dir))
     if state is None:
         runtime.release()
         return None
@@ -127,7 +144,8 @@ def _sweep(config: Config) -> None:
         remove_leftovers(os.path.dirname(env_file) or ".", os.path.basename(env_file))
 
 
-def _lock_path(folder: str) -> str:
+def lock_path(folder: str) -> str:
+    """Return the file whose lock says that an agent uses `folder`."""
     return f"{folder}/lock"
 
 

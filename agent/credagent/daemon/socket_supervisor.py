@@ -39,11 +39,17 @@ class SocketSupervisor:
             self._agent.bound[place] = again
             await self.servers[place].start(again.sock)
             bound.close()
+            for connection in (one for server in self.servers for one in server.standing_by()):
+                connection.end()  # it comes back for the new one
             log.warning("socket_bound_again", path=bound.path, why="its file was removed")
 
     async def close(self) -> None:
-        """Stop accepting, answer what was asked, end every connection, and remove the files."""
+        """Stop accepting, answer what was asked, end every connection, and remove the files.
+
+        Files stay where somebody else has the sockets, too: callers wait in the queue until he accepts.
+        """
+        taken_over = any(server.standing_by() for server in self.servers)
         for server in self.servers:
             await server.finish()
         for bound in self._agent.bound:
-            bound.close()
+            bound.sock.close() if taken_over else bound.close()

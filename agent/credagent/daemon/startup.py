@@ -6,24 +6,40 @@ from collections.abc import Mapping
 from credagent import config as configuration
 from credagent import log
 from credagent.daemon.agent import Agent, boot
+from credagent.daemon.runtime_folders import OWNER_IS_EXEC
 from credagent.errors import CredagentError
+from credagent.handover.listening_sockets import ListeningSockets
 from credagent.operations.systemd import notify
 from credagent.operations.systemd.sockets import passed_sockets
+from credagent.system.file_lock import Lock
 
 LATER = (signal.SIGHUP, signal.SIGTERM)
 """They wait until the loop acts on them: a reload that comes just after the start would end the agent."""
 
 
-def run(config_path: str | None, environ: Mapping[str, str], *, owner: bytes = b"run") -> int:
+def run(config_path: str | None, environ: Mapping[str, str]) -> int:
     """Run a daemon until it is told to stop. Raises CredagentError where it cannot start.
 
     Where the service manager holds its ports, a start that fails keeps them and is tried again (`failed_start`).
-    `owner` is written into the lock on the runtime folder: what the daemon ends with.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, LATER)
-    agent = _started(config_path, environ, owner)
-    if agent is None:
-        return 0
+    agent = _started(config_path, environ)
+    return 0 if agent is None else _live(agent, config_path, environ)
+
+
+def run_beside_program(
+    config_path: str | None, environ: Mapping[str, str], lock: Lock | None, given: ListeningSockets
+) -> int:
+    """Run the agent of an `exec` until it is told to stop: in an earlier one's place where `given` are its sockets.
+
+    `lock` is the one on the runtime folder where it is held already. Raises CredagentError where it cannot start.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, LATER)
+    agent = boot(configuration.load(config_path, environ), environ, OWNER_IS_EXEC, given, lock)
+    return _live(agent, config_path, environ)
+
+
+def _live(agent: Agent, config_path: str | None, environ: Mapping[str, str]) -> int:
     config = agent.config
     ready = agent.resolver.settled
     if ready:
@@ -46,12 +62,13 @@ def run(config_path: str | None, environ: Mapping[str, str], *, owner: bytes = b
     return 0
 
 
-def _started(config_path: str | None, environ: Mapping[str, str], owner: bytes) -> Agent | None:
+def _started(config_path: str | None, environ: Mapping[str, str]) -> Agent | None:
     """Return an agent that has started; None where it was told to end before it could."""
     passed = passed_sockets(environ)
     while True:
+        given = ListeningSockets(endpoint=tuple(one.dup() for one in passed))
         try:
-            agent = boot(configuration.load(config_path, environ), environ, owner, [one.dup() for one in passed])
+            agent = boot(configuration.load(config_path, environ), environ, given=given)
         except CredagentError as error:
             if not passed:
                 raise

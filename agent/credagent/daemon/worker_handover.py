@@ -15,8 +15,10 @@ from credagent.daemon import runtime_folders
 from credagent.daemon.agent_settings import AgentSettings
 from credagent.daemon.runtime_folders import Remembered
 from credagent.errors import CredagentError
+from credagent.handover.listening_sockets import ListeningSockets
 from credagent.handover.unix.protocol import set_document
 from credagent.secret import Secret
+from credagent.slots.credential_store import digest_of
 from credagent.system.file_writing import remove_own_file
 from credagent.worker_environment import env_file
 from credagent.worker_environment.rendering import HandoverPlan, WorkerView, worker_environment
@@ -41,17 +43,20 @@ class WorkerHandover:
         self._names, self._env_file = frozenset(remembered.names), remembered.env_file
         self._document: tuple[tuple[object, ...], dict[str, Any]] | None = None
 
-    def bind(self, given: list[socket.socket]) -> None:
-        """Take the loopback ports, and the token, where a handover needs them; and the one for metrics if wanted."""
+    def bind(self, given: ListeningSockets) -> None:
+        """Take the loopback ports, and the token, where a handover needs them; and the one for metrics if wanted.
+
+        Ports that are `given` are used in place of those of the configuration.
+        """
         if self._config.endpoint.metrics is not None:
             from credagent.handover.http import port_binding  # noqa: PLC0415  not on the path of the default on AWS
 
-            self.metrics = port_binding.bind([self._config.endpoint.metrics])
+            self.metrics = list(given.metrics) or port_binding.bind([self._config.endpoint.metrics])
         if not self.needs_ports:
             return
         from credagent.handover.http import endpoint_token, port_binding  # noqa: PLC0415  not on the path of the default on AWS
 
-        self.sockets = port_binding.bind(self._config.endpoint.listen, given=given)
+        self.sockets = port_binding.bind(self._config.endpoint.listen, given=given.endpoint)
         if self._config.aws.handover == "endpoint":
             access = self._settings().access
             self.token = endpoint_token.load_or_make(
@@ -119,7 +124,9 @@ class WorkerHandover:
             if self._env_file and self._env_file != path:
                 _remove_former(self._env_file)
             self._env_file, names = path, tuple(sorted(self._names))
-            remembered = Remembered(generation=credential_set.generation, names=names, env_file=path)
+            remembered = Remembered(
+                generation=credential_set.generation, digest=digest_of(credential_set), names=names, env_file=path
+            )
             runtime_folders.remember(self._config, remembered)
         except CredagentError as error:
             self.error = error

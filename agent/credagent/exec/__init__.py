@@ -11,5 +11,6 @@ program_start: one start of a program: how long it waits, which environment it g
 renewal_action: what happens to the program at a renewal
 run_program: the composition root of `exec`
 shared_agent: which agent supplies the program, and taking over when another `exec` took its agent along
+stand_by: holds the listening sockets of the agent that runs, and sees its end
 supervisor: stays beside the program until its end
 """

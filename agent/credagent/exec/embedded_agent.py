@@ -11,9 +11,13 @@ import traceback
 from collections.abc import Callable
 from typing import NoReturn
 
+from msgspec import Struct
+
 from credagent import log
 from credagent.errors import CredagentError, Exit
+from credagent.handover.listening_sockets import ListeningSockets
 from credagent.system import process_control
+from credagent.system.file_lock import Lock
 
 FIRST_PAUSE_S = 0.2  # before the first revival; doubles
 LONGEST_PAUSE_S = 30.0
@@ -25,16 +29,23 @@ STEP_S = 0.005
 _NO_END = (0, 0)
 
 
+class TakenOver(Struct, frozen=True, kw_only=True):
+    """What an agent begins with: the lock on the runtime folder, and an earlier agent's sockets, if they are held."""
+
+    lock: Lock | None = None
+    sockets: ListeningSockets = ListeningSockets()
+
+
 class EmbeddedAgent:
     """One agent process after another. The mutable part is which one, and how often it failed."""
 
-    def __init__(self, live: Callable[[], int]) -> None:
+    def __init__(self, live: Callable[[TakenOver], int]) -> None:
         """Start nothing yet. `live` runs an agent until it is told to end, and returns its exit status."""
         self._live = live
         self._pid: int | None = None
         self._began = 0.0
         self._pause_s = FIRST_PAUSE_S
-        self._due: float | None = 0.0
+        self.due = 0.0  # the monotonic time before which it is not started again
         self.exit_code: int | None = None
 
     def collect(self) -> None:
@@ -50,7 +61,7 @@ class EmbeddedAgent:
         now = time.monotonic()
         if now - self._began > HEALTHY_S or self.exit_code == LOST_THE_RACE:
             self._pause_s = FIRST_PAUSE_S
-        self._pid, self._due = None, now + self._pause_s
+        self._pid, self.due = None, now + self._pause_s
         if self.exit_code == LOST_THE_RACE:
             log.info("agent_of_another_found")
         else:
@@ -58,12 +69,10 @@ class EmbeddedAgent:
             self._pause_s = min(self._pause_s * 2, LONGEST_PAUSE_S)
         return True
 
-    def revive(self) -> float | None:
-        """Start it (again) if that is due; return the monotonic time of the next start where one is planned."""
-        if self._due is not None and time.monotonic() >= self._due:
-            self._began, self._due, self.exit_code = time.monotonic(), None, None
-            self._pid = os.fork() or _live_apart(self._live)
-        return self._due
+    def start(self, taken_over: TakenOver) -> None:
+        """Start it (again)."""
+        self._began, self.exit_code = time.monotonic(), None
+        self._pid = os.fork() or _live_apart(lambda: self._live(taken_over))
 
     def pids(self) -> frozenset[int]:
         """Return the agent's process."""

@@ -19,9 +19,9 @@ from credagent.errors import UsageError
 from credagent.exec import child_process
 from credagent.exec.agent_subscription import AgentSubscription, Document, complete
 from credagent.exec.agent_wait import AgentAt, AgentSource, wait_for_agent
-from credagent.exec.embedded_agent import EmbeddedAgent
+from credagent.exec.embedded_agent import EmbeddedAgent, TakenOver
 from credagent.exec.program_start import ExecRequest, ProgramStart
-from credagent.exec.shared_agent import OWNER_IS_EXEC, SharedAgent
+from credagent.exec.shared_agent import SharedAgent
 from credagent.exec.supervisor import Supervisor
 from credagent.system import process_control
 
@@ -106,9 +106,9 @@ def _supervise(start: ProgramStart, source: AgentSource, *, companion: SharedAge
     return supervisor.run()
 
 
-def _be_the_agent(start: ProgramStart) -> int:
+def _be_the_agent(start: ProgramStart, taken_over: TakenOver) -> int:
     """Run in the forked process."""
-    from credagent.daemon.startup import run as run_agent  # noqa: PLC0415  nothing of it is needed where an agent runs already
+    from credagent.daemon.startup import run_beside_program  # noqa: PLC0415  nothing of it is needed where an agent runs already
 
     os.umask(0o077)
     for name in OF_THE_SERVICE_MANAGER:
@@ -119,7 +119,7 @@ def _be_the_agent(start: ProgramStart) -> int:
     else:
         hint = "as root, --user starts the program as another user; else what a task runs can act as the agent"
         log.warning("tasks_share_uid", uid=os.geteuid(), hint=hint)
-    return run_agent(start.request.config_path, own, owner=OWNER_IS_EXEC)
+    return run_beside_program(start.request.config_path, own, taken_over.lock, taken_over.sockets)
 
 
 def _end_on_signals() -> None:

@@ -1,51 +1,50 @@
 """The agent that all `exec` of one user on a machine share: one of them runs it, the others stay ready to take over.
 
-Who gets the lock on the runtime folder runs the agent; whoever loses that race attaches to it. An agent ends with the
-`exec` that runs it, in order or by SIGKILL. The others see its process end by a pidfd, and each tries to become the
-next one, in the same folder: state, token and generation number are on file there.
+Who gets the lock on the runtime folder runs the agent; whoever loses that race stands by. An agent ends with the
+`exec` that runs it, in order or by SIGKILL. The others see their connection to it end, and whoever gets the lock
+becomes the next one, in the same folder and with the same listening sockets: state, token and generation number are on
+file there, and clients that ask meanwhile wait in the kernel's queue.
 
 ```
-            somebody answers                     its process ended
-  looking ───────────────────▶ attached to another's ─────────────▶ looking
-     │ nobody answers                                                  ▲
-     ▼                                 another was faster, or crash    │
-  own agent, forked ───────────────────────────────────────────────────┘
+            somebody answers, and                its connection
+            sends its sockets                    ended
+  looking ───────────────────▶ standing by ─────────────────────▶ looking
+     │ the lock is free          ▲                                   ▲
+     ▼                           │ as behind anybody's               │ crashed
+  own agent, forked ─────────────┴───────────────────────────────────┘
 ```
 """
 
 import os
-import select
-import socket
-import struct
 import time
 from collections.abc import Sequence
 
 from credagent import log
+from credagent.daemon.runtime_folders import OWNER_IS_EXEC, ends_with_its_exec, lock_path
 from credagent.errors import CredagentError, InternalError, Unavailable
 from credagent.exec.agent_subscription import AgentSubscription
-from credagent.exec.embedded_agent import LOST_THE_RACE, EmbeddedAgent
+from credagent.exec.embedded_agent import LOST_THE_RACE, EmbeddedAgent, TakenOver
+from credagent.exec.stand_by import StandBy
+from credagent.handover.listening_sockets import ListeningSockets
+from credagent.system import file_lock
 from credagent.system.file_reading import read_bounded
-from credagent.worker.credagent_worker import refuse_stranger
 
-OWNER_IS_EXEC = b"exec"
-"""What the lock file of an agent says that ends with its `exec`; `run` writes another word."""
-
-LOOK_S = 0.5  # at an agent whose process cannot be watched: it lives in another PID namespace
+LOOK_S = 0.05  # at the lock, while whoever has it does not answer: it is about to start, or to end
 LONGEST_RACE_S = 10.0  # that somebody holds the folder's lock and answers nobody: a `run --once` takes less
 _NOTE_BYTES = 64
-_UCRED = struct.Struct("=iII")  # of SO_PEERCRED: pid, uid, gid
 
 
 class SharedAgent:
-    """The agent beside the program, ours or another's. The mutable part is which process it is."""
+    """The agent beside the program, ours or another's. The mutable part is which one it is, as far as that is known."""
 
     def __init__(self, paths: Sequence[str], own_path: str, embedded: EmbeddedAgent) -> None:
         """Look at `paths` for an agent that runs; `embedded` would listen at `own_path`."""
         self._paths, self.path = paths, own_path
         self._embedded = embedded
         self._subscription: AgentSubscription | None = None
-        self._pidfd = -1  # of another's agent
-        self._look_at: float | None = None  # at another's agent that has no pidfd
+        self._stand_by: StandBy | None = None
+        self._sockets = ListeningSockets()  # of the last agent that answered
+        self._unproven: ListeningSockets | None = None  # with which our own agent was started that did not answer yet
         self._race_ends_at: float | None = None
 
     def attach(self) -> AgentSubscription | None:
@@ -60,10 +59,10 @@ class SharedAgent:
     def ends_with_its_exec(self) -> bool:
         """Tell whether the agent that was attached to is one that somebody has to follow when its `exec` ends."""
         try:
-            note = read_bounded(f"{os.path.dirname(self.path)}/lock", _NOTE_BYTES)
+            note = read_bounded(self._lock_path, _NOTE_BYTES)
         except CredagentError:
             return False  # another user's: it is not ours to replace
-        return note is not None and note.startswith(OWNER_IS_EXEC)
+        return note is not None and ends_with_its_exec(note)
 
     def subscription(self) -> AgentSubscription | None:
         """Return the connection to the agent; where none runs, one is started. Raises where it cannot start."""
@@ -75,24 +74,49 @@ class SharedAgent:
         self.revive()
         if self._subscription is None:
             self._subscription = AgentSubscription.try_connect(self.path)
+        if self._subscription is None and self._race_ends_at is not None and time.monotonic() > self._race_ends_at:
+            hint = "another `credagent` of this user hangs while it holds it: end that one"
+            raise Unavailable("already-running", "it is locked, and nobody answers there", what=self.path, hint=hint)
         return self._subscription
 
     def fileno(self) -> int:
-        """Return what becomes readable when another's agent ends."""
-        return self._pidfd
+        """Return what becomes readable when the agent answers, or ends."""
+        return -1 if self._stand_by is None else self._stand_by.fileno()
 
     def ended(self, pid: int, status: int) -> bool:
-        """Take the end of a child process."""
-        return self._embedded.ended(pid, status)
+        """Take the end of a child process.
+
+        Where it was our agent, and it did not get as far as to answer, clients are refused from now on rather than
+        kept waiting for a start that may never succeed.
+        """
+        ours = self._embedded.ended(pid, status)
+        if ours and self._unproven is self._sockets:
+            self._replace_sockets(ListeningSockets())
+        return ours
 
     def revive(self) -> float | None:
         """See that an agent runs: another's, or else our own. Returns the monotonic time at which to ask again."""
-        now = time.monotonic()
-        if self._embedded.pids() or self._watched(now):
-            return self._look_at
-        if self._watch_another():
-            return self._look_at
-        return self._embedded.revive()
+        self._look()
+        if self._stand_by is not None and self._stand_by.sockets is not None:
+            return None  # its end will tell
+        if self._embedded.pids():
+            return self._stand_behind()
+        if time.monotonic() < self._embedded.due:
+            return self._embedded.due
+        try:
+            lock = file_lock.lock(self._lock_path, note=OWNER_IS_EXEC)
+        except CredagentError:
+            lock = None  # there is no folder yet: the agent makes it, and says what is wrong
+        else:
+            if lock is None:
+                self._race_ends_at = self._race_ends_at or time.monotonic() + LONGEST_RACE_S
+                return self._stand_behind()
+        self._leave()  # or the agent would hold the other end of a connection to itself
+        self._race_ends_at, self._unproven = None, self._sockets
+        self._embedded.start(TakenOver(lock=lock, sockets=self._sockets))
+        if lock is not None:
+            lock.release()  # the child process has it
+        return time.monotonic() + LOOK_S
 
     def pids(self) -> frozenset[int]:
         """Return our own agent's process."""
@@ -100,57 +124,45 @@ class SharedAgent:
 
     def stop(self) -> None:
         """End our own agent; another's goes on."""
-        self._forget_another()
+        self._leave()
+        self._sockets.close_all_but()
         self._embedded.stop()
 
     def _judge(self, code: int) -> None:
         """Raise where our own agent ended before there was a set to start with, and starting it again will not help."""
-        if code == LOST_THE_RACE and self._subscription is None:
-            now = time.monotonic()
-            self._race_ends_at = self._race_ends_at or now + LONGEST_RACE_S
-            if now < self._race_ends_at:
-                return
-            hint = "another `credagent` of this user hangs while it holds it: end that one"
-            raise Unavailable("already-running", "it is locked, and nobody answers there", what=self.path, hint=hint)
         if code > 0 and code != LOST_THE_RACE:
             raise SystemExit(code)  # it has said why
         if code < 0 and self._subscription is None:
             raise InternalError("agent-ended", f"killed by signal {-code} before it was ready", what="the agent")
 
-    def _watched(self, now: float) -> bool:
-        """Tell whether another's agent is watched and has not ended."""
-        if self._pidfd >= 0 and select.select([self._pidfd], [], [], 0)[0]:
-            log.info("agent_of_another_ended")
-            self._forget_another()
-        if self._look_at is not None and now >= self._look_at:
-            self._look_at = None
-        return self._pidfd >= 0 or self._look_at is not None
+    @property
+    def _lock_path(self) -> str:
+        return lock_path(os.path.dirname(self.path))
 
-    def _watch_another(self) -> bool:
-        """Begin to watch the agent that answers, if one does."""
-        pid = _listener(self.path)
-        if pid is None:
-            return False
-        try:
-            self._pidfd = os.pidfd_open(pid)
-        except OSError:
-            self._look_at = time.monotonic() + LOOK_S
-        return True
+    def _look(self) -> None:
+        """Take note of what the agent has sent, and of its end."""
+        if self._stand_by is None:
+            return
+        self._stand_by.look()
+        if (sockets := self._stand_by.sockets) is not None and sockets is not self._sockets:
+            self._replace_sockets(sockets)
+            self._race_ends_at = None
+        if self._stand_by.agent_ended:
+            if self._stand_by.sockets is not None and not self._embedded.pids():
+                log.info("agent_of_another_ended")
+            self._leave()
 
-    def _forget_another(self) -> None:
-        if self._pidfd >= 0:
-            os.close(self._pidfd)
-        self._pidfd, self._look_at = -1, None
+    def _replace_sockets(self, sockets: ListeningSockets) -> None:
+        self._sockets.close_all_but()
+        self._sockets = sockets
 
+    def _stand_behind(self) -> float:
+        """Ask whoever listens for the sockets, once; return when to look again."""
+        if self._stand_by is None:
+            self._stand_by = StandBy.behind(self.path)
+        return time.monotonic() + LOOK_S
 
-def _listener(path: str) -> int | None:
-    """Return the process that listens at `path` (0: of another PID namespace), None where nobody does."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(LOOK_S)
-        try:
-            probe.connect(path)
-            refuse_stranger(probe, path)
-            peer = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
-        except OSError:
-            return None
-    return int(_UCRED.unpack(peer)[0])
+    def _leave(self) -> None:
+        if self._stand_by is not None:
+            self._stand_by.close()
+            self._stand_by = None

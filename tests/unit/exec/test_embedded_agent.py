@@ -4,17 +4,17 @@ import os
 
 import pytest
 
-from credagent.exec.embedded_agent import EmbeddedAgent
+from credagent.exec.embedded_agent import EmbeddedAgent, TakenOver
 
 
 def test_a_crash_tells_no_secret(capfd: pytest.CaptureFixture[str]) -> None:
     secret = os.urandom(8).hex()
 
-    def live() -> int:
+    def live(_: TakenOver) -> int:
         raise ValueError(secret)
 
     beside = EmbeddedAgent(live)
-    beside.revive()
+    beside.start(TakenOver())
     (pid,) = beside.pids()
     beside.ended(*os.waitpid(pid, 0))
     said = capfd.readouterr().err

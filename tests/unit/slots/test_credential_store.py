@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 from msgspec.structs import replace
 
-from credagent.credentials import AwsCredentials, CredentialSet, Empty, Held, Origin, Slot, SlotContent
+from credagent.credentials import AwsCredentials, CredentialSet, Empty, Held, Origin, Slot, SlotContent, Variables
 from credagent.secret import Secret
-from credagent.slots.credential_store import CredentialStore
+from credagent.slots.credential_store import CredentialStore, digest_of
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 HELD = Held(
@@ -79,3 +79,28 @@ def test_a_listener_may_stop_while_it_is_told() -> None:
     store.listen(lambda *_: told.append("second"))
     store.publish({Slot.AWS: HELD})
     assert told == ["first", "second"]
+
+
+def test_what_an_earlier_agent_handed_out_keeps_its_generation() -> None:
+    digest = digest_of(CredentialSet(generation=7, aws=HELD))
+    store = CredentialStore(7, digest)
+    store.publish({Slot.AWS: replace(HELD, obtained_at=NOW + timedelta(hours=1))})
+    assert store.current.generation == 7
+    store.publish({Slot.AWS: Empty()})
+    store.publish({Slot.AWS: HELD})
+    assert store.current.generation == 9  # only the first of a start may be what was there before
+
+
+def test_anything_else_than_an_earlier_agent_handed_out_is_a_new_generation() -> None:
+    store = CredentialStore(7, digest_of(CredentialSet(generation=7, aws=HELD)))
+    store.publish({Slot.AWS: replace(HELD, credentials=replace(HELD.credentials, secret_access_key=Secret("u")))})
+    assert store.current.generation == 8
+
+
+def test_a_digest_is_the_same_for_the_same_variables_in_any_order() -> None:
+    def digest(*names: str) -> str:
+        variables = Variables(values={name: Secret("v") for name in names})
+        held = Held(credentials=variables, origin=Origin.BUNDLE, obtained_at=NOW)
+        return digest_of(CredentialSet(generation=1, environment=held))
+
+    assert digest("A", "B") == digest("B", "A") != digest("A", "C")

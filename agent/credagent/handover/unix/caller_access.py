@@ -14,7 +14,7 @@ from msgspec import Struct
 from credagent.errors import PermissionRefused, Unavailable
 from credagent.handover.refused_callers import RefusedCallers
 from credagent.handover.unix.peer_credentials import OVERFLOW_UID, Caller
-from credagent.handover.unix.protocol import Deliver, GetIdentity, Request
+from credagent.handover.unix.protocol import Deliver, GetIdentity, GetSockets, Request
 
 
 class AccessRules(Struct, frozen=True, kw_only=True):
@@ -92,6 +92,9 @@ def require_right(rules: AccessRules, caller: Caller, request: Request) -> None:
             allowed, right, key = rules.may_deliver(caller), "deliver bundles", "bundle.deliver_users"
         case GetIdentity():
             return
+        case GetSockets():
+            # Who has the agent's uid can end it and listen in its place as it is; nobody else gets what it is known by.
+            allowed, right, key = caller.uid == rules.own_uid, "stand by", "with which user the agent runs"
         case _:
             allowed, right, key = rules.may_ask(caller), "ask for credentials", "workers.users, workers.groups"
     if not allowed:

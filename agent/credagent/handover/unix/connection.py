@@ -15,12 +15,13 @@ from msgspec import Struct
 from credagent import log
 from credagent.errors import CredagentError, InternalError, Refused
 from credagent.handover.connection_limits import ConnectionLimits
-from credagent.handover.unix.caller_access import AccessRules, busy
+from credagent.handover.unix.caller_access import AccessRules, busy, require_right
 from credagent.handover.unix.peer_credentials import Caller
 from credagent.handover.unix.protocol import (
     REQUEST_BYTES,
     Applied,
     GetSet,
+    GetSockets,
     Request,
     Subscribe,
     decode_request,
@@ -94,6 +95,7 @@ class UnixConnection:
         """Wait for the caller."""
         self.caller = caller
         self.subscriber: Subscriber | None = None
+        self.stands_by = False
         self._shared, self._limits = shared, shared.limits
         self._reader, self._writer = reader, writer
         self._kept_bytes = 0
@@ -159,8 +161,9 @@ class UnixConnection:
         """Return the next request's bytes, None where there will be none. Raises TimeoutError, CredagentError."""
         self._idle = idle
         try:
-            # A subscriber has said what it wants, and may be silent for days.
-            async with asyncio.timeout(self._limits.patience_s if self.subscriber is None else None):
+            # A subscriber, or who stands by, has said what it wants, and may be silent for days.
+            stays = self.stands_by or self.subscriber is not None
+            async with asyncio.timeout(None if stays else self._limits.patience_s):
                 return await self._line()
         except asyncio.IncompleteReadError:
             return None
@@ -196,6 +199,10 @@ class UnixConnection:
             return
         if isinstance(request, Subscribe) and self.subscriber is not None:
             raise Refused("bad-request", "this connection is subscribed already")
+        if isinstance(request, GetSockets):
+            require_right(shared.rules, self.caller, request)
+            self._stand_by()
+            return
         shared.rate_limits.begin(request, self.caller, shared.rules)
         document = answer(shared.agent, shared.rules, self.caller, request)
         if isinstance(document, Coroutine):
@@ -223,6 +230,18 @@ class UnixConnection:
             lines = tuple(set_lines({"ok": True, **document, "again_s": AGAIN_S}))
             self._last = True
         self._writer.write(b"".join(lines))
+
+    def _stand_by(self) -> None:
+        """Send the listening sockets, as the first of all on this connection. Raises Refused, ConnectionError."""
+        if self._writer.transport.get_write_buffer_size():
+            raise Refused("bad-request", "standing by takes a connection of its own", hint="update the client")
+        with self._writer.get_extra_info("socket").dup() as connection:
+            try:
+                self._shared.agent.pass_sockets(connection)
+            except OSError as error:
+                raise ConnectionError(str(error)) from error
+        self.stands_by = True
+        log.info("stand_by_began", pid=self.caller.pid)
 
     async def _finished(self, work: Coroutine[object, object, Document], request: Request) -> Document:
         """Wait for an answer that takes time; it comes about even where the caller is gone by then."""

@@ -69,7 +69,14 @@ class GetIdentity(_SocketRequest, frozen=True, kw_only=True, tag="identity"):
     """Send what a sender has to know: this machine's public key and the audience."""
 
 
-Request = Subscribe | Applied | GetSet | GetStatus | Renew | Deliver | GetCredentialProcess | GetIdentity
+class GetSockets(_SocketRequest, frozen=True, kw_only=True, tag="stand-by"):
+    """Send the listening sockets themselves: the caller goes on with them when this agent has ended.
+
+    The connection stays until then, and nothing else is asked on it.
+    """
+
+
+Request = Subscribe | Applied | GetSet | GetStatus | Renew | Deliver | GetCredentialProcess | GetIdentity | GetSockets
 
 _decoder: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
 

@@ -1,5 +1,6 @@
 """Which operation of the agent answers which request of agent.sock. Answers come from memory; no connection here."""
 
+import socket
 from collections.abc import Coroutine, Mapping
 from datetime import datetime
 from typing import Any, Protocol, assert_never
@@ -7,7 +8,7 @@ from typing import Any, Protocol, assert_never
 from msgspec import Struct
 
 from credagent.credentials import Slot
-from credagent.errors import Unavailable
+from credagent.errors import Refused, Unavailable
 from credagent.handover.unix.caller_access import AccessRules, require_right
 from credagent.handover.unix.peer_credentials import Caller
 from credagent.handover.unix.protocol import (
@@ -16,6 +17,7 @@ from credagent.handover.unix.protocol import (
     GetCredentialProcess,
     GetIdentity,
     GetSet,
+    GetSockets,
     GetStatus,
     Renew,
     Request,
@@ -43,6 +45,10 @@ class AgentOperations(Protocol):
 
     def credential_process(self) -> Document | None:
         """Return the AWS `credential_process` document, None for an empty slot."""
+        ...
+
+    def pass_sockets(self, connection: socket.socket) -> None:
+        """Send the agent's `listening_sockets`. Raises Refused where nobody takes its place, and OSError."""
         ...
 
     async def renew(self, slot: Slot | None) -> Document:
@@ -85,6 +91,8 @@ def answer(
             return agent.renew(request.slot)
         case GetCredentialProcess():
             return _credential_process(agent)
+        case GetSockets():
+            raise Refused("bad-request", "sockets are sent by the connection itself", hint="update the client")
         case _:
             assert_never(request)
 

@@ -83,6 +83,10 @@ class SocketServer:
         found = (connection.subscriber for connection in self.connections)
         return tuple(sorted((one for one in found if one is not None), key=lambda one: one.pid))
 
+    def standing_by(self) -> list[UnixConnection]:
+        """Return the connections of those who hold this agent's listening sockets too, to go on in its place."""
+        return [connection for connection in self.connections if connection.stands_by]
+
     def close(self) -> None:
         """Stop accepting, and end every connection. The file belongs to whoever bound it."""
         if self._listener is not None:
