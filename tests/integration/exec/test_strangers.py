@@ -64,11 +64,11 @@ for path in {paths}:
         said.append(AgentConnection(path))
     except AgentAbsent as error:
         said.append(str(error))
-    said += [AgentSubscription.try_connect(path), _listener(path)]
+    said += [AgentSubscription.try_connect(path), StandBy.behind(path)]
 with socket.socket(socket.AF_UNIX) as mine:
     mine.bind(path + "2")
     mine.listen()
-    said.append(_listener(path + "2") is not None)
+    said.append(StandBy.behind(path + "2") is not None)
 print(*said, sep="\\n")
 """
 
@@ -78,7 +78,7 @@ def test_who_listens_where_anybody_could_have_made_the_folder_is_this_user_or_no
     folders = [Path(f"/tmp/{name}") for name in (f"credagent-{SOMEBODY}-98", f"of-tests-{os.getpid()}")]
     imports = """
 from credagent.exec.agent_subscription import AgentSubscription
-from credagent.exec.shared_agent import _listener
+from credagent.exec.stand_by import StandBy
 from credagent.worker.credagent_worker import AgentAbsent, AgentConnection
 import socket
 """
