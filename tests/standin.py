@@ -54,6 +54,7 @@ class StandIn:
             "slots": {**EMPTY_SLOTS, **(slots or {})},
             "audience": "lab",
             "public_key": "",
+            "takes_reports": True,
         }
 
     def worker_document(self) -> Mapping[str, object]:
@@ -62,6 +63,9 @@ class StandIn:
     async def status(self) -> Mapping[str, object]:
         await asyncio.sleep(0)
         return {"version": 1, "state": "ready"}
+
+    def processes(self, pid: int | None) -> Mapping[str, object]:
+        return {"processes": [] if pid is None else [{"pid": pid}]}
 
     def identity(self) -> Mapping[str, object]:
         return {"public_key": "credagent-recipient:x25519:AAAA", "audience": "lab"}

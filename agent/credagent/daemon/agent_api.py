@@ -22,6 +22,7 @@ from credagent.operations.observability.status_document import (
     Snapshot,
     WorkerSnapshot,
     document,
+    text,
 )
 
 if TYPE_CHECKING:
@@ -114,6 +115,13 @@ class AgentApi:
     def status_now(self) -> dict[str, Any]:
         """Return the status document, without an event loop."""
         return _complete(self.snapshot(), self._subscribers())
+
+    def processes(self, pid: int | None) -> dict[str, Any]:
+        """Return what subscribers have reported of themselves: of `pid`, or of the first ones."""
+        from credagent.handover.unix.protocol import MOST_PROCESSES  # noqa: PLC0415  loaded with the socket's server
+
+        chosen = [one for one in self._subscribers() if pid in (None, one.pid)][:MOST_PROCESSES]
+        return {"processes": [{**structs.asdict(one), "since": text(one.since)} for one in chosen]}
 
     def changed(self) -> None:
         """Show from now on what has changed."""

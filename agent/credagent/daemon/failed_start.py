@@ -70,6 +70,10 @@ class FailedAgent:
         """Refuse."""
         self._refuse()
 
+    def processes(self, pid: int | None) -> NoReturn:  # noqa: ARG002  every process alike
+        """Refuse."""
+        self._refuse()
+
     def identity(self) -> NoReturn:
         """Refuse."""
         self._refuse()

@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import random
+import select
 import socket
 import stat
 import struct
@@ -23,6 +24,8 @@ import types
 from typing import Any, Iterable, Mapping  # noqa: UP035  evaluated by the oldest Python that Dask supports
 
 logger = logging.getLogger("distributed.credagent")
+
+VERSION = "0.1.0"  # the agent's
 
 SYSTEM_FOLDER = "/run/credagent"
 
@@ -37,6 +40,13 @@ NEAR_S = 14 * 60  # botocore reads again where less than 15 minutes remain
 TURNS, TURN_S = 10, 0.005
 PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 UNAVAILABLE = 69  # EX_UNAVAILABLE of sysexits.h
+
+CLOUD_PREFIXES = ("AWS_", "GOOGLE_", "GCE_", "CPL_", "CLOUDSDK_")
+CLOUD_NAMES = ("BOTO_CONFIG", "NO_GCE_CHECK", "STORAGE_EMULATOR_HOST", *PROXIES, *map(str.upper, PROXIES))
+OFF = ("", "false", "0", "no")
+LIBRARIES = ("botocore", "google-auth", "distributed")
+MOST_REPORTED, LONGEST_REPORTED = 64, 48  # names, characters
+LOOK_S = 10.0  # between two looks at the environment: a task may change it
 
 
 class AgentAbsent(Exception):
@@ -131,6 +141,14 @@ class AgentConnection:
         with contextlib.suppress(OSError):  # `receive` will find out, and often the agent's reason too
             self.sock.sendall(json.dumps(request).encode() + b"\n")
 
+    def has_news(self, timeout: float) -> bool:
+        """Wait so long at most, and tell whether something has come, or the connection has ended."""
+        if self._received:
+            return True
+        ready = select.poll()
+        ready.register(self.sock, select.POLLIN)
+        return bool(ready.poll(timeout * 1000))
+
     def receive(self, timeout: float | None = ANSWER_S) -> dict[str, Any]:
         """Return one answer; None waits for ever. Raises AgentAbsent, or AgentRefused where it says no."""
         while b"\n" not in self._received:
@@ -184,6 +202,36 @@ def start(role: str) -> Session | None:
     return session
 
 
+def report(handed_out: Mapping[str, str], no_proxy: Iterable[str]) -> dict[str, Any]:
+    """Return what a person looks for when a cloud says no to this process: names of its variables, and no value.
+
+    `names`: set, of those that clouds' libraries read. `changed`: not as `handed_out`. `proxied`: a proxy would get
+    what is meant for loopback.
+    """
+    environ = {name: os.environ.get(name, "") for name in list(os.environ)}
+    read = sorted(name for name in environ if name.startswith(CLOUD_PREFIXES) or name in CLOUD_NAMES)
+    read = [name for name in read if name.isascii() and len(name) <= LONGEST_REPORTED][:MOST_REPORTED]
+    excepted = past_proxies(environ, no_proxy)
+    return {
+        "names": [name for name in read if environ[name].lower() not in OFF],
+        "changed": [
+            name for name in read if name != EXPIRATION and handed_out.get(name, environ[name]) != environ[name]
+        ],
+        "proxied": any(environ.get(name) != value for name, value in excepted.items()),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python, of this module and of what signs requests here."""
+    found = {"python": ".".join(map(str, sys.version_info[:3])), "credagent_worker": VERSION}
+    for library in LIBRARIES:
+        with contextlib.suppress(Exception):  # not there, or cannot be read by the user that this process has become
+            from importlib.metadata import version  # noqa: PLC0415  not needed by the command line, a client by this file
+
+            found[library] = ascii(version(library))[1:-1][:LONGEST_REPORTED]
+    return found
+
+
 class Session:
     """The subscription of this process, followed by a thread of its own until the last user calls `stop`."""
 
@@ -194,6 +242,8 @@ class Session:
         self.standing = "no agent answered"  # what is wrong, for people; empty where nothing is
         self._document: dict[str, Any] | None = None
         self._connection: Any = None  # the AgentConnection, once there was one
+        self._reported: dict[str, Any] = {}  # to this connection
+        self._versions: dict[str, str] = {}
         self._complete = self._begun = False
         self._pause_s = 0.0
         self._lock = threading.Lock()
@@ -212,7 +262,7 @@ class Session:
         with self._lock:
             if not self._begun and self._document and self._connection:
                 self._apply(self._document, first=True)
-                self._connection.send({"op": "applied", "generation": self.generation})
+                self._tell(self._connection, self._document)
             self._begun = True
         return self._complete
 
@@ -244,6 +294,7 @@ class Session:
 
     def _follow(self) -> None:
         connection = self._connection = AgentConnection()
+        self._reported = {}
         with connection.sock:
             connection.send({"op": "subscribe", "role": self.role})
             while not self._stopped.is_set():
@@ -256,6 +307,8 @@ class Session:
 
     def _receive(self, connection: AgentConnection) -> dict[str, Any]:
         """Return the next set, united where it came in parts; what is taken back is in place as soon as it is known."""
+        while not connection.has_news(LOOK_S):
+            self._look(connection)
         document = connection.receive(None)
         overwrite, scrub = dict(document["overwrite"]), list(document["scrub"])
         while document.get("more"):
@@ -266,6 +319,25 @@ class Session:
             overwrite.update(document["overwrite"])
             scrub += document["scrub"]
         return {**document, "overwrite": overwrite, "scrub": scrub}
+
+    def _look(self, connection: AgentConnection) -> None:
+        """Tell the agent where something in this process has changed the environment since."""
+        with self._lock:
+            document = self._document
+            if self._begun and document and document["settled"] and self._report(document) != self._reported:
+                self._tell(connection, document)
+
+    def _tell(self, connection: AgentConnection, document: Mapping[str, Any]) -> None:
+        """Say which generation is in place, and to an agent that takes it, what else is true of this process."""
+        applied: dict[str, Any] = {"op": "applied", "generation": self.generation}
+        if document.get("takes_reports"):
+            self._reported = applied["process"] = self._report(document)
+        connection.send(applied)
+
+    def _report(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        self._versions = self._versions or versions()
+        handed_out = {**document["environment"], **document["overwrite"]}
+        return {**report(handed_out, document.get("no_proxy", ())), "versions": self._versions}
 
     def _say(self, level: int, text: str) -> None:
         """Log what is new: an agent that is away for a day is one line."""
@@ -285,7 +357,7 @@ class Session:
             if not self._begun or not document["settled"]:
                 return  # an agent that has not tried every slot yet knows less than this process has
             real = self._apply(document, first=False)
-        connection.send({"op": "applied", "generation": self.generation})
+        self._tell(connection, document)
         if real is not None:
             for _ in range(TURNS):  # each lets those pass that wait for the GIL
                 time.sleep(TURN_S)

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+import credagent
 from credagent.handover.unix.caller_access import AccessRules
 from credagent.worker import credagent_worker
 from credagent.worker.credagent_worker import Session, mark_sender, start
@@ -281,3 +282,39 @@ def test_a_defect_in_following_is_said_by_its_kind_and_followed_on(
         agent.replace({"DB": "2"})
         soon(lambda: "ZeroDivisionError" in session.standing)
     soon(lambda: os.environ["DB"] == "2")
+
+
+def test_what_is_true_of_the_process_is_reported_without_a_value(agent: Running, canary: str) -> None:
+    os.environ |= {"AWS_PROFILE": canary, "GOOGLE_APPLICATION_CREDENTIALS": canary, "NO_GCE_CHECK": "false"}
+    agent.agent.set({"AWS_REGION": "eu", "DB": canary}, scrub=("AWS_PROFILE",))
+    begin()
+    soon(lambda: [one.process for one in agent.subscribers()] != [None])
+    (told,) = [one.process for one in agent.subscribers()]
+    assert told is not None
+    assert canary not in repr(told)
+    assert {"AWS_REGION", "GOOGLE_APPLICATION_CREDENTIALS"} <= set(told.names)
+    assert {"AWS_PROFILE", "NO_GCE_CHECK", "DB"}.isdisjoint(told.names)
+    assert told.changed == ()
+    assert {"python", "credagent_worker", "botocore"} <= told.versions.keys()
+
+
+def test_what_a_task_sets_later_is_reported_at_the_next_look(agent: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(credagent_worker, "LOOK_S", 0.01)
+    agent.agent.set({"AWS_REGION": "eu"})
+    begin()
+    os.environ |= {"AWS_PROFILE": "mine", "AWS_REGION": "us", "HTTP_PROXY": "http://proxy"}
+    soon(lambda: [bool(one.process and "AWS_PROFILE" in one.process.names) for one in agent.subscribers()] == [True])
+    (told,) = [one.process for one in agent.subscribers()]
+    assert told is not None
+    assert told.changed == ("AWS_REGION",)
+
+
+def test_an_agent_that_takes_no_reports_gets_none(agent: Running) -> None:
+    del agent.agent.document["takes_reports"]
+    session = begin()
+    soon(lambda: [one.generation for one in agent.subscribers()] == [session.generation])
+    assert [one.process for one in agent.subscribers()] == [None]
+
+
+def test_the_module_has_the_version_of_its_agent() -> None:
+    assert credagent.__version__ == credagent_worker.VERSION

@@ -195,7 +195,7 @@ class UnixConnection:
     async def _answer(self, request: Request) -> None:
         shared = self._shared
         if isinstance(request, Applied):
-            self._note(request.generation)
+            self._note(request)
             return
         if isinstance(request, Subscribe) and self.subscriber is not None:
             raise Refused("bad-request", "this connection is subscribed already")
@@ -254,10 +254,11 @@ class UnixConnection:
             log.error("request_failed", kind=type(error).__name__)
             raise InternalError("internal", "the agent failed to answer", hint="see the agent's log") from error
 
-    def _note(self, generation: int) -> None:
+    def _note(self, applied: Applied) -> None:
         if self.subscriber is None:
             raise Refused("bad-request", "only a subscriber reports what it has applied")
-        self.subscriber = msgspec.structs.replace(self.subscriber, generation=generation)
+        process = applied.process or self.subscriber.process
+        self.subscriber = msgspec.structs.replace(self.subscriber, generation=applied.generation, process=process)
 
     async def _supply(self) -> None:
         """Send the newest set, and go on where a newer one was published before this one was read."""

@@ -21,6 +21,8 @@ ANSWER_BYTES = 1024 * 1024  # of a line, its end included: eight times what a bu
 PART_BYTES = ANSWER_BYTES // 4  # of the names in one part of a set
 LONGEST_TEXT = 1_000  # characters of a refusal's text: names in it may be anybody's
 MOST_GENERATIONS = 2**53  # beyond which not every reader of JSON tells two numbers apart
+MOST_REPORTED = 64  # names in one list of a process's report
+MOST_PROCESSES = 128  # in one answer: with the longest reports it fits
 
 Role = Literal["worker", "scheduler", "exec"]
 
@@ -35,10 +37,27 @@ class Subscribe(_SocketRequest, frozen=True, kw_only=True, tag="subscribe"):
     role: Role
 
 
+_Reported = Annotated[str, Meta(max_length=48)]  # as long as credagent_worker tells it
+
+
+class ProcessReport(Struct, frozen=True, kw_only=True):
+    """What a subscriber says of its process: names and versions, and no value. It may say more than is known here.
+
+    `names`: variables that it sets, of those that clouds' libraries read. `changed`: those that are not as they were
+    handed out. `proxied`: a proxy would get what is meant for loopback.
+    """
+
+    names: Annotated[tuple[_Reported, ...], Meta(max_length=MOST_REPORTED)] = ()
+    changed: Annotated[tuple[_Reported, ...], Meta(max_length=MOST_REPORTED)] = ()
+    proxied: bool = False
+    versions: Annotated[dict[_Reported, _Reported], Meta(max_length=8)] = {}
+
+
 class Applied(_SocketRequest, frozen=True, kw_only=True, tag="applied"):
-    """A subscriber has put this generation into its process. Not answered."""
+    """A subscriber has put this generation into its process, or its report is another one. Not answered."""
 
     generation: Annotated[int, Meta(ge=0, lt=MOST_GENERATIONS)]
+    process: ProcessReport | None = None
 
 
 class GetSet(_SocketRequest, frozen=True, kw_only=True, tag="set"):
@@ -47,6 +66,12 @@ class GetSet(_SocketRequest, frozen=True, kw_only=True, tag="set"):
 
 class GetStatus(_SocketRequest, frozen=True, kw_only=True, tag="status"):
     """Send the status document."""
+
+
+class GetProcesses(_SocketRequest, frozen=True, kw_only=True, tag="processes"):
+    """Send what subscribers have reported of themselves: of `pid`, or of the first ones."""
+
+    pid: int | None = None
 
 
 class Renew(_SocketRequest, frozen=True, kw_only=True, tag="renew"):
@@ -76,7 +101,18 @@ class GetSockets(_SocketRequest, frozen=True, kw_only=True, tag="stand-by"):
     """
 
 
-Request = Subscribe | Applied | GetSet | GetStatus | Renew | Deliver | GetCredentialProcess | GetIdentity | GetSockets
+Request = (
+    Subscribe
+    | Applied
+    | GetSet
+    | GetStatus
+    | GetProcesses
+    | Renew
+    | Deliver
+    | GetCredentialProcess
+    | GetIdentity
+    | GetSockets
+)
 
 _decoder: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
 
@@ -161,6 +197,7 @@ def set_document(
         "slots": {slot.value: _slot(credential_set, slot, required=slot in required) for slot in Slot},
         "audience": audience,
         "public_key": public_key,
+        "takes_reports": True,
     }
 
 

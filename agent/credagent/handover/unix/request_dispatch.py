@@ -16,9 +16,11 @@ from credagent.handover.unix.protocol import (
     Deliver,
     GetCredentialProcess,
     GetIdentity,
+    GetProcesses,
     GetSet,
     GetSockets,
     GetStatus,
+    ProcessReport,
     Renew,
     Request,
     Role,
@@ -37,6 +39,10 @@ class AgentOperations(Protocol):
 
     async def status(self) -> Document:
         """Return the status document."""
+        ...
+
+    def processes(self, pid: int | None) -> Document:
+        """Return `processes`: what subscribers have reported of themselves, of `pid` or of the first ones."""
         ...
 
     def identity(self) -> Document:
@@ -61,13 +67,14 @@ class AgentOperations(Protocol):
 
 
 class Subscriber(Struct, frozen=True, kw_only=True):
-    """A process that is kept supplied. `generation` None: nothing was applied yet."""
+    """A process that is kept supplied. None: it has applied (`generation`), or reported (`process`), nothing yet."""
 
     pid: int
     uid: int
     role: Role
     generation: int | None
     since: datetime
+    process: ProcessReport | None = None
 
 
 def answer(
@@ -87,6 +94,8 @@ def answer(
             return agent.worker_document()
         case GetStatus():
             return agent.status()
+        case GetProcesses():
+            return agent.processes(request.pid)
         case Renew():
             return agent.renew(request.slot)
         case GetCredentialProcess():

@@ -11,23 +11,20 @@ from msgspec import Struct
 
 from credagent.config import Config
 from credagent.operations.observability.home_credential_files import GIVES_KEYS, Home, Shadow, shadows
-from credagent.worker.credagent_worker import PROXIES, past_proxies
+from credagent.worker.credagent_worker import CLOUD_NAMES, OFF, past_proxies
 from credagent.worker_environment.handover_variables import (
     ACCESS_KEY_ID,
-    AWS_CLOSED,
     AWS_HANDOVERS,
     GOOGLE_HANDOVERS,
     GOOGLE_METADATA,
     HANDOVER_VARIABLES,
     SECRET_ACCESS_KEY,
+    SESSION_TOKEN,
 )
 
 NO_GCE_CHECK = "NO_GCE_CHECK"
 METADATA_DISABLED = "AWS_EC2_METADATA_DISABLED"
 CONTAINER_URIS = ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI")
-SWITCHES = (NO_GCE_CHECK, METADATA_DISABLED)
-"""Variables of which only the value `true` means something: with another one they count as not set."""
-
 FIXED = frozenset(
     {*CONTAINER_URIS, "GCE_METADATA_HOST", "GCE_METADATA_IP", "GCE_METADATA_ROOT", "AWS_SHARED_CREDENTIALS_FILE"}
 )
@@ -50,9 +47,10 @@ class ProcessFacts(Struct, frozen=True, kw_only=True):
     """What is known of one process, without any value.
 
     `at_start`: names of its variables when it started (/proc/PID/environ); None where that may not be read. `now`:
-    those of `of_interest` that it has now, as its worker's side reports; None where it does not. `changed`: names of
-    FIXED whose value is not the one that the agent hands out. `proxied`: a proxy would get requests to loopback.
-    `generation`: what it has put in place; None where nothing in it follows the agent. `home`: of its user.
+    those that it has now, as its worker's side reports; None where it does not. `changed`: names whose value is not
+    the one that the agent hands out (of FIXED, where that was judged from outside). `proxied`: a proxy would get
+    requests to loopback. `generation`: what it has put in place; None where nothing in it follows the agent. `home`:
+    of its user.
     """
 
     pid: int
@@ -74,16 +72,12 @@ class SlotUse(Struct, frozen=True, kw_only=True):
 
 def of_interest(name: str) -> bool:
     """Tell whether a variable says anything about which identity is used."""
-    return name in HANDOVER_VARIABLES or name.lower() in PROXIES or name in ("AWS_CONFIG_FILE", "STORAGE_EMULATOR_HOST")
+    return name in HANDOVER_VARIABLES or name in CLOUD_NAMES
 
 
 def names_set(environ: Mapping[str, str]) -> frozenset[str]:
-    """Return the names of `of_interest` that an environment sets; a switch that is off is not set."""
-    return frozenset(
-        name
-        for name, value in environ.items()
-        if value and of_interest(name) and (name not in SWITCHES or value.lower() in ("true", "1", "yes"))
-    )
+    """Return the names of `of_interest` that an environment sets; a switch that is off counts as not set."""
+    return frozenset(name for name, value in environ.items() if of_interest(name) and value.lower() not in OFF)
 
 
 def catches_loopback(environ: Mapping[str, str], hosts: Iterable[str]) -> bool:
@@ -118,9 +112,9 @@ def uses(facts: ProcessFacts, config: Config) -> tuple[SlotUse, ...]:
     names = present(facts)
     found = []
     if config.aws.handover != "off":
-        found.append(_aws_use(names, facts, config))
+        found.append(next(_aws_uses(names, facts, config)))
     if config.google.handover != "off":
-        found.append(_google_use(names, facts))
+        found.append(next(_google_uses(names, facts)))
     return tuple(found)
 
 
@@ -136,9 +130,9 @@ def process_shadows(facts: ProcessFacts, config: Config) -> Iterator[Shadow]:
             always=always,
         )
     for name in sorted(facts.changed):
-        slot = "google" if name.startswith("GCE_") else "aws"
+        slot = "aws" if name.startswith("AWS_") else "google"
         if {"aws": config.aws.handover, "google": config.google.handover}[slot] != "off":
-            found = f"{name} is not what the agent hands out: something else answers there"
+            found = f"{name} is not what the agent hands out: something in the process has set it"
             yield Shadow(slot=slot, path=name, found=found, remedy=_unset(name))
     if facts.proxied and (config.aws.handover == "endpoint" or config.google.handover == "metadata"):
         slot = "aws" if config.aws.handover == "endpoint" else "google"
@@ -176,50 +170,62 @@ def _unset(name: str) -> str:
     return f"unset {name} where the worker is started, or in the task that sets it, and restart the worker"
 
 
-def _aws_use(names: frozenset[str], facts: ProcessFacts, config: Config) -> SlotUse:
+def _aws(source: str, *, ours: bool = False) -> SlotUse:
+    return SlotUse(slot="aws", source=source, ours=ours)
+
+
+def _aws_uses(names: frozenset[str], facts: ProcessFacts, config: Config) -> Iterator[SlotUse]:
+    """Yield what botocore would take, in its order: it takes the first."""
     handover = config.aws.handover
     if ACCESS_KEY_ID in names:
-        if SECRET_ACCESS_KEY not in names:
-            return SlotUse(slot="aws", source="half a key: AWS_SECRET_ACCESS_KEY is missing", ours=False)
-        if handover == "environment" and facts.generation is not None:
-            source = f"the keys in its environment, generation {facts.generation} of the agent"
-            return SlotUse(slot="aws", source=source, ours="AWS_SECURITY_TOKEN" not in names)
-        source = "keys in its environment, which nobody renews" if facts.generation is None else "keys of its own"
-        return SlotUse(slot="aws", source=source, ours=False)
+        yield _keys(names, facts, handover)
     if {"AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE"} <= names:
-        return SlotUse(slot="aws", source="a web identity (AWS_WEB_IDENTITY_TOKEN_FILE)", ours=False)
+        yield _aws("a web identity (AWS_WEB_IDENTITY_TOKEN_FILE)")
     if {"AWS_PROFILE", "AWS_DEFAULT_PROFILE"} & names:
-        return SlotUse(slot="aws", source="the profile that AWS_PROFILE names", ours=False)
+        yield _aws("the profile that AWS_PROFILE names")
     masked = handover == "endpoint" and "AWS_SHARED_CREDENTIALS_FILE" in names - facts.changed
     for profile in facts.home.aws:
         if profile.names & GIVES_KEYS and not (masked and profile.masked):
-            return SlotUse(slot="aws", source=f"the default profile in {profile.path}", ours=False)
-    if set(CONTAINER_URIS) & names:
-        return _container_use(names, facts, handover)
+            yield _aws(f"the default profile in {profile.path}")
+    if CONTAINER_URIS[0] in names or (CONTAINER_URIS[1] in names and CONTAINER_URIS[1] in facts.changed):
+        yield _aws("another container's endpoint than the agent's")
+    if CONTAINER_URIS[1] in names and handover == "endpoint":
+        yield _aws("the agent's endpoint", ours=True)
     if METADATA_DISABLED in names:
-        return SlotUse(slot="aws", source="nothing: the slot is closed here", ours=True)
-    return SlotUse(slot="aws", source="whatever instance metadata answers: the machine's own role", ours=False)
+        yield _aws("nothing: the slot is closed here", ours=True)
+    if CONTAINER_URIS[1] in names:
+        yield _aws("a container's endpoint")
+    yield _aws("whatever instance metadata answers: the machine's own role")
 
 
-def _container_use(names: frozenset[str], facts: ProcessFacts, handover: str) -> SlotUse:
-    if CONTAINER_URIS[0] in names or CONTAINER_URIS[1] in facts.changed:
-        return SlotUse(slot="aws", source="another container's endpoint than the agent's", ours=False)
-    if handover == "endpoint":
-        return SlotUse(slot="aws", source="the agent's endpoint", ours=True)
-    if set(AWS_CLOSED) <= names:
-        return SlotUse(slot="aws", source="nothing: the slot is closed here", ours=True)
-    return SlotUse(slot="aws", source="a container's endpoint", ours=False)
+def _keys(names: frozenset[str], facts: ProcessFacts, handover: str) -> SlotUse:
+    if SECRET_ACCESS_KEY not in names:
+        return _aws("half a key: AWS_SECRET_ACCESS_KEY is missing")
+    if facts.generation is None:
+        return _aws("keys in its environment, which nobody renews")
+    if handover != "environment":
+        return _aws("keys of its own")
+    if facts.changed & {ACCESS_KEY_ID, SECRET_ACCESS_KEY, SESSION_TOKEN}:
+        return _aws("keys that something in the process has put in their place")
+    source = f"the keys in its environment, generation {facts.generation} of the agent"
+    return _aws(source, ours="AWS_SECURITY_TOKEN" not in names)
 
 
-def _google_use(names: frozenset[str], facts: ProcessFacts) -> SlotUse:
+def _google(source: str, *, ours: bool = False) -> SlotUse:
+    return SlotUse(slot="google", source=source, ours=ours)
+
+
+def _google_uses(names: frozenset[str], facts: ProcessFacts) -> Iterator[SlotUse]:
+    """Yield what google-auth would take, in its order: it takes the first."""
     if "GOOGLE_APPLICATION_CREDENTIALS" in names:
-        return SlotUse(slot="google", source="the file that GOOGLE_APPLICATION_CREDENTIALS names", ours=False)
+        yield _google("the file that GOOGLE_APPLICATION_CREDENTIALS names")
     if facts.home.google_default:
-        return SlotUse(slot="google", source=facts.home.google_default, ours=False)
-    if "GCE_METADATA_HOST" in names:
-        ours = "GCE_METADATA_HOST" not in facts.changed
-        closed = "nothing: the slot is closed here" if NO_GCE_CHECK in names else "the agent's metadata server"
-        return SlotUse(slot="google", source=closed if ours else "another metadata server than the agent's", ours=ours)
+        yield _google(facts.home.google_default)
+    if "GCE_METADATA_HOST" in names and "GCE_METADATA_HOST" in facts.changed:
+        yield _google("another metadata server than the agent's")
     if NO_GCE_CHECK in names:
-        return SlotUse(slot="google", source="nothing: NO_GCE_CHECK is set", ours=False)
-    return SlotUse(slot="google", source="the machine's metadata server, where it has one", ours=False)
+        ours = "GCE_METADATA_HOST" in names
+        yield _google("nothing: the slot is closed here" if ours else "nothing: NO_GCE_CHECK is set", ours=ours)
+    if "GCE_METADATA_HOST" in names:
+        yield _google("the agent's metadata server", ours=True)
+    yield _google("the machine's metadata server, where it has one")

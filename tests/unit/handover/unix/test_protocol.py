@@ -8,13 +8,18 @@ import pytest
 from credagent.credentials import CredentialSet, Slot
 from credagent.errors import Refused
 from credagent.handover.unix.protocol import (
+    MOST_PROCESSES,
+    MOST_REPORTED,
     Applied,
     Deliver,
+    GetProcesses,
     GetSet,
+    ProcessReport,
     Renew,
     Request,
     Subscribe,
     decode_request,
+    encode,
     encode_refusal,
     set_document,
 )
@@ -27,6 +32,11 @@ from tests.unit.worker_environment.rendered import ENVIRONMENT, FILLED
     [
         (b'{"op":"subscribe","role":"scheduler"}', Subscribe(role="scheduler")),
         (b'{"op":"applied","generation":4}', Applied(generation=4)),
+        (
+            b'{"op":"applied","generation":4,"process":{"names":["AWS_PROFILE"],"more":1}}',
+            Applied(generation=4, process=ProcessReport(names=("AWS_PROFILE",))),
+        ),
+        (b'{"op":"processes","pid":7}', GetProcesses(pid=7)),
         (b' {"op": "set"} ', GetSet()),
         (b'{"op":"renew"}', Renew(slot=None)),
         (b'{"op":"renew","slot":"google"}', Renew(slot=Slot.GOOGLE)),
@@ -59,6 +69,13 @@ def test_anything_else_is_refused_without_being_repeated(line: bytes) -> None:
         decode_request(line)
     assert caught.value.code == "bad-request"
     assert line[:6].decode(errors="ignore") not in str(caught.value) or len(line) < 3
+
+
+def test_the_longest_reports_fit_into_an_answer() -> None:
+    row = {"pid": 4_194_304, "uid": 2**32 - 2, "role": "scheduler", "generation": 2**53 - 1, "since": "2" * 20}
+    names = [f"{number:048}" for number in range(MOST_REPORTED)]
+    process = {"names": names, "changed": names, "proxied": False, "versions": dict.fromkeys(names[:8], "v" * 48)}
+    assert encode({"ok": True, "processes": [{**row, "process": process}] * MOST_PROCESSES})
 
 
 def test_a_worker_is_told_the_values_and_of_each_slot_whether_until_when_and_from_where() -> None:

@@ -16,10 +16,12 @@ from credagent.operations.observability.process_identity import (
     catches_loopback,
     changed_names,
     names_set,
+    of_interest,
     process_shadows,
     uses,
 )
-from credagent.worker_environment.handover_variables import AWS_CLOSED
+from credagent.worker import credagent_worker
+from credagent.worker_environment.handover_variables import AWS_CLOSED, HANDOVER_VARIABLES
 
 KEYS = frozenset({"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_CREDENTIAL_EXPIRATION"})
 ENDPOINT = frozenset(
@@ -44,6 +46,7 @@ def facts(*names: str, **others: Any) -> ProcessFacts:
         (facts(*KEYS), "environment", "the keys in its environment, generation 4 of the agent", True),
         (facts(*KEYS, generation=None), "environment", "keys in its environment, which nobody renews", False),
         (facts(*KEYS), "endpoint", "keys of its own", False),
+        (facts(*KEYS, changed=frozenset({"AWS_SECRET_ACCESS_KEY"})), "environment", "keys that something in", False),
         (facts("AWS_ACCESS_KEY_ID"), "environment", "half a key: AWS_SECRET_ACCESS_KEY is missing", False),
         (facts(*KEYS, "AWS_SECURITY_TOKEN"), "environment", "the keys in its environment, generation 4", False),
         (facts(*ENDPOINT), "endpoint", "the agent's endpoint", True),
@@ -172,6 +175,13 @@ def test_a_living_process_is_read_without_its_values(tmp_path: Path, canary: str
     assert seen.names == {"AWS_PROFILE", "AWS_SESSION_TOKEN", "HTTPS_PROXY"}
     assert seen.proxied
     assert [profile.path for profile in seen.home.aws] == [str(aws / "credentials")]
+
+
+def test_the_workers_side_reports_each_name_that_is_judged_here() -> None:
+    names = {name for name in HANDOVER_VARIABLES - {"NO_PROXY", "no_proxy"} if of_interest(name)}
+    for name in names:
+        os.environ[name] = "x"
+    assert names <= set(credagent_worker.report({}, ())["names"])
 
 
 def test_a_process_that_is_gone_cannot_be_read() -> None:
