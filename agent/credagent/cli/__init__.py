@@ -11,5 +11,6 @@ output_file: a file that a person names for a command's output
 process_reading: what the kernel and the file system show of a process, without any value
 seal_options: the options that say what is sent, from whom and to whom
 terminal_text: texts of others on their way to a terminal
+worker_whoami: `whoami --worker`: what a library in a process would sign with
 commands: one module for each command
 """

@@ -32,7 +32,7 @@ COMMANDS: Mapping[str, Command] = {
     "seal": Command("seal", LAPTOP, "makes a sealed bundle"),
     "deliver": Command("deliver", LAPTOP, "puts a sealed bundle on a channel"),
     "withdraw": Command("withdraw", LAPTOP, "makes a bundle that takes credentials back"),
-    "whoami": Command("whoami", LAPTOP, "which identity would be forwarded"),
+    "whoami": Command("whoami", BOTH, "which identity would be forwarded, or which one a worker here signs with"),
     "keygen": Command("keygen", BOTH, "makes the key of a sender or of a recipient"),
     "inspect": Command("inspect", BOTH, "what a sealed bundle says, never its values"),
 }

@@ -1,4 +1,4 @@
-"""What the kernel and the file system show of a process and of its user's home: names and kinds, values are dropped.
+"""What the kernel and the file system show of a process and of its user's home: names and kinds, not values.
 
 Linux only: /proc/PID/environ, for root and for who runs the process, unless it forbids that (proc_pid_environ(5)).
 Judging it is `operations/observability/process_identity`'s.
@@ -33,9 +33,7 @@ def read_start_environment(
 
     `handed_out`: what a worker gets now, to be compared with. `past_proxies`: hosts that no proxy should get.
     """
-    with open(f"/proc/{pid}/environ", "rb") as file:
-        text = file.read(LONGEST_ENVIRONMENT_BYTES).decode("utf-8", "surrogateescape")
-    environ = dict(entry.split("=", 1) for entry in text.split("\0") if "=" in entry)
+    environ = read_environ(pid)
     environ.setdefault("HOME", _home_of(os.stat(f"/proc/{pid}").st_uid))
     return StartEnvironment(
         names=names_set(environ),
@@ -43,6 +41,13 @@ def read_start_environment(
         proxied=catches_loopback(environ, past_proxies),
         home=home_of(environ),
     )
+
+
+def read_environ(pid: int) -> dict[str, str]:
+    """Return the environment that `pid` started with, values and all. Raises OSError."""
+    with open(f"/proc/{pid}/environ", "rb") as file:
+        text = file.read(LONGEST_ENVIRONMENT_BYTES).decode("utf-8", "surrogateescape")
+    return dict(entry.split("=", 1) for entry in text.split("\0") if "=" in entry)
 
 
 def home_of(environ: Mapping[str, str]) -> Home:

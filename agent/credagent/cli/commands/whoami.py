@@ -1,15 +1,15 @@
-"""`credagent whoami`: which identity would be forwarded, as `aws sts get-caller-identity` would say."""
+"""`credagent whoami`: which identity would be forwarded, or, with `--worker`, which one a process here signs with."""
 
 import argparse
 import os
 from typing import TYPE_CHECKING
 
-from credagent.cli.common_options import duration
+from credagent.cli.common_options import add_agents_config, duration
 
 if TYPE_CHECKING:
     from credagent.sender.local_identity import FoundIdentity
 
-SUMMARY = "show which identity would be forwarded"
+SUMMARY = "show which identity would be forwarded, or which one a worker here signs with"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,11 +20,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--google", default="none", metavar="local|none", help="your Google identity (default: none)")
     parser.add_argument("--duration", type=duration, metavar="D", help="how long a session made for this would last")
     parser.add_argument("--allow-long-term", action="store_true", help="look at a long-term key as it is")
+    parser.add_argument(
+        "--worker",
+        nargs="?",
+        type=process_number,
+        const=0,
+        metavar="PID",
+        help="on a cluster machine: what a library in that process would sign with (without PID: in each one supplied)",
+    )
+    parser.add_argument("--ask", action="store_true", help="with --worker: ask AWS STS who that is")
+    add_agents_config(parser)
     parser.add_argument("--json", action="store_true", help="print a stable document")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Ask, and print. Exit 69 where there is no identity."""
+    """Ask, and print. Exit 69 where there is no identity, 1 where a worker signs with another than it was given."""
+    if arguments.worker is not None:
+        from credagent.cli import worker_whoami
+
+        return worker_whoami.run(
+            arguments.worker, config_path=arguments.config, asks=arguments.ask, as_json=arguments.json
+        )
     from credagent.sender.grant_options import GrantOptions, check
     from credagent.sender.local_identity import look
 
@@ -48,6 +64,13 @@ def run(arguments: argparse.Namespace) -> int:
         for name, value in fact.items():
             print(f"{f'{name}:':<14}{_text(value)}")
     return 0
+
+
+def process_number(text: str) -> int:
+    """Return the number of a process, for argparse."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not the number of a process")
+    return int(text)
 
 
 def _facts(found: "FoundIdentity") -> dict[str, object]:

@@ -7,7 +7,7 @@ is told in worker_environment/ADR-01-closed-slots.md.
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from credagent.config import Config
 from credagent.operations.observability.home_credential_files import GIVES_KEYS, Home, Shadow, shadows
@@ -118,8 +118,18 @@ def uses(facts: ProcessFacts, config: Config) -> tuple[SlotUse, ...]:
     return tuple(found)
 
 
-def process_shadows(facts: ProcessFacts, config: Config) -> Iterator[Shadow]:
-    """Return what stands before, or in the way of, what the agent hands over to that process, each with a remedy."""
+def process_shadows(
+    facts: ProcessFacts, config: Config, filled: frozenset[str] = frozenset({"aws", "google"})
+) -> Iterator[Shadow]:
+    """Return what stands before, or in the way of, what the agent hands over to that process, each with a remedy.
+
+    `filled`: the slots that hold something. Where one holds nothing, nothing stands before it (`always` is False).
+    """
+    for shadow in _shadows(facts, config):
+        yield structs.replace(shadow, always=shadow.always and shadow.slot in filled)
+
+
+def _shadows(facts: ProcessFacts, config: Config) -> Iterator[Shadow]:
     names = present(facts)
     for slot, name, why, always in _variables(names, config):
         yield Shadow(
@@ -207,8 +217,9 @@ def _keys(names: frozenset[str], facts: ProcessFacts, handover: str) -> SlotUse:
         return _aws("keys of its own")
     if facts.changed & {ACCESS_KEY_ID, SECRET_ACCESS_KEY, SESSION_TOKEN}:
         return _aws("keys that something in the process has put in their place")
-    source = f"the keys in its environment, generation {facts.generation} of the agent"
-    return _aws(source, ours="AWS_SECURITY_TOKEN" not in names)
+    if "AWS_SECURITY_TOKEN" in names:
+        return _aws("the keys that the agent has put there, with another session token: AWS_SECURITY_TOKEN")
+    return _aws(f"the keys in its environment, generation {facts.generation} of the agent", ours=True)
 
 
 def _google(source: str, *, ours: bool = False) -> SlotUse:

@@ -48,7 +48,7 @@ def facts(*names: str, **others: Any) -> ProcessFacts:
         (facts(*KEYS), "endpoint", "keys of its own", False),
         (facts(*KEYS, changed=frozenset({"AWS_SECRET_ACCESS_KEY"})), "environment", "keys that something in", False),
         (facts("AWS_ACCESS_KEY_ID"), "environment", "half a key: AWS_SECRET_ACCESS_KEY is missing", False),
-        (facts(*KEYS, "AWS_SECURITY_TOKEN"), "environment", "the keys in its environment, generation 4", False),
+        (facts(*KEYS, "AWS_SECURITY_TOKEN"), "environment", "with another session token", False),
         (facts(*ENDPOINT), "endpoint", "the agent's endpoint", True),
         (facts(*ENDPOINT, home=Home(aws=(FILE,))), "endpoint", "the agent's endpoint", True),
         (facts("AWS_CONTAINER_CREDENTIALS_FULL_URI", home=Home(aws=(FILE,))), "endpoint", f"{FILE.path}", False),
@@ -120,6 +120,12 @@ def test_what_stands_before_it(process: ProcessFacts, handover: str, shadowing: 
     found = list(process_shadows(process, config(aws=handover)))
     assert [(one.path, one.always) for one in found] == shadowing
     assert all(one.remedy for one in found)
+
+
+def test_nothing_stands_before_a_slot_that_holds_nothing() -> None:
+    """A worker on an AWS machine may well start with NO_GCE_CHECK."""
+    (found,) = process_shadows(facts(*KEYS, "NO_GCE_CHECK"), config(), filled=frozenset({"aws"}))
+    assert not found.always
 
 
 def test_the_start_of_a_process_tells_where_its_workers_side_has_scrubbed_since() -> None:
