@@ -10,10 +10,11 @@ JOBS   ?= 3
 # What the packages carry: plain (minutes) or optimised (an hour; for releases).
 INTERPRETER ?= plain
 
-.PHONY: help demo test lint bench matrix package test-system test-deployments clean
+.PHONY: help demo pictures test lint bench matrix package test-system test-deployments clean
 
 help:
 	@echo "make demo         the main job, shown on this machine: a simulated cloud, the agent, a real Dask cluster"
+	@echo "make pictures     what README shows of the demo, status and doctor, in a terminal"
 	@echo "make test         lint, unit, property, vector, scenario and integration tests, layers, duplicates"
 	@echo "make lint         ruff, mypy"
 	@echo "make bench        start-up, memory and crypto figures, beside a bare interpreter's"
@@ -48,6 +49,10 @@ lint: $(VENV)/.installed-dev
 test: lint
 	rm -rf build/test-logs && mkdir -p build/test-logs
 	$(BIN)/python -m tests.run --every-python -n $(JOBS) --dist loadgroup
+
+# Run it when what they show has changed; the pictures are committed.
+pictures: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.pictures
 
 bench: $(VENV)/.installed-dev $(BENCH)/.installed
 	$(BIN)/python -m tests.benchmarks --python $(BENCH)/bin/python

@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from tests import pages
 from tests.canary import CANARY
 from tests.demo.stage import clean_environment
 from tests.integration.agents import Machine, machine
+from tests.integration.clouds import WITHOUT_MACHINE, Cloud, cloud
 
-__all__ = ["machine"]
+__all__ = ["cloud", "machine"]
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.xdist_group("wheel")]
 
@@ -115,6 +117,31 @@ def test_keys_a_sealed_bundle_and_one_resolution(programs: Path, machine: Machin
         CREDAGENT_BUNDLE_TRUSTED_SENDERS=(folder / "keys" / "sender.pub").read_text().strip(),
     )
     assert CANARY in machine.worker_env.read_text()
+
+
+def test_the_readmes_first_steps_are_typed_as_they_stand(
+    programs: Path, wheel: Path, cloud: Cloud, tmp_path: Path
+) -> None:
+    """Installed, looked at, a key made: in the folder of a clone in which the wheel was built."""
+    user = cloud.simulator.create_user("ada")
+    keys = {f"AWS_{name.upper()}": user[name] for name in ("access_key_id", "secret_access_key")}
+    (tmp_path / "dist").symlink_to(wheel.parent)
+    found = {"HOME": str(tmp_path), "PATH": f"{programs}:{os.environ['PATH']}", "PIP_NO_INDEX": "1"}
+    (block,) = pages.run_by(__file__, "README.md")
+    said = ""
+    for line in block.typed:
+        done = subprocess.run(
+            ["bash", "-c", line],
+            cwd=tmp_path,
+            env={**clean_environment(), **cloud.environ, **WITHOUT_MACHINE, **keys, **found},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{line}\n{done.stderr}"
+        said += done.stdout
+    assert "arn:aws:iam::123456789012:user/ada" in said
+    assert (tmp_path / ".config" / "credagent" / "sender.pub").read_text().strip() in said
 
 
 def test_an_agent_of_the_wheel_starts_answers_and_ends(programs: Path, machine: Machine) -> None:

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from credagent import config
+from credagent.bundle.key_pairs import SenderPrivateKey
 from credagent.config.keys import KEYS
+from tests import pages
 
 ROOT = Path(__file__).parents[2]
 DEFAULTS = ROOT / "packaging" / "documentation" / "defaults.toml"
@@ -29,6 +31,17 @@ def test_the_example_configuration_says_what_is_so_without_it() -> None:
     shown = tomllib.loads(re.sub(r"^# (?=\w+ *= )", "", text, flags=re.MULTILINE))
     assert {f"{section}.{key}" for section, keys in shown.items() for key in keys} <= set(KEYS)
     assert not any(tomllib.loads(text).values())
+
+
+def test_the_configurations_that_pages_show_are_read(tmp_path: Path) -> None:
+    """FORWARDING's and INTERCEPTION's; a key that a page leaves to its reader is one that has been made."""
+    key = SenderPrivateKey.generate().public_key.line
+    for page in ("forwarder/FORWARDING.md", "handover/interception/INTERCEPTION.md"):
+        for block in pages.run_by(__file__, f"agent/credagent/{page}"):
+            path = tmp_path / "config.toml"
+            path.write_text(block.text.replace("credagent-sender:ed25519:…", key))
+            shown = {f"{section}.{name}" for section, keys in tomllib.loads(path.read_text()).items() for name in keys}
+            assert shown == {one.key for one in config.describe(config.load(str(path), {})) if one.origin != "default"}
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.name)

@@ -1,10 +1,10 @@
 """The same packages on other machines: older and newer Debians without any Python, and one without dpkg."""
 
-import re
 from pathlib import Path
 
 import pytest
 
+from tests import pages
 from tests.canary import CANARY
 from tests.system import images
 from tests.system.acts import deliver, status, variable
@@ -74,9 +74,9 @@ def test_the_four_commands_of_the_readme_work_as_they_are_typed(make: Make, send
     (machine.root / "etc/apt/apt.conf.d/offline").write_text('APT::Install-Recommends "false";\n')
     (machine.root / "root" / images.deb().name).write_bytes(images.deb().read_bytes())
     (machine.root / "root/sender.pub").write_text(sender.public_key + "\n")
-    readme = (images.ROOT / "packaging/README.md").read_text()
-    *commands, deliver_it = re.search(r"four commands\n\n```sh\n(.*?)```", readme, re.DOTALL)[1].splitlines()  # type: ignore[index]
-    assert len(commands) == 3
+    (readme,), (page,) = (pages.run_by(__file__, name) for name in ("README.md", "packaging/README.md"))
+    *commands, deliver_it = page.typed
+    assert commands == readme.typed
     for command in commands:
         machine.run("sh", "-c", f"cd /root && {command}")
     (machine.root / "root/bundle").write_text(sender.seal(status(machine)["public_key"]))

@@ -36,10 +36,11 @@ class Machine(Struct):
     def socket(self) -> str:
         return str(self.folder / "run" / "agent.sock")
 
-    def start_agent(self) -> None:
+    def start_agent(self, channels: Sequence[str] = ("socket",)) -> None:
         for name in ("run", "state"):
             (self.folder / name).mkdir(parents=True, exist_ok=True, mode=0o755)
         trusted = ", ".join(f'"{line}"' for line in self.trusted)
+        listed = ", ".join(f'"{one}"' for one in channels)
         config = self.folder / "config.toml"
         config.write_text(f"""
 [agent]
@@ -48,7 +49,7 @@ runtime_dir = "{self.folder}/run"
 state_dir = "{self.folder}/state"
 settle = "2s"
 [bundle]
-channels = ["socket"]
+channels = [{listed}]
 trusted_senders = [{trusted}]
 [google]
 handover = "off"

@@ -1,8 +1,5 @@
 """Forwarding a local identity that is not there, that vanishes, and that comes back."""
 
-import os
-import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,22 +10,11 @@ from credagent.bundle.key_pairs import SenderPrivateKey
 from credagent.forwarder import identity_renewal
 from tests.integration.clouds import WITHOUT_MACHINE, Cloud, cloud
 from tests.integration.forwarder.play import SECRET, Said, address_of, client_of, small, token_on
-from tests.integration.forwarder.stage import Stage, run, within
+from tests.integration.forwarder.stage import Stage, within
 
 __all__ = ["cloud"]
 
 SESSION_S = 40
-BEFORE = """
-import sys, distributed
-client = distributed.Client(sys.argv[1])
-client.wait_for_workers(1, timeout=60)
-def read_private_data():
-    import boto3
-    return boto3.Session().client("sts").get_caller_identity()["Arn"]
-"""
-AFTER = """
-print(client.submit(read_private_data, pure=False).result())
-"""
 ACCESS_KEY = "__import__('os').environ.get('AWS_ACCESS_KEY_ID', 'none')"
 
 
@@ -99,28 +85,3 @@ def test_without_any_local_identity_the_machines_own_applies_and_that_is_said(
     assert said.about("no local Google credentials: google is declined, so the machines' own service account applies")
     assert said.about("forwarded to 1 machine (2 processes): nothing: every slot is declined")
     assert {slot["statement"] for slot in a.ask("status")["slots"].values()} == {"declined"}
-
-
-def test_the_readmes_first_example_runs_as_it_stands(stage: Stage, laptop: Laptop) -> None:
-    """A person with a home of their own, who types what the README says and does what they are told."""
-    laptop.log_in()
-    example = re.search(r"```python\n(.*?)```", (Path(__file__).parents[3] / "README.md").read_text(), re.DOTALL)
-    assert example is not None
-    assert "forward_credentials(client" in example[1]
-    program = stage.folder / "program.py"
-    program.write_text(BEFORE + example[1] + AFTER)
-    person = {**os.environ, "XDG_CONFIG_HOME": str(stage.folder / "config")}
-    stage.environ |= {name: value for name, value in laptop.cloud.environ.items() if name.startswith("AWS_")}
-    machine = stage.machine("a")
-    stage.start_scheduler(machine)
-    stage.start_worker(machine, "a", "--no-nanny")
-    first = run([sys.executable, str(program), stage.scheduler], env=person)
-    assert "1 agent does not trust you" in first.stderr
-    line = re.search(r'trusted_senders = \["(.*)"\]', first.stderr)
-    assert line is not None
-    assert line[1] == (stage.folder / "config" / "credagent" / "sender.pub").read_text().strip()
-    machine.stop_agent()
-    machine.trusted = (line[1],)
-    machine.start_agent()
-    second = run([sys.executable, str(program), stage.scheduler], env=person)
-    assert (second.returncode, second.stdout.strip()) == (0, "arn:aws:iam::123456789012:user/ada"), second.stderr
