@@ -1,4 +1,4 @@
-"""Every cell of the precedence table (it is in the README), from a sealed bundle to what a worker gets.
+"""Every cell of the precedence table (it is in PRECEDENCE.md), from a sealed bundle to what a worker gets.
 
 Each row is a story that ends where the row begins; its three outcomes are those of `fallback` = absent, expired, never.
 """
