@@ -1,16 +1,17 @@
 """Log events: past tense, snake_case, with fields. Secrets are never fields; this module masks what slips through.
 
-structlog is loaded when the first line has to leave the process, not before: the daemon answers before it talks.
+A line for programs is one JSON document; structlog is loaded only where lines are for people, on a terminal.
 Until `start` is called, events wait in memory (bounded) and keep the time at which they happened.
 In systemd's journal each line carries its priority (sd-daemon(3)), so that `journalctl -p warning` finds warnings.
 """
 
+import json
 import os
 import sys
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from credagent.secret import Secret
 
@@ -18,8 +19,19 @@ LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3}  # syslog(3)
 WAITING_EVENTS = 1_000  # events kept before the log starts; a start-up that has more is itself the event
 
+Renderer = Callable[[object, str, dict[str, Any]], str]
+"""A structlog processor that makes the line: it gets the logger (which it does not use), the level and the event."""
+
+
+class _Sink(NamedTuple):
+    """How lines look, and from which level on they are written."""
+
+    render: Renderer
+    least: int
+
+
 _waiting: deque[tuple[str, str, dict[str, Any]]] = deque(maxlen=WAITING_EVENTS)
-_sink: Any = None
+_sink: _Sink | None = None
 
 
 def debug(event: str, **fields: object) -> None:
@@ -60,31 +72,29 @@ def priority_prefix(level: str, environ: Mapping[str, str] = os.environ) -> str:
 
 
 def start(level: str = "info", log_format: str = "auto") -> None:
-    """Load structlog, write what has waited, and from now on write each event as it happens, to stderr."""
+    """Write what has waited, and from now on each event as it happens, to stderr."""
     global _sink  # noqa: PLW0603  the one switch of a process-wide log
-    import structlog  # noqa: PLC0415  60 ms that nobody waits for before the daemon is ready
-
     console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
-    renderer: Any = (
-        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
-        if console
-        else structlog.processors.JSONRenderer()
-    )
-    _sink = structlog.wrap_logger(
-        structlog.PrintLogger(sys.stderr),
-        processors=[renderer, _prioritised],
-        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        cache_logger_on_first_use=True,
-    )
+    _sink = _Sink(_for_people() if console else _for_programs, LEVELS[level])
     while _waiting:
-        waiting_level, event, fields = _waiting.popleft()
-        _write(waiting_level, event, fields)
+        _write(_sink, *_waiting.popleft())
 
 
-def _prioritised(_: object, level: str, line: object) -> str:
+def _for_people() -> Renderer:
+    import structlog  # noqa: PLC0415  tens of milliseconds, and a service has no terminal
+
+    colors, trace = sys.stderr.isatty(), structlog.dev.plain_traceback
+    return structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=trace)
+
+
+def _for_programs(_: object, __: str, event: dict[str, Any]) -> str:
+    return json.dumps(event)
+
+
+def _prioritised(level: str, text: str) -> str:
     """Put the priority before a line that is rendered, and before each line of a trace."""
     prefix = priority_prefix(level)
-    return "\n".join(prefix + one for one in str(line).split("\n"))
+    return "\n".join(prefix + one for one in text.split("\n"))
 
 
 def _emit(level: str, event: str, fields: dict[str, object]) -> None:
@@ -96,12 +106,15 @@ def _emit(level: str, event: str, fields: dict[str, object]) -> None:
     if _sink is None:
         _waiting.append((level, event, shown))
     else:
-        _write(level, event, shown)
+        _write(_sink, level, event, shown)
 
 
-def _write(level: str, event: str, fields: dict[str, Any]) -> None:
+def _write(sink: _Sink, level: str, event: str, fields: dict[str, Any]) -> None:
+    if LEVELS[level] < sink.least:
+        return
     try:
-        getattr(_sink, level)(event, **fields)
+        sys.stderr.write(_prioritised(level, sink.render(None, level, {**fields, "event": event})) + "\n")
+        sys.stderr.flush()
     except OSError:
         return  # a full disk, a reader that is gone: what is held is worth more than what is said
 

@@ -27,4 +27,4 @@ def test_a_terminal_a_file_and_an_inherited_variable_get_none(stderr: str) -> No
 
 def test_each_line_of_a_trace_has_the_priority(stderr: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JOURNAL_STREAM", stderr)
-    assert log._prioritised(None, "warning", "one\ntwo") == "<4>one\n<4>two"
+    assert log._prioritised("warning", "one\ntwo") == "<4>one\n<4>two"
