@@ -7,7 +7,7 @@ import sys
 
 def main() -> int:
     """Run the command and return its exit status."""
-    gc.disable()  # until the command runs: what is imported stays, and looking for garbage in it takes a tenth of a start
+    gc.disable()  # until the command runs: what is imported stays, and looking through it takes time
     _open_closed_streams()
     _leave_foreign_packages(os.environ.get("PYTHONPATH", ""))
     from credagent.cli.main import main as run  # noqa: PLC0415  from the path as it is now

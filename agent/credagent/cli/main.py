@@ -1,6 +1,7 @@
 """The entry point: finds the command, runs it, and turns whatever it raises into one line, a hint and an exit code."""
 
 import errno
+import gc
 import importlib
 import os
 import sys
@@ -74,6 +75,7 @@ def _run(words: list[str]) -> int:
 
 def _command(name: str, words: list[str]) -> int:
     module = _module(name)
+    gc.enable()
     plain = getattr(module, "plain", None)
     if plain is not None and (plain_arguments := plain(words)) is not None:
         return int(module.run(plain_arguments))

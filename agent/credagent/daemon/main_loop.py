@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import gc
 import signal
 from collections.abc import Callable
 from typing import Any
@@ -45,11 +46,8 @@ class Announced(Struct, frozen=True, kw_only=True):
 class MainLoop:
     """A running agent."""
 
-    def __init__(self, agent: Agent, reread: Reread, *, ready: bool) -> None:
-        """Keep `agent` going; `reread` gives the configuration at a reload.
-
-        `ready`: the service manager was told so already.
-        """
+    def __init__(self, agent: Agent, reread: Reread) -> None:
+        """Keep `agent` going; `reread` gives the configuration at a reload."""
         self.agent, self._reread = agent, reread
         self._follower = ChannelFollower(agent.resolver, agent.clock)
         refused = self._refused = RefusedCallers(agent.clock.now)
@@ -71,7 +69,7 @@ class MainLoop:
         self._interception = InterceptionCheck(lambda: agent.config, on_change=self._announce)
         self._reload_error: tuple[str, ...] = ()
         self._stop = asyncio.Event()
-        self._announced = Announced(ready=ready)
+        self._announced = Announced()
         self._settling: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
@@ -81,13 +79,15 @@ class MainLoop:
         await self._serve()
         self._heed_signals()
         resolver.store.listen(lambda _old, _new: self._announce())
+        self._announce()  # who is told that it is ready asks, and is answered at once
+        gc.freeze()  # what a start has made lives as long as the process
+        gc.enable()
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(controller.run()) for controller in resolver.controllers.values()]
             tasks += [group.create_task(self._follower.look_again()), group.create_task(self._write_again())]
             tasks += [group.create_task(self._folders.keep()), group.create_task(self._interception.keep())]
             tasks += [group.create_task(self._feed_the_watchdog())]
             self._follow()
-            self._announce()
             await self._stop.wait()
             notify.stopping()
             self._follower.stop()

@@ -1,5 +1,6 @@
-"""Starts the daemon: boots, says that it is ready, and only then loads the event loop and the log."""
+"""Starts the daemon: boots, and only then loads the event loop, which says that it is ready once it answers."""
 
+import gc
 import signal
 from collections.abc import Mapping
 
@@ -9,7 +10,6 @@ from credagent.daemon.agent import Agent, boot
 from credagent.daemon.runtime_folders import OWNER_IS_EXEC
 from credagent.errors import CredagentError
 from credagent.handover.listening_sockets import ListeningSockets
-from credagent.operations.systemd import notify
 from credagent.operations.systemd.sockets import passed_sockets
 from credagent.system.file_lock import Lock
 
@@ -23,6 +23,7 @@ def run(config_path: str | None, environ: Mapping[str, str]) -> int:
     Where the service manager holds its ports, a start that fails keeps them and is tried again (`failed_start`).
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, LATER)
+    gc.disable()  # until it serves: what a start makes stays
     agent = _started(config_path, environ)
     return 0 if agent is None else _live(agent, config_path, environ)
 
@@ -35,28 +36,27 @@ def run_beside_program(
     `lock` is the one on the runtime folder where it is held already. Raises CredagentError where it cannot start.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, LATER)
+    gc.disable()
     agent = boot(configuration.load(config_path, environ), environ, OWNER_IS_EXEC, given, lock)
     return _live(agent, config_path, environ)
 
 
 def _live(agent: Agent, config_path: str | None, environ: Mapping[str, str]) -> int:
     config = agent.config
-    ready = agent.resolver.settled
-    if ready:
-        notify.ready("the first resolution is over", environ)
 
-    import asyncio  # noqa: PLC0415  nobody waits for these any more
+    import asyncio  # noqa: PLC0415  from here on who asks waits in the socket's backlog
 
-    from credagent.daemon.config_reread import reread  # noqa: PLC0415  nobody waits for it any more
-    from credagent.daemon.main_loop import MainLoop  # noqa: PLC0415  nobody waits for it any more
+    from credagent.daemon.config_reread import reread  # noqa: PLC0415  as asyncio
+    from credagent.daemon.main_loop import MainLoop  # noqa: PLC0415  as asyncio
 
     log.start(config.log.level, config.log.format)
     if config.left_aside:
         log.info("service_links_left_aside", names=config.left_aside)
-    log.info("agent_started", audience=config.agent.audience, runtime_dir=config.agent.runtime_dir, ready=ready)
+    settled, section = agent.resolver.settled, config.agent
+    log.info("agent_started", audience=section.audience, runtime_dir=section.runtime_dir, ready=settled)
 
     async def live() -> None:
-        await MainLoop(agent, lambda running: reread(config_path, environ, running), ready=ready).run()
+        await MainLoop(agent, lambda running: reread(config_path, environ, running)).run()
 
     asyncio.run(live())
     return 0
@@ -77,6 +77,7 @@ def _started(config_path: str | None, environ: Mapping[str, str]) -> Agent | Non
             for one in passed:
                 one.close()  # the agent has taken what it needs
             return agent
+        gc.enable()
         from credagent.daemon import failed_start  # noqa: PLC0415  only where a start has failed
 
         if not failed_start.wait_for_another_try(failure, passed, environ):

@@ -1,8 +1,7 @@
-"""Says that something happens in folders: inotify(7), as libc offers it. Which events matter is decided by who watches."""
+"""Says that something happens in folders: inotify(7). Which events matter is decided by who watches."""
 
 import os
 from struct import Struct
-from types import TracebackType
 from typing import Self
 
 ATTRIB, CLOSE_WRITE, CREATE, MOVED_TO, MOVE_SELF = 0x4, 0x8, 0x100, 0x80, 0x800
@@ -28,7 +27,7 @@ class Inotify:
         """Return the instance."""
         return self
 
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         """End all watches."""
         os.close(self.descriptor)
 
