@@ -210,6 +210,26 @@ def test_a_helper_held_up_for_longer_than_the_deadline_still_obtains_the_identit
     assert obtained.credentials.session_token
 
 
+def test_a_helper_goes_on_with_its_answer_when_all_processes_of_a_job_are_told_to_end(cloud: Cloud) -> None:
+    """Its caller is told, too, and ends it when it is right; before that its end would be a failure in the log."""
+    with socket.create_server(("127.0.0.1", 0)) as service:
+
+        def answer_late() -> None:
+            connection, _ = service.accept()
+            with connection:
+                connection.recv(4096)  # asked for IMDSv2's token
+                wait_for(lambda: psutil.Process().children())[0].terminate()
+                connection.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+
+        answering = threading.Thread(target=answer_late)
+        answering.start()
+        environ = {**cloud.environ, "AWS_EC2_METADATA_SERVICE_ENDPOINT": f"http://127.0.0.1:{service.getsockname()[1]}"}
+        with pytest.raises(Unavailable) as raised:
+            call_blocking(UNASKED, environ=environ)
+        answering.join()
+    assert raised.value.code == "metadata-disabled"
+
+
 def test_a_throttled_service_says_how_long_it_wants_to_be_left_alone(cloud: Cloud) -> None:
     for service in ("google-metadata", "sts"):
         cloud.simulator.fault(service, status=429, headers={"Retry-After": "17"})

@@ -121,6 +121,11 @@ def test_whoami_says_what_would_be_forwarded(user: dict[str, Any], capsys: Told)
     assert "principal:" in capsys.readouterr().out
 
 
+def test_whoami_that_is_told_to_look_for_nothing_says_so(laptop: Cloud, capsys: Told) -> None:
+    assert main(["whoami", "--aws", "none"]) == 0
+    assert "no identity would be forwarded" in capsys.readouterr().out
+
+
 def test_whoami_without_an_identity_is_69(laptop: Cloud) -> None:
     assert main(["whoami"]) == Exit.UNAVAILABLE
 

@@ -19,6 +19,9 @@ MAX_MEMORY_BYTES = 160 * 1024 * 1024
 
 def main() -> int:
     """Serve one request. The exit status says nothing that the reply does not."""
+    # Whoever stops a whole group of processes (a batch system, a service manager) stops the agent too, which ends its
+    # helpers itself: a helper that ended first would be a failure in its log. Programs that it starts have the default.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: None)
     process_control.die_with_parent()
     if _nobody_waits():  # whoever started us ended before the kernel was asked to tell
         return 1

@@ -17,6 +17,7 @@ from credagent.system.private_folder import make_private_folder
 
 RUNTIME_MODE = 0o751  # workers must reach the socket; they need not list what else is there
 LIMIT_BYTES = 1024 * 1024
+NAMES_BYTES = 256 * 1024  # of remembered names: more than two of the largest bundles have, and a quarter of the limit
 
 
 OWNER_IS_EXEC = b"exec"
@@ -32,8 +33,8 @@ class Remembered(Struct, frozen=True, kw_only=True):
     """What living workers have seen of earlier agents on this machine since it booted.
 
     `generation`, `digest`: of the last set, and of what was in it. `names`: the custom variables that were handed out,
-    to be overwritten when they are withdrawn. `env_file`: where worker.env was written, to be removed when it is
-    written elsewhere.
+    to be overwritten when they are withdrawn (`with_names`). `env_file`: where worker.env was written, to be removed
+    when it is written elsewhere.
     """
 
     generation: int = 0
@@ -128,6 +129,21 @@ def recall(config: Config) -> Remembered:
         return Remembered() if data is None else msgspec.json.decode(data, type=Remembered)
     except (CredagentError, msgspec.MsgspecError):
         return Remembered()
+
+
+def with_names(remembered: tuple[str, ...], handed_out: Iterable[str]) -> tuple[str, ...]:
+    """Return the remembered names with those that are handed out now, the latest last.
+
+    The earliest fall away beyond NAMES_BYTES: whoever may deliver could fill the memory with ever new ones.
+    """
+    latest = dict.fromkeys(handed_out)
+    names = (*(name for name in remembered if name not in latest), *latest)
+    size = 0
+    for place, name in enumerate(reversed(names)):
+        size += len(name.encode()) + 3  # quotes and a comma
+        if size > NAMES_BYTES:
+            return names[len(names) - place :]
+    return names
 
 
 def remember(config: Config, remembered: Remembered) -> None:

@@ -40,7 +40,7 @@ class WorkerHandover:
         self.metrics: list[socket.socket] = []
         self.token: Secret | None = None
         self.error: CredagentError | None = None
-        self._names, self._env_file = frozenset(remembered.names), remembered.env_file
+        self._names, self._env_file = remembered.names, remembered.env_file
         self._document: tuple[tuple[object, ...], dict[str, Any]] | None = None
 
     def bind(self, given: ListeningSockets) -> None:
@@ -117,15 +117,19 @@ class WorkerHandover:
         """
         content = credential_set.environment
         if isinstance(content, Held) and isinstance(content.credentials, Variables):
-            self._names |= frozenset(content.credentials.values)
+            self._names = runtime_folders.with_names(self._names, content.credentials.values)
         try:
+            runtime_folders.prepare(self._config)  # they may have become somebody else's since the start
             path = self._config.workers.env_file
             env_file.write(path, self.view(credential_set).environment)
             if self._env_file and self._env_file != path:
                 _remove_former(self._env_file)
-            self._env_file, names = path, tuple(sorted(self._names))
+            self._env_file = path
             remembered = Remembered(
-                generation=credential_set.generation, digest=digest_of(credential_set), names=names, env_file=path
+                generation=credential_set.generation,
+                digest=digest_of(credential_set),
+                names=self._names,
+                env_file=path,
             )
             runtime_folders.remember(self._config, remembered)
         except CredagentError as error:
@@ -173,7 +177,7 @@ class WorkerHandover:
             google_project=config.google.project,
             google_required=config.google.required,
             intercepted=config.workers.intercept,
-            handed_out=self._names,
+            handed_out=frozenset(self._names),
         )
 
 

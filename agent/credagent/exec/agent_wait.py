@@ -70,7 +70,7 @@ def wait_for_agent(
             said = True
             log.warning("waits_for_agent", socket=source.path, why="a required slot is empty without it")
     if subscription is None and start.ends_without_agent:
-        hint = "is it running? is its folder mounted here?"
+        hint = "start one there with `credagent run`, or mount its folder here; `credagent doctor` looks further"
         raise Unavailable("no-agent", "no agent answers", what=source.path, hint=hint)
     log.warning("started_without_agent" if subscription is None else "started_before_settled", socket=source.path)
     return subscription, newest

@@ -105,16 +105,33 @@ def _replaceable_by_others(
         return PermissionRefused("folder-owner", why, what=path, hint=hint)
     if stat.S_ISLNK(found.st_mode) or found.st_mode & stat.S_ISVTX:
         return None  # sticky: only its owner may rename what lies in it, and that is judged next
-    open_to = stat.S_IWOTH if _is_private_group(found) else _OTHERS_WRITE
-    if found.st_mode & open_to:
+    if found.st_mode & stat.S_IWOTH or (found.st_mode & stat.S_IWGRP and not _is_private_group(found)):
         why = f"others can replace what lies in {here} (mode {stat.S_IMODE(found.st_mode):04o})"
         return PermissionRefused("folder-mode", why, what=path, hint=f"chmod +t {here}, or {hint}")
     return None
 
 
 def _is_private_group(found: os.stat_result) -> bool:
-    """Tell whether the group is the one that only its owner is in, as most distributions give users: of one number."""
-    return found.st_gid == found.st_uid
+    """Tell whether the group is its owner's own (of his number or name), and nobody else is known to be in it.
+
+    Another group never counts, however empty it looks: a site's database may keep from us who is in it (sssd.conf(5),
+    `enumerate` and `ignore_group_members`). Some distributions give root's group to system accounts; they are root's.
+    """
+    import grp  # noqa: PLC0415  only where a group may write
+    import pwd  # noqa: PLC0415  as above
+
+    uid, gid = found.st_uid, found.st_gid
+    try:
+        group = grp.getgrgid(gid)
+    except KeyError:
+        return uid == gid
+    try:
+        owner = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        owner = ""
+    if (uid != gid and group.gr_name != owner) or set(group.gr_mem) - {owner}:
+        return False
+    return gid == 0 or all(account.pw_uid == uid for account in pwd.getpwall() if account.pw_gid == gid)
 
 
 def _trusted_owners() -> frozenset[int]:

@@ -43,6 +43,8 @@ PAST_PROXIES = (
     "169.254.169.254",
     "fd00:ec2::254",
     "[fd00:ec2::254]",
+    "fd20:ce::254",  # Google's
+    "[fd20:ce::254]",
     "metadata.google.internal",
 )
 """Hosts that a worker with a handover over loopback never asks through a proxy.

@@ -18,6 +18,25 @@ def test_a_key_files_public_line_is_the_one_that_keygen_wrote(
     assert capsys.readouterr().out == (tmp_path / "keys" / f"{role}.pub").read_text()
 
 
+@pytest.mark.parametrize("role", ["recipient", "sender"])
+def test_a_public_file_by_mistake_is_printed_as_it_is(
+    role: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["keygen", "--role", role, "--out", str(tmp_path)])
+    line = (tmp_path / f"{role}.pub").read_text()
+    (tmp_path / f"{role}.pub").write_text(line.strip() + " ana\n")
+    capsys.readouterr()
+    assert main(["public-key", str(tmp_path / f"{role}.pub")]) == Exit.DONE
+    assert capsys.readouterr().out == line
+
+
+def test_a_public_file_that_was_cut_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "sender.pub"
+    path.write_text("credagent-sender:ed25519:7Qm\n")
+    assert main(["public-key", str(path)]) == Exit.CONFIGURATION
+    assert str(path) in capsys.readouterr().err
+
+
 def test_a_file_that_is_no_key_is_named_and_not_repeated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "some.key"
     path.write_text("a secret of another program\n")

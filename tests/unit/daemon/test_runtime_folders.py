@@ -93,3 +93,13 @@ def test_a_try_to_hold_new_folders_that_fails_leaves_nothing_in_the_way_of_the_n
             assert caught.value.what == f"{config.agent.state_dir}/lock"
     for lock in runtime_folders.hold_locks(config, held):
         lock.release()
+
+
+def test_names_are_remembered_once_and_the_earliest_fall_away() -> None:
+    assert runtime_folders.with_names(("A", "B"), ["C", "A"]) == ("B", "C", "A")
+    names: tuple[str, ...] = ()
+    for number in range(300):
+        names = runtime_folders.with_names(names, [f"V{number:03}_{place:03}_{'x' * 80}" for place in range(30)])
+    assert sum(len(name) + 3 for name in names) <= runtime_folders.NAMES_BYTES
+    assert names[-1].startswith("V299_029")
+    assert len(names) > 2_500

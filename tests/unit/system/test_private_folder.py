@@ -1,6 +1,8 @@
 """Private folders: made with exactly their mode, and refused where somebody else could change what lies in them."""
 
+import grp
 import os
+import pwd
 import stat
 from pathlib import Path
 
@@ -106,6 +108,45 @@ def test_a_group_of_several_may_not_write_on_the_way_and_a_users_own_group_may(t
     os.chown(tmp_path / "home", 0, SOMEBODY)
     with pytest.raises(PermissionRefused):
         make_private_folder(str(tmp_path / "home" / "b"))
+
+
+@as_root
+@pytest.mark.parametrize(
+    ("gid", "name", "members", "accounts", "private"),
+    [
+        (SOMEBODY, "ana", [], [], True),
+        (SOMEBODY, "ana", ["ana"], [], True),
+        (SOMEBODY + 1, "ana", [], [], True),  # RHEL counts users and groups apart
+        (SOMEBODY, "ana", ["ben"], [], False),
+        (SOMEBODY, "ana", [], ["ben"], False),
+        (SOMEBODY + 1, "users", [], [], False),  # however empty it looks
+    ],
+)
+def test_a_users_own_group_is_private_as_long_as_nobody_else_is_in_it(  # noqa: PLR0917  the columns of the table
+    gid: int,
+    name: str,
+    members: list[str],
+    accounts: list[str],
+    private: bool,  # noqa: FBT001  a row of a table
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def account(name: str, uid: int) -> pwd.struct_passwd:
+        return pwd.struct_passwd((name, "x", uid, gid, "", "/", "/bin/sh"))
+
+    ana = account("ana", SOMEBODY)
+    monkeypatch.setattr(os, "geteuid", lambda: SOMEBODY)
+    monkeypatch.setattr(grp, "getgrgid", lambda gid: grp.struct_group((name, "x", gid, members)))
+    monkeypatch.setattr(pwd, "getpwuid", lambda _: ana)
+    monkeypatch.setattr(pwd, "getpwall", lambda: [ana, *(account(one, 3_000) for one in accounts)])
+    (tmp_path / "home").mkdir(mode=0o700)
+    (tmp_path / "home").chmod(0o770)
+    os.chown(tmp_path / "home", SOMEBODY, gid)
+    if private:
+        make_private_folder(str(tmp_path / "home" / "run"))
+    else:
+        with pytest.raises(PermissionRefused, match="others can replace what lies in"):
+            make_private_folder(str(tmp_path / "home" / "run"))
 
 
 @as_root

@@ -89,7 +89,7 @@ def _push(path: str, text: str) -> None:
     try:
         answer = credagent_worker.ask({"op": "deliver", "bundle": text}, path)
     except credagent_worker.AgentAbsent as error:
-        hint = "is the agent running? is this its socket?"
+        hint = "start it with `credagent run`, or name the socket of the one that runs: --to socket:PATH"
         raise Unavailable("no-agent", "no agent answers", what=path, hint=hint) from error
     except credagent_worker.AgentRefused as error:
         raise refusal_of(error) from error

@@ -1,12 +1,13 @@
-"""`credagent public-key`: the public line of this machine's key, or of a private key file."""
+"""`credagent public-key`: the public line of this machine's key, or of a key file."""
 
 import argparse
 
 from credagent.cli.agent_client import ask
 from credagent.cli.common_options import add_agents_config
-from credagent.errors import ConfigurationError
+from credagent.errors import ConfigurationError, CredagentError
 
-SUMMARY = "print the public key of this machine, or of a private key file"
+PUBLIC_FILE_BYTES = 4_096
+SUMMARY = "print the public key of this machine, or of a key file"
 EPILOG = """\
 The line is what senders seal to (`credagent seal --recipient`), or what machines trust (`credagent trust`).
 Without KEYFILE the agent that runs here is asked.
@@ -19,7 +20,7 @@ Examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what `public-key` takes."""
-    parser.add_argument("keyfile", metavar="KEYFILE", nargs="?", help="a private key that `credagent keygen` made")
+    parser.add_argument("keyfile", metavar="KEYFILE", nargs="?", help="a key file that `credagent keygen` made")
     add_agents_config(parser)
 
 
@@ -40,6 +41,8 @@ def _line_of(path: str) -> str:
     from credagent.admission import machine_key
     from credagent.sender import signing_key
 
+    if (line := _public_line_in(path)) is not None:
+        return line
     try:
         return machine_key.read_key(path).public_key.line
     except ConfigurationError as error:
@@ -49,4 +52,22 @@ def _line_of(path: str) -> str:
         return signing_key.load(path).public_key.line
     except ConfigurationError as error:
         hint = "name a recipient.key or sender.key that `credagent keygen` made"
-        raise ConfigurationError(error.code, "is not a private key of credagent", what=path, hint=hint) from error
+        raise ConfigurationError(error.code, "is not a key of credagent", what=path, hint=hint) from error
+
+
+def _public_line_in(path: str) -> str | None:
+    """Return the line of a `.pub` file, None where the file is another. Raises ConfigurationError for a broken line."""
+    from credagent.bundle.key_pairs import RECIPIENT_LINE_PREFIX, RecipientPublicKey, SenderPublicKey
+    from credagent.system.file_reading import read_bounded
+
+    try:
+        text = (read_bounded(path, PUBLIC_FILE_BYTES) or b"").decode("utf-8", "replace")
+    except CredagentError:
+        return None
+    line = text.strip().split(" ", 1)[0]  # a comment may follow the key
+    try:
+        if line.startswith(RECIPIENT_LINE_PREFIX):
+            return RecipientPublicKey.parse(line).line
+        return SenderPublicKey.parse(line).line if line.startswith("credagent-sender:") else None
+    except ConfigurationError as error:
+        raise ConfigurationError(error.code, error.why, what=path, hint=error.hint) from error

@@ -60,6 +60,8 @@ def run(arguments: argparse.Namespace) -> int:
         document = {"version": 1, **{str(fact.pop("slot")): fact for fact in facts}}
         print(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
         return 0
+    if not facts:
+        print("none: no identity would be forwarded (--aws and --google say so)")
     for fact in facts:
         for name, value in fact.items():
             print(f"{f'{name}:':<14}{_text(value)}")
