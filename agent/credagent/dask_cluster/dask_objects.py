@@ -37,6 +37,11 @@ def is_asynchronous(target: object) -> bool:
     return bool(getattr(target, "asynchronous", False))
 
 
+def is_closed(target: object) -> bool:
+    """Tell whether a client was closed. Of anything else it is not known."""
+    return getattr(target, "status", None) == "closed"
+
+
 def is_own(target: object) -> bool:
     """Tell a LocalCluster: its workers are this user's processes on this machine and have the identity already."""
     candidates = (target, getattr(target, "cluster", None))

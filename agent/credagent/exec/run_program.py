@@ -116,9 +116,9 @@ def _be_the_agent(start: ProgramStart, taken_over: TakenOver) -> int:
     own = {name: value for name, value in start.environ.items() if name not in OF_THE_SERVICE_MANAGER}
     if start.account is not None:
         own["CREDAGENT_WORKERS_USERS"] = ",".join([*start.config.workers.users, start.account.name])
-    else:
-        hint = "as root, --user starts the program as another user; else what a task runs can act as the agent"
-        log.warning("tasks_share_uid", uid=os.geteuid(), hint=hint)
+    elif os.geteuid() == 0:  # nobody else can change it; what that means is in without-root.md
+        hint = "--user starts the program as another user; else what a task runs can act as the agent"
+        log.warning("tasks_share_uid", uid=0, hint=hint)
     return run_beside_program(start.request.config_path, own, taken_over.lock, taken_over.sockets)
 
 

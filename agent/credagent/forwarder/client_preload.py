@@ -4,6 +4,7 @@ It runs in the user's own processes and must never break one: whatever goes wron
 inside a worker or a scheduler, for a client without a network, or where its user never asked for it.
 """
 
+import logging
 import os
 import sys
 from collections.abc import Mapping
@@ -14,10 +15,30 @@ if TYPE_CHECKING:
 
 PATIENCE_S = 15.0  # a client that starts waits so long for the machines' first answers, and then goes on without
 
+OPTIONS = "credagent.forward"  # in Dask's configuration: arguments of `forward_credentials`
+
+
+class _OfOthers(logging.Filter):
+    """Lets pass what Dask logs of preloads other than this one."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Tell whether a record is of another preload."""
+        return __name__ not in record.getMessage()
+
+
+logging.getLogger("distributed.preloading").addFilter(_OfOthers(__name__))
+
 _running: "dict[int, Forwarding]" = {}  # by the client's id: Dask gives a preload nowhere to keep anything
 
 
-async def setup(client: Any, options: Mapping[str, Any]) -> None:  # noqa: ANN401  Dask's objects have no types here
+async def dask_setup(client: Any) -> None:  # noqa: ANN401  Dask's objects have no types here
+    """Begin to forward for `client` with what `--install` has written into Dask's configuration, as Dask calls it."""
+    from dask import config  # noqa: PLC0415  nothing for those who only import
+
+    await setup(client, config.get(OPTIONS, {}))
+
+
+async def setup(client: Any, options: Mapping[str, Any]) -> None:  # noqa: ANN401  as above
     """Begin to forward for `client`, unless it is not this process's to do."""
     import asyncio  # noqa: PLC0415  nothing for those who only import
 
@@ -47,6 +68,9 @@ async def teardown(client: Any) -> None:  # noqa: ANN401  as above
         await asyncio.to_thread(forwarding.stop)
 
 
+dask_teardown = teardown
+
+
 def inside_dask() -> bool:
     """Tell a worker's or scheduler's process, and one that an agent supplies, from a person's own."""
     for module, kind in (("distributed.worker", "Worker"), ("distributed.scheduler", "Scheduler")):
@@ -61,7 +85,7 @@ def _begin(client: Any, options: Mapping[str, Any]) -> "Forwarding":  # noqa: AN
 
     wanted = {name: value for name, value in options.items() if name != "scheduler"}
     # Each script of a person begins one: that of a longer-lived process is not replaced by that of a shorter-lived one.
-    return forward_credentials(Asynchronous(client), say=_say, stand_by=True, **wanted)
+    return forward_credentials(Asynchronous(client), say=_say, quiet=True, stand_by=True, **wanted)
 
 
 def _is_meant(client: Any, scheduler: str | None) -> bool:  # noqa: ANN401  as above

@@ -1,11 +1,13 @@
 """Puts a client preload into the user's own Dask configuration, and takes it out again. Nothing runs from here.
 
-The preload is text that Dask runs in whatever process makes a client. Dask hands configuration on (to SSHCluster's and
-dask-cloudprovider's workers), so it must be harmless anywhere: where credagent is not installed it does nothing.
+Dask runs the preload in whatever process makes a client, and hands configuration on (to SSHCluster's and
+dask-cloudprovider's workers), so it must be harmless anywhere. The name of a module that is not installed there would
+keep a client from starting; so the preload is a line that looks for the module first. Dask logs that line before it
+runs; what else it logs of it, the module leaves out.
 """
 
+import json
 import os
-import textwrap
 from collections.abc import Mapping
 
 from credagent.errors import ConfigurationError, OutputError
@@ -18,25 +20,15 @@ MARK = "# Written by `credagent forward --install`"
 KEY = "preload"
 MAX_BYTES = 1024 * 1024  # of a configuration file somebody wrote by hand
 
-PRELOAD = """\
-try:
-    from credagent.forwarder.client_preload import setup, teardown as dask_teardown
-except ImportError:  # not installed here: nothing happens
-    pass
-else:
-    def dask_setup(client):
-        return setup(client, {options!r})
-"""
-
-DOCUMENT = """\
-{mark}; `credagent forward --uninstall` removes it.
+PRELOAD = (
+    'import importlib.util as found; found.find_spec("credagent") and '
+    'exec("from credagent.forwarder.client_preload import dask_setup, dask_teardown")'
+)
+HEAD = f"""\
+{MARK}; `credagent forward --uninstall` removes it.
 # Each Dask client of yours that connects to a cluster of other machines then forwards your identity there,
-# to the agents that it finds; never from inside a worker.
-distributed:
-  client:
-    preload:
-      - |
-{preload}"""
+# to the agents that it finds; never from inside a worker. `credagent.forward` has the arguments of forward_credentials.
+"""
 
 
 def folder(environ: Mapping[str, str]) -> str:
@@ -57,8 +49,8 @@ def install(environ: Mapping[str, str], options: Mapping[str, object]) -> str:
         hint = "move its entries into a module of yours that credagent's preload can stand beside, or forward by hand"
         raise ConfigurationError("preload-taken", "names client preloads already", what=rival, hint=hint)
     os.makedirs(where, exist_ok=True)
-    text = DOCUMENT.format(mark=MARK, preload=textwrap.indent(PRELOAD.format(options=dict(options)), " " * 8))
-    write_private(path, text.encode())
+    document = {"distributed": {"client": {"preload": [PRELOAD]}}, "credagent": {"forward": dict(options)}}
+    write_private(path, f"{HEAD}{json.dumps(document, indent=2)}\n".encode())  # YAML includes JSON
     return path
 
 

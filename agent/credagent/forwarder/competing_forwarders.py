@@ -24,6 +24,10 @@ class Forwarder(Struct, frozen=True, kw_only=True):
     sender: str = ""
     how_ended: str = ""
 
+    def is_of_the_process_of(self, other: "Forwarder") -> bool:
+        """Tell whether one process began both: all but the last part of a name is the process's own (`loop`)."""
+        return self.sender == other.sender and self.name.rpartition("-")[0] == other.name.rpartition("-")[0] != ""
+
 
 def successor(machines: Iterable[Machine], own: Forwarder) -> Forwarder | None:
     """Return the forwarder that more than half of the trusted machines follow instead of `own`; None for nobody.

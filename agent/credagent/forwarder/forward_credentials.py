@@ -18,6 +18,7 @@ from credagent.config.values import duration_s
 from credagent.dask_cluster import dask_objects
 from credagent.dask_cluster.scheduler_address import SchedulerAddress
 from credagent.errors import CredagentError, UsageError
+from credagent.forwarder import user_notices
 from credagent.forwarder.forwarding_plan import ForwardingPlan
 from credagent.forwarder.forwarding_session import START_S, Forwarding
 from credagent.forwarder.loop import ForwarderLoop
@@ -49,6 +50,7 @@ def forward_credentials(  # noqa: PLR0917  the order in which people know these 
     allow_refresh_token: bool = False,
     valid_for: Duration | None = None,
     stand_by: bool = False,
+    quiet: bool = False,
     timeout: float = START_S,
     say: Callable[[str], None] | None = None,
 ) -> Forwarding:
@@ -61,7 +63,7 @@ def forward_credentials(  # noqa: PLR0917  the order in which people know these 
     `google`: ``"local"`` or None. `environ`: a mapping, or names to take from this environment. `audience`: None, the
     one that each machine announces. `recipients`: public keys, files of such, ``aws-kms:ARN``, ``gcp-kms:NAME``.
     `trust`: ``"first-use"`` or ``"any"``. Durations: seconds, ``"12h"`` or timedeltas. `stand_by`: leave another
-    forwarder of yours at work, and forward when it has ended. `say` gets notices for people.
+    forwarder of yours at work, and forward when it has ended. `say` gets notices for people; `quiet`: of trouble only.
     Raises credagent.errors.UsageError and Unavailable.
     """
     options = GrantOptions(
@@ -85,12 +87,14 @@ def forward_credentials(  # noqa: PLR0917  the order in which people know these 
     return begin(
         options,
         where=dask_objects.whereabouts(client_or_cluster),
+        is_client_closed=lambda: dask_objects.is_closed(client_or_cluster),
         sender_key=sender_key,
         recipients=pins,
         trust=trust,
         say=tell,
         waits=not dask_objects.is_asynchronous(client_or_cluster),
         stands_by=stand_by,
+        quiet=quiet,
         timeout_s=timeout,
     )
 
@@ -105,6 +109,8 @@ def begin(
     say: Callable[[str], None],
     waits: bool,
     stands_by: bool = False,
+    is_client_closed: Callable[[], bool] = bool,
+    quiet: bool = False,
     timeout_s: float = START_S,
 ) -> Forwarding:
     """Begin to forward. Raises UsageError before anything is asked of a cloud or a cluster."""
@@ -124,9 +130,10 @@ def begin(
         whereabouts=where,
         environ=dict(os.environ),
         stands_by=stands_by,
+        is_client_closed=is_client_closed,
     )
     # What a notebook shows at the end of a cell says it better.
-    unsaid = ("served",) if say is _to_stderr and _in_notebook() else ()
+    unsaid = user_notices.WHAT_IS_WELL if quiet or (say is _to_stderr and _in_notebook()) else ()
     forwarder = ForwarderLoop(plan, UserNotices(say, unsaid), SystemClock())
     return Forwarding(forwarder, key.public_key.line, waits=waits, timeout_s=timeout_s)
 

@@ -13,6 +13,7 @@ from credagent.sender.recipients import Recipient
 class ForwardingPlan(Struct, frozen=True, kw_only=True):
     """`options.audience` empty: what each machine names. `whereabouts` is asked at each connection anew.
 
+    `is_client_closed` tells whether the Dask client was closed that forwarding was begun with.
     `stands_by`: another forwarder with the same key is left at work, and followed when it has ended.
     """
 
@@ -23,3 +24,4 @@ class ForwardingPlan(Struct, frozen=True, kw_only=True):
     whereabouts: Callable[[], SchedulerAddress]
     environ: Mapping[str, str]
     stands_by: bool = False
+    is_client_closed: Callable[[], bool] = bool

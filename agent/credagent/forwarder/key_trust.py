@@ -105,7 +105,10 @@ class KeyJudge:
         if host in self._first_hosts.values():
             why = "its key changed since forwarding began; if you replaced the machine, forward again"
             return Distrusted("key-changed", why)
-        why = 'it joined after forwarding began, and trust="first-use" means the machines of that moment'
+        why = (
+            'it joined after forwarding began, and trust="first-use" means the machines of that moment. Forward again, '
+            'or, where clusters grow, name a cluster key (recipients=), use tls://, or trust="any" in your own network'
+        )
         return Distrusted("joined-later", why)
 
     def _shared(self, audience: str) -> Distrusted | None:

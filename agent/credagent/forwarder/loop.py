@@ -34,6 +34,8 @@ LOOK_S = 5.0  # between two looks at the wall clock: a laptop that slept notices
 STAND_BY_S = 5.0  # between two looks whether the forwarder at work is still connected
 RECONNECT_S, LONGEST_RECONNECT_S = 0.5, 15.0
 REVISION_LIFE_S = 12 * 3600.0  # what has no expiry of its own is sent anew this often
+_PROCESS = os.urandom(6).hex()  # beside the pid, which another container's process may have too
+CLIENT_CLOSED = "your client is closed; forwarding goes on, until you call .stop() on it or this process ends"
 
 
 class ForwarderLoop:
@@ -51,7 +53,7 @@ class ForwarderLoop:
         self.renewal = IdentityRenewal(plan.options, plan.environ, clock)
         revision = BundleRevision(0, LocalIdentity(), plan, clock.now())
         self.reconciler = MachineReconciler(revision, self._judge, notices, clock)
-        name = f"credagent-forward-{socket.gethostname()}-{os.getpid()}-{os.urandom(6).hex()}"
+        name = f"credagent-forward-{socket.gethostname()}-{os.getpid()}-{_PROCESS}-{os.urandom(6).hex()}"
         self.own = Forwarder(name=name, sender=plan.key.key_id)
         self.state = "starting"
         self.settled = asyncio.Event()
@@ -100,6 +102,8 @@ class ForwarderLoop:
     async def _keep_renewed(self) -> None:
         while True:
             await asyncio.sleep(min(LOOK_S, max(0.2, self.renewal.due_in_s(self._clock.now()))))
+            if self._plan.is_client_closed():
+                self._notices.say("client", CLIENT_CLOSED)
             renewed = await self.renewal.renew()
             for notice in renewed.notices:
                 self._notices.say("identity", notice)
@@ -214,6 +218,9 @@ class ForwarderLoop:
             return True
         if self._plan.stands_by and other.sender == self.own.sender:
             return await self._stand_by(scheduler, other)
+        if other.is_of_the_process_of(self.own):
+            self._notices.say("forwarder", "takes the place of what this process forwarded before")
+            return True
         own = "which will stop" if other.sender == self.own.sender else "which stops where the machines trust you"
         if await _is_connected(scheduler, other):
             self._notices.say("forwarder", f"takes over from the forwarder of sender {other.sender}, {own}")
@@ -223,7 +230,7 @@ class ForwarderLoop:
         """Wait while another forwarder of the same key is at work; say whether to forward after it."""
         while other is not None and not other.how_ended and await _is_connected(scheduler, other):
             self.state = "standing-by"
-            self._notices.say("forwarder", "another forwarder of yours is at work; this one stands by for it")
+            self._notices.say("standing-by", "another forwarder of yours is at work; this one stands by for it")
             self.settled.set()
             self._wake.clear()
             await self._clock.wait(self._wake, STAND_BY_S)
@@ -256,7 +263,8 @@ class ForwarderLoop:
     def _yield(self, other: Forwarder | None = None) -> None:
         self.state = "replaced"
         who = f"sender {other.sender}" if other is not None and other.sender != self.own.sender else "another process"
-        self._notices.say("forwarder", f"{who} forwards to this cluster now: this forwarder stops")
+        if other is None or not other.is_of_the_process_of(self.own):  # else the later one has said so, in this process
+            self._notices.say("forwarder", f"{who} forwards to this cluster now: this forwarder stops")
         self.end()
 
     async def _install(self, scheduler: SchedulerClient, *, how_ended: str = "") -> None:

@@ -6,6 +6,7 @@ from credagent.dask_cluster.agent_report import SCHEDULER, AgentReport
 from credagent.dask_cluster.dask_plugins import OWN_PROCESS
 from credagent.forwarder.known_machines import KnownMachines, Machine, MachineState
 
+WHAT_IS_WELL = ("served", "standing-by")  # matters that call for nobody
 SHOWN = 5  # names in one line; the rest are counted
 
 

@@ -109,11 +109,26 @@ def test_a_second_forwarder_with_the_same_key_takes_over_at_once(
 ) -> None:
     small(stage, key, "a")
     with client_of(stage, 1) as client:
-        first = forward()
+        stage.start_forwarder("--aws", "none", "--trust", "any", "--sender-key", str(stage.folder / "sender.key"))
         forward(environ={"DB_TOKEN": "of-the-second"})
-        within(15, lambda: first.status().state == "replaced", "the first forwarder stops")
         assert token_on(client, "a") == "of-the-second"
-    assert said.about("this forwarder stops")
+        within(15, lambda: "this forwarder stops" in stage.logs(), "the first forwarder says so")
+    assert said.about("takes over from the forwarder of")
+
+
+def test_a_cell_that_is_run_again_says_one_sentence_of_it(
+    stage: Stage, key: SenderPrivateKey, said: Said, forward: Callable[..., Any]
+) -> None:
+    small(stage, key, "a")
+    with client_of(stage, 1) as client:
+        first = forward()
+        before = len(said)
+        forward(environ={"DB_TOKEN": "of-the-second"})
+        within(15, lambda: first.status().state == "replaced", "the first forwarding ends")
+        assert token_on(client, "a") == "of-the-second"
+        assert [line for line in said[before:] if not line.startswith("forwarded to")] == [
+            "takes the place of what this process forwarded before"
+        ]
 
 
 def test_a_restarted_scheduler_and_its_new_workers_are_served_again(

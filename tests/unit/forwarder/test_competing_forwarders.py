@@ -70,3 +70,14 @@ def test_what_most_machines_know_as_installed_is_at_work_until_it_says_that_it_e
     assert installed([machine(STRANGER), machine(STRANGER), machine()]) == STRANGER
     assert installed([machine(ended), machine(ended), machine()]) == ended
     assert installed([machine(None)]) is None
+
+
+def test_one_process_is_known_by_more_than_its_number() -> None:
+    """Two containers may have one hostname, and a process of the same number each."""
+    mine, again, other = (
+        Forwarder(name=f"credagent-forward-h-7-{rest}", sender="aa") for rest in ("x-1", "x-2", "y-3")
+    )
+    assert mine.is_of_the_process_of(again)
+    assert not mine.is_of_the_process_of(other)
+    assert not mine.is_of_the_process_of(Forwarder(name=again.name, sender="bb"))
+    assert not Forwarder().is_of_the_process_of(Forwarder())
