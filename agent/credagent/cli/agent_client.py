@@ -16,31 +16,32 @@ def ask(
 ) -> dict[str, Any]:
     """Return the agent's answer. Raises Unavailable (code `no-agent`) where none answers, else what the agent said."""
     absent: Exception | None = None
-    for path in _sockets(config_path):
+    sockets, broken = _sockets(config_path)
+    for path in sockets:
         try:
             return credagent_worker.ask(request, path, timeout_s)
         except credagent_worker.AgentAbsent as error:
             absent = error
         except credagent_worker.AgentRefused as error:
             raise refusal_of(error) from error
+    if broken is not None:
+        raise broken
     hint = "is it running? start it with `credagent run`, or name its configuration with --config"
     raise Unavailable("no-agent", f"no agent answers ({absent})", what="the agent", hint=hint) from absent
 
 
-def _sockets(config_path: str | None) -> Sequence[str]:
-    """Return where the agent may listen.
+def _sockets(config_path: str | None) -> tuple[Sequence[str], ConfigurationError | None]:
+    """Return where the agent may listen, and why its configuration cannot be read, if it cannot.
 
-    An agent that runs on while its configuration is broken is asked about just that: where the file cannot be read,
-    the default places are tried, if there is something at all.
+    An agent that runs on while its configuration is broken is asked about just that: what can be read of the file says
+    where it is.
     """
+    broken = None
     try:
         config = configuration.load(config_path, os.environ)
-    except ConfigurationError:
-        present = [path for path in credagent_worker.socket_paths() if os.path.exists(path)]
-        if config_path or not present:
-            raise
-        return present
-    return configuration.agent_sockets(config, os.environ, os.geteuid())
+    except ConfigurationError as error:
+        broken, config = error, configuration.load_what_can_be(config_path, os.environ)
+    return configuration.agent_sockets(config, os.environ, os.geteuid()), broken
 
 
 def refusal_of(error: credagent_worker.AgentRefused) -> CredagentError:

@@ -18,7 +18,7 @@ from credagent.config.channel_grammar import (
     parse_channel,
 )
 from credagent.config.default_folders import SOCKET_VARIABLE, agent_sockets, default_folders, may_write
-from credagent.config.loading import Setting, describe, load
+from credagent.config.loading import Setting, describe, load, load_what_can_be
 from credagent.config.sections import (
     DEFAULT_STATE_DIR,
     Address,
@@ -62,6 +62,7 @@ __all__ = [
     "duration_s",
     "duration_text",
     "load",
+    "load_what_can_be",
     "may_write",
     "parse_channel",
 ]

@@ -5,7 +5,8 @@ secret belongs in a configuration, and no error shows a value.
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, cast
 
 from msgspec import Struct
@@ -33,6 +34,7 @@ from credagent.config.value_origins import (
     from_flags,
     refuse_unknown_variables,
     service_links,
+    what_can_be_read,
 )
 from credagent.config.values import Folders, duration_text, read
 from credagent.errors import ConfigurationError
@@ -70,6 +72,36 @@ def load(path: str | None, environ: Mapping[str, str], flags: Mapping[str, str] 
     """
     used, given = from_file(path)
     given |= from_environment(environ) | from_flags(flags or {})
+    loaded = _composed(used, given, environ)
+    named = (channel.name for channel in loaded.bundle.channels if isinstance(channel, EnvironmentChannelSpec))
+    refuse_unknown_variables(environ, named)
+    _refuse_contradictions(loaded, given)
+    return _without_fallback(loaded) if loaded.bundle.expect == "required" else loaded
+
+
+def load_what_can_be(path: str | None, environ: Mapping[str, str]) -> Config:
+    """Return the configuration without what is wrong in it, for who asks an agent that runs on. Raises nothing.
+
+    Nothing is started by it: an agent takes a configuration whole, or not at all.
+    """
+    used, in_file = what_can_be_read(path)
+    given = {}
+    for key, value in (*in_file.items(), *_from_variables(environ)):
+        try:
+            _read(key, value, Folders("/run/credagent", "/var/lib/credagent"))
+        except ConfigurationError:
+            continue
+        given[key] = value
+    return _composed(used, given, environ)
+
+
+def _from_variables(environ: Mapping[str, str]) -> Iterator[tuple[str, Given]]:
+    for name, text in environ.items():
+        with suppress(ConfigurationError):
+            yield from from_environment({name: text}).items()
+
+
+def _composed(used: str, given: dict[str, Given], environ: Mapping[str, str]) -> Config:
     folders = _folders(given, default_folders(environ, os.geteuid(), may_write, machine_fingerprint))
     defaults = {**_DEFAULTS_IN_FOLDERS, "bundle.trusted_senders": default_trusted_senders(environ, os.geteuid())}
     values = {key: Given(raw, "default", key) for key, raw in defaults.items()} | given
@@ -78,16 +110,12 @@ def load(path: str | None, environ: Mapping[str, str], flags: Mapping[str, str] 
         section, _, name = key.partition(".")
         arguments[section][name + KEYS[key].suffix] = _read(key, value, folders)
     arguments["agent"] |= {"runtime_dir": folders.runtime_dir, "state_dir": folders.state_dir}
-    loaded = Config(
+    return Config(
         **cast("Any", {section: make(**arguments[section]) for section, make in _SECTION_TYPES.items()}),
         left_aside=service_links(environ),
         path=used,
         origins={key: value.origin for key, value in given.items()},
     )
-    named = (channel.name for channel in loaded.bundle.channels if isinstance(channel, EnvironmentChannelSpec))
-    refuse_unknown_variables(environ, named)
-    _refuse_contradictions(loaded, given)
-    return _without_fallback(loaded) if loaded.bundle.expect == "required" else loaded
 
 
 def describe(config: Config) -> list[Setting]:

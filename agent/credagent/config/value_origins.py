@@ -10,7 +10,7 @@ from credagent.config.channel_grammar import SEALED_VARIABLE
 from credagent.config.default_folders import SOCKET_VARIABLE
 from credagent.config.keys import KEYS, SECTIONS
 from credagent.config.values import raw_of_text
-from credagent.errors import ConfigurationError
+from credagent.errors import ConfigurationError, CredagentError
 from credagent.system.file_reading import read_trusted
 
 DEFAULT_PATH = "/etc/credagent/config.toml"
@@ -49,6 +49,42 @@ def from_file(path: str | None) -> tuple[str, dict[str, Given]]:
                 raise _unknown(f"{path}: {key}", "an unknown key", key, KEYS)
             given[key] = Given(raw, "file", f"{path}: {key}")
     return path, given
+
+
+def what_can_be_read(path: str | None) -> tuple[str, dict[str, Given]]:
+    """Return the file and what it says as far as that can be read: of one with a typo, the rest. Raises nothing."""
+    path = path or DEFAULT_PATH
+    try:
+        text = read_trusted(path, LIMIT_BYTES).decode("utf-8", "replace")
+    except CredagentError:
+        return path, {}
+    given = {}
+    for section, table in _tables(text).items():
+        for name, raw in table.items() if isinstance(table, dict) else ():
+            if (key := f"{section}.{name}") in KEYS:
+                given[key] = Given(raw, "file", f"{path}: {key}")
+    return path, given
+
+
+def _tables(text: str) -> dict[str, object]:
+    """Return a TOML document; of one that is none, the lines that are TOML each by itself."""
+    import tomllib  # noqa: PLC0415  as below
+
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError):
+        tables: dict[str, dict[str, object]] = {}
+    section = ""
+    for line in text.splitlines():
+        try:
+            read = tomllib.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if line.lstrip().startswith("["):
+            section = next(iter(read), "")
+        else:
+            tables.setdefault(section, {}).update(read)
+    return {**tables}
 
 
 def from_environment(environ: Mapping[str, str]) -> dict[str, Given]:

@@ -15,7 +15,7 @@ SCHEDULER = "scheduler"
 TEXT_CHARACTERS = 512  # of any text but the key; it is shown to people
 KEY_CHARACTERS = 4_096
 _TEXTS = (
-    *("audience", "fault", "hint", "sender", "bundle_id"),
+    *("audience", "fault", "hint", "sender", "bundle_id", "state", "trouble"),
     *("nonce", "outcome", "boot", "forwarder", "forwarder_sender", "forwarder_ended"),
 )
 
@@ -25,9 +25,10 @@ class AgentReport(Struct, frozen=True, kw_only=True):
 
     `fault` is a code where there is no agent to speak with (`no-agent`, `not-allowed`, …); else `key` is the public
     key that this machine opens bundles with, None where a KMS holds it. `sender` and `bundle_id` describe the bundle
-    in force. `nonce` names the mailbox in which a process waits for its first bundle; `outcome` is what became of one
-    that was handed over. `forwarder` is the name, and `forwarder_sender` the key id, of the forwarder that installed
-    the plugin last; `forwarder_ended` is empty while that one is at work, else it says how it ended.
+    in force, `state` and `trouble` (codes, separated by commas) how the agent does. `nonce` names the mailbox in which
+    a process waits for its first bundle; `outcome` is what became of one that was handed over. `forwarder` is the name,
+    and `forwarder_sender` the key id, of the forwarder that installed the plugin last; `forwarder_ended` is empty while
+    that one is at work, else it says how it ended.
     """
 
     address: str
@@ -38,6 +39,8 @@ class AgentReport(Struct, frozen=True, kw_only=True):
     hint: str = ""
     sender: str = ""
     bundle_id: str = ""
+    state: str = ""
+    trouble: str = ""
     nonce: str = ""
     outcome: str = ""
     boot: str = ""

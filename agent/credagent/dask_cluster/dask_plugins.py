@@ -293,6 +293,8 @@ class ForwardingPlugin:
             "audience": identity.get("audience") or "",
             "sender": bundle.get("sender") or "",
             "bundle_id": bundle.get("bundle_id") or "",
+            "state": status.get("state") or "",
+            "trouble": ", ".join([*(status.get("problems") or ()), *_slot_errors(status.get("slots") or {})]),
         }
 
     def _hand_over(self, bundle: str) -> dict[str, Any]:
@@ -368,6 +370,11 @@ async def _wait(session: WorkerSession, seconds: float | None) -> bool:
     threading.Thread(target=wait, name="credagent-wait", daemon=True).start()
     await done.wait()
     return complete[0]
+
+
+def _slot_errors(slots: Mapping[str, Any]) -> list[str]:
+    """Return `SLOT: CODE` of each slot whose last attempt failed."""
+    return [f"{name}: {slot['last_error']['code']}" for name, slot in slots.items() if slot.get("last_error")]
 
 
 def _in_thread(work: Any, *arguments: Any) -> Any:

@@ -77,7 +77,7 @@ def test_what_a_task_has_set_is_named_with_a_remedy_and_fails(
     assert command("whoami", "--worker", str(os.getpid())) == 1
     said = capsys.readouterr().out
     assert "! AWS_SECURITY_TOKEN is set by something that ran in it" in said
-    assert "→ unset AWS_SECURITY_TOKEN" in said
+    assert "→ `unset AWS_SECURITY_TOKEN`" in said
     assert f"and not what the agent holds: {ANA}" in said
 
 

@@ -1,80 +1,133 @@
-"""`credagent doctor`: checks a node from end to end and says what to do about each finding."""
+"""`credagent doctor`: checks a node from end to end, and says what to type about each finding."""
 
 import argparse
 import json
 import os
 import sys
+import textwrap
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from credagent.cli.agent_client import ask
-from credagent.cli.common_options import add_config, add_json, config
-from credagent.cli.process_reading import home_of
-from credagent.config import Config
-from credagent.errors import CredagentError, Exit
-from credagent.handover.unix.caller_access import AccessRules
-from credagent.operations.observability.doctor_checks import PRELOAD_VARIABLE, Facts, Finding, findings, healthy
+from credagent import config as configuration
+from credagent.cli.common_options import add_config, add_json
+from credagent.cli.terminal_text import printable
+from credagent.errors import CredagentError, Exit, UsageError
+
+if TYPE_CHECKING:
+    from credagent.config import Config
+    from credagent.operations.doctor.facts import Trouble
+    from credagent.operations.doctor.findings import Finding, Note
 
 SUMMARY = "check this machine from end to end, with a remedy for each finding"
-MARKS = {"ok": "✓", "info": "·", "warning": "!", "error": "✗"}
-LONGEST_TABLE_BYTES = 1024 * 1024
+EPILOG = """\
+Exit status: 0 where nothing is wrong (a warning says what soon may be), 1 where something is.
+It changes nothing, and answers within three seconds, also where the agent hangs. As root it sees
+more: what workers started with, who holds a port, containers.
+
+From your own machine, over Dask, what each machine of a cluster would answer:
+  credagent doctor --from laptop --scheduler tls://10.0.0.1:8786
+"""
+MARKS = {"warning": "!", "error": "✗"}
+SILENT, SOUND = "·", "✓"
+INDENT = 17  # columns before what was found
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what `doctor` takes."""
     add_config(parser)
     add_json(parser)
+    parser.add_argument(
+        "--from", dest="place", choices=("node", "laptop"), default="node", help="where you are (default: node)"
+    )
+    parser.add_argument("--scheduler", metavar="ADDRESS", help="with --from laptop: the cluster's scheduler")
+    for option, what in (
+        ("--tls-ca-file", "the cluster's CA"),
+        ("--tls-cert", "your certificate"),
+        ("--tls-key", "its key"),
+    ):
+        parser.add_argument(option, metavar="F", help=f"with --from laptop: {what}")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Look at everything; 1 where something is wrong."""
-    found = findings(collect(config(arguments), arguments.config))
-    if arguments.json:
-        document = [{name: getattr(one, name) for name in Finding.__struct_fields__} for one in found]
-        sys.stdout.write(json.dumps({"version": 1, "healthy": healthy(found), "findings": document}, indent=2) + "\n")
+    if arguments.place == "laptop":
+        return _show(*_from_laptop(arguments), as_json=arguments.json)
+    if arguments.scheduler:
+        raise UsageError("usage", "--scheduler is for --from laptop", hint="see `credagent doctor --help`")
+    from credagent.cli.node_probes.collection import collect
+    from credagent.operations.doctor.diagnosis import diagnose, notes
+
+    facts = collect(*_configuration(arguments.config))
+    return _show(diagnose(facts), list(notes(facts)), as_json=arguments.json)
+
+
+def _configuration(path: str | None) -> "tuple[Config, Sequence[str], Trouble | None]":
+    """Return the configuration, where its agent listens, and why the file cannot be read, if it cannot."""
+    from credagent.operations.doctor.facts import Trouble
+
+    error = None
+    try:
+        loaded = configuration.load(path, os.environ)
+    except CredagentError as refused:
+        error = Trouble(code=refused.code, why=str(refused), hint=refused.hint)
+        loaded = configuration.load_what_can_be(path, os.environ)
+    return loaded, configuration.agent_sockets(loaded, os.environ, os.geteuid()), error
+
+
+def _from_laptop(arguments: argparse.Namespace) -> "tuple[list[Finding], list[Note]]":
+    if not arguments.scheduler:
+        hint = "add --scheduler tls://HOST:8786, as for `credagent forward`"
+        raise UsageError("usage", "--from laptop needs a scheduler", hint=hint)
+    from credagent.cli import cluster_probe
+    from credagent.operations.doctor import cluster_checks
+
+    answers = cluster_probe.look(arguments.scheduler, cluster_probe.context_of(arguments))
+    found = cluster_checks.diagnose(answers, arguments.scheduler, cluster_probe.own_key_id())
+    return found, list(cluster_checks.notes(answers))
+
+
+def _show(found: "list[Finding]", notes: "list[Note]", *, as_json: bool) -> int:
+    from credagent.operations.doctor.findings import healthy
+
+    sound = healthy(found)
+    if as_json:
+        document = {"version": 1, "healthy": sound, "findings": _plain(found), "notes": _plain(notes)}
+        sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
     else:
-        for one in found:
-            sys.stdout.write(f"{MARKS[one.level]} {one.check:<14}{one.found}\n")
-            if one.remedy:
-                sys.stdout.write(f"  {'':<14}→ {one.remedy}\n")
-    return Exit.DONE if healthy(found) else Exit.CHECK_FAILED
+        sys.stdout.write("".join(f"{line}\n" for line in readable(found, notes, _width())))
+    return Exit.DONE if sound else Exit.CHECK_FAILED
 
 
-def collect(configured: Config, config_path: str | None) -> Facts:
-    """Return what can be seen on this node without changing anything."""
-    status, silence = None, ""
+def readable(found: "list[Finding]", notes: "list[Note]", width: int) -> list[str]:
+    """Return everything for people: findings first; remedies are not broken, so that they can be copied."""
+    lines: list[str] = []
+    for one in found:
+        first, *rest = textwrap.wrap(printable(one.found), width - INDENT) or [""]
+        lines.append(f"{MARKS[one.level]} {one.check:<{INDENT - 2}}{first}")
+        lines += [" " * INDENT + line for line in (*rest, *textwrap.wrap(printable(one.why), width - INDENT))]
+        lines += [f"{' ' * (INDENT - 2)}→ {printable(one.remedy)}", ""]
+    lines += [f"{SILENT} {one.check:<{INDENT - 2}}{printable(one.found)}" for one in notes]
+    errors = sum(one.level == "error" for one in found)
+    counts = [
+        f"{count} {what}{'' if count == 1 else 's'}"
+        for count, what in ((errors, "error"), (len(found) - errors, "warning"))
+        if count
+    ]
+    return [
+        *lines,
+        "",
+        f"{MARKS['error'] if errors else MARKS['warning']} {', '.join(counts)}"
+        if found
+        else f"{SOUND} nothing wrong was found",
+    ]
+
+
+def _plain(values: "Iterable[Finding | Note]") -> list[dict[str, object]]:
+    return [{name: getattr(one, name) for name in one.__struct_fields__} for one in values]
+
+
+def _width() -> int:
     try:
-        status = ask({"op": "status"}, config_path=config_path)
-    except CredagentError as error:
-        silence = error.why
-    folders = (configured.agent.runtime_dir, configured.agent.state_dir)
-    _, missing = AccessRules.resolve(users=configured.workers.users, groups=configured.workers.groups)
-    return Facts(
-        config=configured,
-        status=status,
-        silence=silence,
-        file_systems={folder: _file_system(folder) for folder in folders},
-        missing=missing,
-        env_file_exists=os.path.exists(configured.workers.env_file),
-        swap=len(_table("/proc/swaps")) > 1,
-        preload=os.environ.get(PRELOAD_VARIABLE, ""),
-        home=home_of(os.environ),
-    )
-
-
-def _file_system(folder: str) -> str:
-    """Return the kind of file system that `folder` is on, "" where the folder does not exist."""
-    if not os.path.isdir(folder):
-        return ""
-    real, kind, longest = os.path.realpath(folder), "an unknown file system", -1
-    for line in _table("/proc/self/mounts"):
-        _, mounted, found, *_ = line.split(" ")
-        if (real + "/").startswith(mounted.rstrip("/") + "/") and len(mounted) > longest:
-            kind, longest = found, len(mounted)
-    return kind
-
-
-def _table(path: str) -> list[str]:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as table:
-            return table.read(LONGEST_TABLE_BYTES).splitlines()
+        return max(os.get_terminal_size(1).columns, 60)
     except OSError:
-        return []
+        return 10_000  # a pipe: one line for one sentence

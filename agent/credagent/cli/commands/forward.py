@@ -80,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
     make_non_dumpable()  # it holds the signing key and the identity for as long as it runs
     audience = arguments.audience
     options = identity_options(arguments, os.environ, audience=audience, allow_missing=True, audience_needed=False)
-    place = scheduler_address.parse(arguments.scheduler, _context(arguments))
+    place = scheduler_address.parse(arguments.scheduler, tls_context(arguments))
     forwarding = begin(
         options,
         where=lambda: place,
@@ -118,7 +118,8 @@ def _until_interrupted(forwarding: "Forwarding", *, withdraws: bool) -> int:
     return 0
 
 
-def _context(arguments: argparse.Namespace) -> ssl.SSLContext | None:
+def tls_context(arguments: argparse.Namespace) -> ssl.SSLContext | None:
+    """Return how the scheduler is spoken with, None without TLS. Raises UsageError, ConfigurationError."""
     if not arguments.scheduler.startswith(("tls://", "gateway://")):
         return None
     # A gateway's cluster has one certificate, which it signed itself, for its scheduler and its clients.

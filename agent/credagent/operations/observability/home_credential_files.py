@@ -60,7 +60,7 @@ def shadows(home: Home, config: Config) -> Iterator[Shadow]:
         if not giving or config.aws.handover == "off":
             continue
         what = f"the default profile in {path} has {', '.join(giving)}"
-        remedy = "give that profile another name, or run workers as another user"
+        remedy = f"`mv {path} {path}.unused`, or give that profile another name"
         if config.aws.handover == "environment":
             found = f"{what}: libraries use it while the aws slot is empty"
             yield Shadow(slot="aws", path=path, found=found, remedy=remedy, always=False)

@@ -147,7 +147,9 @@ def _shadows(facts: ProcessFacts, config: Config) -> Iterator[Shadow]:
     if facts.proxied and (config.aws.handover == "endpoint" or config.google.handover == "metadata"):
         slot = "aws" if config.aws.handover == "endpoint" else "google"
         found = "its proxy variables catch loopback: the agent is asked through the proxy, and does not answer it"
-        remedy = "export NO_PROXY=localhost,127.0.0.1,::1,169.254.169.254,metadata.google.internal where workers start"
+        remedy = (
+            "`export NO_PROXY=localhost,127.0.0.1,::1,169.254.169.254,metadata.google.internal` where workers start"
+        )
         yield Shadow(slot=slot, path="HTTP_PROXY", found=found, remedy=remedy)
     yield from shadows(facts.home, config)
 
@@ -177,7 +179,7 @@ def _since(name: str, facts: ProcessFacts) -> str:
 
 
 def _unset(name: str) -> str:
-    return f"unset {name} where the worker is started, or in the task that sets it, and restart the worker"
+    return f"`unset {name}` where the worker is started, or in the task that sets it, and restart the worker"
 
 
 def _aws(source: str, *, ours: bool = False) -> SlotUse:

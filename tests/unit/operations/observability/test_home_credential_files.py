@@ -7,7 +7,6 @@ import pytest
 
 from credagent.cli.process_reading import home_of
 from credagent.config import AwsSection, Config, GoogleSection
-from credagent.operations.observability.doctor_checks import Facts, findings, healthy
 from credagent.operations.observability.home_credential_files import Home, Profile, default_profile, shadows
 
 ADC = "/home/ada/.config/gcloud/application_default_credentials.json"
@@ -60,7 +59,7 @@ def test_names_of_a_default_profile(text: str, names: set[str]) -> None:
     assert default_profile(text) == names
 
 
-def test_the_doctor_says_them_with_a_remedy_and_no_value(tmp_path: Path, canary: str) -> None:
+def test_they_are_said_with_a_remedy_and_no_value(tmp_path: Path, canary: str) -> None:
     gcloud, aws = tmp_path / "gcloud", tmp_path / "config"
     gcloud.mkdir()
     (gcloud / "application_default_credentials.json").write_text(canary)
@@ -68,10 +67,8 @@ def test_the_doctor_says_them_with_a_remedy_and_no_value(tmp_path: Path, canary:
     environ = {"CLOUDSDK_CONFIG": str(gcloud), "AWS_CONFIG_FILE": str(aws), "AWS_SHARED_CREDENTIALS_FILE": "/nowhere"}
     home = home_of(environ)
     assert canary not in repr(home)
-    found = findings(Facts(config=config("endpoint"), status=None, home=home))
-    said = [one for one in found if str(tmp_path) in one.found]
-    assert [(one.check, one.level, bool(one.remedy)) for one in said] == [
-        ("google", "warning", True),
-        ("aws", "warning", True),
+    said = list(shadows(home, config("endpoint")))
+    assert [(one.slot, str(tmp_path) in one.found, "`" in one.remedy) for one in said] == [
+        ("google", True, True),
+        ("aws", True, True),
     ]
-    assert not healthy(found)  # no agent answers; a warning alone would be none

@@ -1,0 +1,10 @@
+"""What can be seen of this machine without changing anything, as facts for `doctor`. Nothing is judged here.
+
+agent_answers: what the agent says, or how it keeps silent
+collection: all probes at once, each with its time
+deadlines: probes beside each other, and an answer in time whichever of them hangs
+machine: the instance, its metadata service and its clock
+paths: folders and files: owners, modes, file systems, room
+processes: Dask processes, what supplied ones have in their environment, homes
+system: systemd's units, ports that somebody else holds, other agents, inotify, containers
+"""

@@ -1,0 +1,244 @@
+"""Checks of the Dask processes on a node, of who else asked, and of ways past the agent."""
+
+from collections.abc import Iterable, Iterator
+
+from credagent.operations.doctor import remedies
+from credagent.operations.doctor.facts import DaskProcess, Facts
+from credagent.operations.doctor.findings import Finding, Level
+from credagent.operations.observability.home_credential_files import Shadow, shadows
+from credagent.operations.observability.process_identity import process_shadows, uses
+
+LISTED = 3  # processes by number; a node may have hundreds
+OVERFLOW_UID = 65_534  # how users of another user namespace look
+
+OLDEST_BOTOCORE = (1, 9, 12)
+"""The first botocore that heeds AWS_EC2_METADATA_DISABLED: with an older one a closed slot is the machine's role.
+
+All measured ones (worker_environment/CLIENTS.md) are newer; keys in the environment are read again since before it.
+"""
+
+
+def processes(facts: Facts) -> Iterator[Finding]:
+    """Judge each Dask process: whether it runs, whether the agent supplies it, and whether it is up to date."""
+    status = facts.status
+    supplied = {one.process.pid for one in facts.workers}
+    for one in facts.dask:
+        if one.state == "T":
+            yield _stopped(one.role, one.pid)
+        if status is not None and one.pid not in supplied and one.role != "scheduler":
+            yield Finding(
+                check="worker",
+                level="error",
+                code="worker-without-preload",
+                found=f"{one.role} {one.pid} takes nothing from the agent{_set_there(facts, one)}",
+                why=f"its tasks sign with {_signs_with(facts, one)}",
+                remedy="start it by `credagent exec -- dask worker …`, or `export PYTHONPATH=$(credagent worker-path) "
+                "DASK_DISTRIBUTED__WORKER__PRELOAD=credagent_worker` before",
+                subject=str(one.pid),
+            )
+    known = {one.pid for one in facts.dask}
+    for worker in facts.workers:
+        pid, generation = worker.process.pid, worker.process.generation
+        if worker.state == "T" and pid not in known:
+            yield _stopped(worker.role, pid)
+        if status is not None and generation != status["generation"]:
+            yield Finding(
+                check="worker",
+                level="warning",
+                code="worker-behind",
+                found=f"{worker.role} {pid} has generation {generation}, and the agent {status['generation']}",
+                why="a task that holds Python's GIL keeps it from applying what is new",
+                remedy=f"`py-spy dump --pid {pid}` shows the task; it is up to date when that ends",
+                subject=str(pid),
+            )
+
+
+def _set_there(facts: Facts, one: DaskProcess) -> str:
+    """Name what its environment sets that a worker of the agent's would have lost."""
+    found = process_shadows(one.process, facts.config) if one.process is not None else ()
+    names = sorted({shadow.path for shadow in found if not shadow.path.startswith("/")})
+    return f", and {', '.join(names)} is set since its start" if names else ""
+
+
+def _signs_with(facts: Facts, one: DaskProcess) -> str:
+    if one.process is None:
+        return "whatever its environment and this machine give"
+    return (
+        "; ".join(f"{use.source} ({use.slot})" for use in uses(one.process, facts.config)) or "nothing of the agent's"
+    )
+
+
+def _stopped(role: str, pid: int) -> Finding:
+    return Finding(
+        check="worker",
+        level="error",
+        code="worker-stopped",
+        found=f"{role} {pid} is stopped by a signal",
+        why="it runs no task, and applies nothing",
+        remedy=f"`kill -CONT {pid}`",
+        subject=str(pid),
+    )
+
+
+def in_the_way(facts: Facts) -> Iterator[Finding]:
+    """Name what shadows the agent's credentials: in the workers, then in the homes of their users. Each once."""
+    shadowed: dict[tuple[str, str], tuple[Shadow, list[int]]] = {}
+    for worker in facts.workers:
+        for shadow in process_shadows(worker.process, facts.config):
+            shadowed.setdefault((shadow.slot, shadow.path), (shadow, []))[1].append(worker.process.pid)
+    for one in facts.homes:
+        for shadow in shadows(one.home, facts.config):
+            shadowed.setdefault((shadow.slot, shadow.path), (shadow, []))
+    for shadow, pids in shadowed.values():
+        where = f"in {_processes(pids)}: " if pids and not shadow.path.startswith("/") else ""
+        level: Level = "error" if shadow.always else "warning"
+        yield Finding(
+            check=shadow.slot,
+            level=level,
+            code=_code_of(shadow),
+            found=f"{where}{shadow.found}",
+            why="tasks sign as somebody else, or are refused"
+            if shadow.always
+            else "a slot that is empty lets tasks sign as somebody else",
+            remedy=shadow.remedy,
+            subject=str(pids[0]) if len(pids) == 1 else shadow.path,
+        )
+
+
+def _code_of(shadow: Shadow) -> str:
+    if shadow.path == "HTTP_PROXY":
+        return "proxy-catches-loopback"
+    return "file-shadows" if shadow.path.startswith("/") else "variable-shadows"
+
+
+def _processes(pids: Iterable[int]) -> str:
+    listed = sorted(pids)
+    shown = ", ".join(map(str, listed[:LISTED]))
+    if len(listed) > LISTED:
+        return f"{len(listed)} workers (pid {shown}, …)"
+    return f"worker {shown}" if len(listed) == 1 else f"workers {shown}"
+
+
+def versions(facts: Facts) -> Iterator[Finding]:
+    """Judge the versions that workers report: of this project's module in them, and of what signs their requests."""
+    agents = ((facts.status or {}).get("agent") or {}).get("version")
+    others: dict[str, list[int]] = {}
+    old: dict[str, list[int]] = {}
+    for worker in facts.workers:
+        module, botocore = worker.versions.get("credagent_worker"), worker.versions.get("botocore")
+        if module and agents and module != agents:
+            others.setdefault(module, []).append(worker.process.pid)
+        if botocore and _numbers(botocore) < OLDEST_BOTOCORE and facts.config.aws.handover != "off":
+            old.setdefault(botocore, []).append(worker.process.pid)
+    for version, pids in others.items():
+        yield Finding(
+            check="worker",
+            level="warning",
+            code="worker-module-version",
+            found=f"credagent_worker {version} is in {_processes(pids)}, and the agent is {agents}",
+            why="what has been mended in one of them is not in the other",
+            remedy="`export PYTHONPATH=$(credagent worker-path)` where workers start, or "
+            f"`pip install credagent-worker=={agents}`; then restart them",
+        )
+    for version, pids in old.items():
+        yield Finding(
+            check="worker",
+            level="warning",
+            code="botocore-old",
+            found=f"botocore {version} is in {_processes(pids)}",
+            why="it does not heed AWS_EC2_METADATA_DISABLED: where the slot is closed it takes the machine's role",
+            remedy="`pip install --upgrade boto3` in the environment of the workers, then restart them",
+        )
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdecimal())
+
+
+def callers(facts: Facts) -> Iterator[Finding]:
+    """Name the users who asked and may not."""
+    for one in (facts.status or {}).get("refused_callers", ()):
+        uid, times = one["uid"], f"{one['count']} time{'s' if one['count'] > 1 else ''}, last at {one['at']}"
+        if uid == OVERFLOW_UID:
+            yield Finding(
+                check="users",
+                level="warning",
+                code="caller-nobody",
+                found=f"a caller without a user here (nobody) was refused {times}",
+                why="it runs in another user namespace, a rootless container: nobody can tell who it is",
+                remedy="run an agent in that container: `credagent exec -- COMMAND` as its entrypoint",
+                subject=str(uid),
+            )
+            continue
+        name = facts.user(uid)
+        group = facts.config.workers.groups[0] if facts.config.workers.groups else ""
+        join = f"`usermod -aG {group} {name}`" if group and group not in facts.missing_accounts else ""
+        add = remedies.setting(facts, f'workers.users = ["{name}"]')
+        yield Finding(
+            check="users",
+            level="warning",
+            code="caller-refused",
+            found=f"user {name} was refused {times}",
+            why="it is not in workers.users, nor in a group of workers.groups",
+            remedy=f"if its tasks should have credentials: {join or add}",
+            subject=str(uid),
+        )
+
+
+def past_the_agent(facts: Facts) -> Iterator[Finding]:
+    """Name the ways by which a process gets the machine's own role beside what the agent holds."""
+    for container in facts.containers:
+        yield Finding(
+            check="metadata",
+            level="error",
+            code="container-reaches-metadata",
+            found=f"a container ({container.name}, pid {container.pid}) reaches the instance's metadata",
+            why="its processes have the machine's own role, whatever the agent holds",
+            remedy=remedies.instance_option(facts, "--http-put-response-hop-limit 1"),
+            subject=str(container.pid),
+        )
+
+
+PROBLEMS = {
+    "interception-missing": (
+        "the rule that redirects workers' metadata requests is not loaded",
+        "workers reach the machine's own role",
+        "`systemctl enable --now credagent-intercept && systemctl restart credagent-intercept`",
+    ),
+    "interception-of-nobody": (
+        "interception redirects nobody: workers.users names no user of this machine but root",
+        "workers reach the machine's own role",
+        "`credagent check-config` shows workers.users: name users of this machine, root is never redirected",
+    ),
+    "interception-port": (
+        "interception has no port of its own to redirect to",
+        "workers reach the machine's own role",
+        'write `endpoint.listen = ["127.0.0.1:9817", "[::1]:9817"]`, then `systemctl restart credagent`',
+    ),
+    "callers-unknown": (
+        "the kernel does not tell the agent whose a connection is",
+        "everybody is refused at the endpoint and the metadata server",
+        'write `aws.handover = "environment"`, or run the agent outside this sandbox',
+    ),
+}
+
+
+def standing_problems(facts: Facts) -> Iterator[Finding]:
+    """Name what else troubles the agent, and is not said by a refusal or a slot."""
+    status = facts.status or {}
+    said = {refusal["code"] for refusal in status.get("bundle", {}).get("refused", ())}
+    said |= {slot["last_error"]["code"] for slot in status.get("slots", {}).values() if slot["last_error"]}
+    if facts.start_failure is not None:
+        said.add(facts.start_failure.code)
+    for code in status.get("problems", ()):
+        if code in said:
+            continue
+        found, why, remedy = PROBLEMS.get(code, (f"the agent has a standing problem: {code}", "", ""))
+        yield Finding(
+            check="interception" if code.startswith("interception") else "agent",
+            level="error" if code in PROBLEMS else "warning",
+            code=code,
+            found=found,
+            why=why or "the agent tries again by itself, and has not succeeded",
+            remedy=remedy or remedies.log(facts),
+        )
