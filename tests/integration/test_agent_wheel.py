@@ -78,6 +78,10 @@ def test_the_wheel_holds_the_workers_module_alone_in_its_folder_and_no_tests(whe
     assert not [name for name in names if "/vectors/" in name or name.startswith("tests")]
 
 
+def test_an_index_would_take_it(wheel: Path) -> None:
+    say("twine", sys.executable, "-m", "twine", "check", "--strict", str(wheel))
+
+
 def test_keys_a_sealed_bundle_and_one_resolution(programs: Path, machine: Machine) -> None:
     program, folder = str(programs / "credagent"), machine.folder
     environ = {

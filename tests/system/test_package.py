@@ -1,12 +1,16 @@
 """The package's life on a machine: upgrade, removal, purge; and credentials that systemd keeps."""
 
 import hashlib
+import json
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 
 from tests.canary import CANARY
 from tests.system import images
@@ -78,6 +82,33 @@ def test_piuparts_finds_no_error() -> None:
     assert done.returncode == 0, done.stdout[-4000:]
 
 
+def test_an_index_would_take_wheels_and_sdists() -> None:
+    dist = images.built()["wheel"].parent
+    _output(
+        sys.executable,
+        "-m",
+        "twine",
+        "check",
+        "--strict",
+        *map(str, [*dist.glob("*.whl"), *dist.glob("*[0-9].tar.gz")]),
+    )
+
+
+def test_what_the_package_carries_is_listed_and_has_its_licence() -> None:
+    images.built()
+    doc = images.ROOT / "build/tree/usr/share/doc/credagent"
+    document = json.loads((doc / "sbom.cdx.json").read_text())
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(json.dumps(document)) is None
+    carried = {f"{part['name']} {part['version']}" for part in document["components"]}
+    assert carried == set((doc / "vendored.txt").read_text().splitlines())
+    assert "unknown" not in str(document)
+    library = images.ROOT / "build/tree/usr/lib/credagent/lib/python3.13"
+    texts = {path.parent.name.partition("-")[0] for path in library.glob("*.dist-info/*LICEN[SC]E*") if path.is_file()}
+    texts |= {path.name.partition("-")[0] for path in library.glob("*.dist-info") if (path / "licenses").is_dir()}
+    linked = {path.name for path in (doc / "licences").iterdir() if path.stat().st_size}
+    assert {part["name"].replace("-", "_") for part in document["components"]} - texts == linked
+
+
 def test_two_builds_of_the_same_source_are_the_same_to_the_byte(tmp_path: Path) -> None:
     here = {path.name: path for path in images.built()["deb"].parent.iterdir() if path.suffix != ".tar"}
     elsewhere = tmp_path / "elsewhere" / "of another name"
@@ -91,8 +122,10 @@ def test_two_builds_of_the_same_source_are_the_same_to_the_byte(tmp_path: Path) 
     strange = {"TZ": "Asia/Kathmandu", "LC_ALL": "C", "HOME": str(tmp_path), "SOURCE_DATE_EPOCH": _dated(here)}
     build = ["sh", "-c", "umask 027; exec packaging/build wheel worker deb rpm tarball"]
     subprocess.run(build, cwd=elsewhere, env=os.environ | strange, check=True, stdout=subprocess.DEVNULL)
-    there = {path.name: path for path in (elsewhere / "dist").iterdir()}
-    assert len(there) == 7
+    there = {path.name: path for path in (elsewhere / "dist").iterdir() if path.name != "SHA256SUMS"}
+    assert len(there) == 8
+    sums = dict(line.split()[::-1] for line in (elsewhere / "dist" / "SHA256SUMS").read_text().splitlines())
+    assert sums == {name: _digest(path) for name, path in there.items()}
     assert {name: _digest(path) for name, path in there.items()} == {name: _digest(here[name]) for name in there}
 
 
