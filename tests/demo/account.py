@@ -1,5 +1,6 @@
 """What the demo says: a readable account, a progress line while it waits, and whether everything was observed."""
 
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -50,6 +51,7 @@ class Account:
         self.progress("")
 
     def progress(self, text: str) -> None:
-        """Show a passing line; where nobody watches (a log file), nothing."""
+        """Show a passing line, cut where the terminal ends; where nobody watches (a log file), nothing."""
         if self._moving:
-            print(f"\r\033[K           {text}" if text else "\r\033[K", end="", flush=True)
+            line = f"           {text}"[: shutil.get_terminal_size().columns - 1]
+            print(f"\r\033[K{line}" if text else "\r\033[K", end="", flush=True)

@@ -295,5 +295,5 @@ def _withdraw(play: Play, person: Person, client: Client) -> None:
     emptied = client.submit(tasks.hash_of, "DEMO_DATABASE_TOKEN", pure=False).result(timeout=30)
     overwritten = hashlib.sha256(WITHDRAWN.encode()).hexdigest()
     play.account.require(emptied == overwritten, "DEMO_DATABASE_TOKEN was overwritten in the living process")
-    origins = {name: slot["origin"] for name, slot in status(play.socket)["slots"].items()}
+    origins = ", ".join(f"{name} {slot['origin']}" for name, slot in status(play.socket)["slots"].items())
     play.account.fact(f"the origin of each slot at the end: {origins}")

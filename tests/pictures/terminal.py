@@ -34,7 +34,7 @@ _FORMAT = """\
 <svg xmlns="http://www.w3.org/2000/svg" xml:space="preserve" viewBox="0 0 {{width}} {height}" role="img">
 <title>{{unique_id}}</title>
 <style>
-.{{unique_id}}-matrix {{{{ font-family: ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, monospace; font-size: {{char_height}}px }}}}
+.{{unique_id}}-matrix {{{{ font-family: ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, monospace; font-size: {{char_height}}px; white-space: pre }}}}
 {{styles}}
 {moves}</style>
 <defs><clipPath id="shown"><rect width="{{width}}" height="{shown}"/></clipPath>{{lines}}</defs>
@@ -71,7 +71,7 @@ class Recording(Struct, frozen=True):
             cover=f'<rect class="cover" width="100%" height="{shown}" fill="#161b22"/>\n' if rows else "",
         )
         made = console.export_svg(title="", theme=THEME, code_format=frame, unique_id=name)
-        return re.sub(r"[ \t]+$", "", made.replace("&#160;", " "), flags=re.MULTILINE)
+        return re.sub(r"[ \t]+$", "", made, flags=re.MULTILINE)
 
 
 def _moves(moments: tuple[tuple[float, int], ...], rows: int, lines: int) -> str:
