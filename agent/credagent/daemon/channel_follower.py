@@ -16,8 +16,8 @@ from credagent.channels.pull_channel import Content, PullChannel
 from credagent.clock import Clock
 from credagent.errors import CredagentError, Refused, Unavailable
 from credagent.slots.credential_resolver import Arrival, CredentialResolver
+from credagent.tick import until_tick
 
-AGAIN_S = 30.0  # between two looks at what was refused for a reason that passes by itself
 PASSING_REFUSALS = frozenset({"from-the-future", "expired", "too-old"})  # the clock may be set right
 
 
@@ -55,7 +55,7 @@ class ChannelFollower:
     async def look_again(self) -> None:
         """Offer once more what failed for a passing reason, for ever."""
         while True:
-            await self._clock.sleep(AGAIN_S)
+            await self._clock.sleep(until_tick(self._clock.monotonic()))
             for channel, (content, _) in list(self._again.items()):
                 self._arrived(channel, content)
             self._resolver.admission.save_again()
@@ -116,7 +116,7 @@ class ChannelFollower:
                 code = error.code if isinstance(error, CredagentError) else type(error).__name__
                 self._failed[channel] = code
                 log.warning("channel_failed", channel=channel.name, code=code)
-            await self._clock.sleep(AGAIN_S)
+            await self._clock.sleep(until_tick(self._clock.monotonic()))
 
     def _arrived(self, channel: PullChannel, content: Content) -> None:
         if isinstance(content, Unavailable):  # that says nothing about what it holds, nor about what is known of that

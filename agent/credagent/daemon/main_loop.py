@@ -14,7 +14,7 @@ from credagent.config import Config
 from credagent.credentials import origin_of
 from credagent.daemon.agent import Agent
 from credagent.daemon.agent_api import AgentApi
-from credagent.daemon.channel_follower import AGAIN_S, ChannelFollower
+from credagent.daemon.channel_follower import ChannelFollower
 from credagent.daemon.folder_supervisor import FolderSupervisor
 from credagent.daemon.interception_check import InterceptionCheck
 from credagent.daemon.socket_supervisor import SocketSupervisor
@@ -29,6 +29,7 @@ from credagent.log_throttle import LogThrottle
 from credagent.metric_counters import REQUESTS
 from credagent.operations.observability.status_document import State, state
 from credagent.operations.systemd import notify
+from credagent.tick import until_tick
 
 Reread = Callable[[Config], tuple[Config, list[str]]]
 """Given the running configuration, returns the one to go over to, and the keys that wait for a restart."""
@@ -85,8 +86,9 @@ class MainLoop:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(controller.run()) for controller in resolver.controllers.values()]
             tasks += [group.create_task(self._follower.look_again()), group.create_task(self._write_again())]
-            tasks += [group.create_task(self._folders.keep()), group.create_task(self._interception.keep())]
-            tasks += [group.create_task(self._feed_the_watchdog())]
+            tasks += [group.create_task(self._folders.keep()), group.create_task(self._feed_the_watchdog())]
+            if self.agent.config.workers.intercept:
+                tasks.append(group.create_task(self._interception.keep()))
             self._follow()
             await self._stop.wait()
             notify.stopping()
@@ -211,7 +213,7 @@ class MainLoop:
     async def _write_again(self) -> None:
         """Write what could not be written, for ever: the disk may have room again, and workers that start read it."""
         while True:
-            await self.agent.clock.sleep(AGAIN_S)
+            await self.agent.clock.sleep(until_tick(self.agent.clock.monotonic()))
             if self.agent.handover.error is not None:
                 self.agent.handover.write(self.agent.resolver.store.current)
                 self._announce()
@@ -220,7 +222,7 @@ class MainLoop:
         interval = notify.watchdog_interval_s()
         while interval is not None:
             notify.alive()
-            await asyncio.sleep(interval)
+            await asyncio.sleep(min(interval, until_tick(self.agent.clock.monotonic())))
 
 
 _failures_said = LogThrottle()

@@ -17,12 +17,13 @@ the machine becomes another one. A service that names a time (`Retry-After`) is 
 
 from datetime import datetime, timedelta
 
+from credagent.tick import until_tick
+
 AWS_LEAD = timedelta(minutes=20)  # botocore asks again below 15 minutes; new values must be in place well before
 GOOGLE_LEAD = timedelta(minutes=5)  # Google's clients ask again below 5 minutes, its server renews 4 to 5 before expiry
 JITTER_SHARE = 0.1
 LEAST_SHARE = 0.25  # of what is left; below it a short life would be spent asking
 LEAST_WAIT_S = 1.0  # between two attempts whatever the life: no hot loop
-LONGEST_WAIT_S = 30.0  # between two looks at the wall clock: bounds how long a step or a suspension goes unnoticed
 FIRST_RETRY_S = 1.0
 LONGEST_RETRY_S = 300.0
 REFUSED_RETRY_S = 900.0  # while something is held: somebody has to change something first
@@ -87,9 +88,9 @@ def retry_wait_s(
     return max(wait, named, LEAST_WAIT_S * (1 - JITTER_SHARE))
 
 
-def look_wait_s(seconds_until_due: float) -> float:
-    """Return how long to wait before looking at the clocks again: until due, within the bounds of a single wait."""
-    return min(max(seconds_until_due, 0.0), LONGEST_WAIT_S)
+def look_wait_s(seconds_until_due: float, monotonic: float) -> float:
+    """Return how long to wait before looking at the clocks again: until due, or until the next moment of `tick`."""
+    return min(max(seconds_until_due, 0.0), until_tick(monotonic))
 
 
 def warning_share(obtained_at: datetime, expires_at: datetime, now: datetime) -> float:

@@ -110,7 +110,7 @@ class SlotState(Struct, frozen=True, kw_only=True):
     def wait_s(self, now: datetime, monotonic: float) -> float:
         """Return how long nothing has to be done: no attempt is due, and nothing that is handed out ends."""
         _, until = self.due(now, monotonic)
-        return renewal_schedule.look_wait_s(min(until, self.left_s(now, monotonic)))
+        return renewal_schedule.look_wait_s(min(until, self.left_s(now, monotonic)), monotonic)
 
     def renewable(self, now: datetime) -> SourceState | None:
         """Return what a person's wish for a renewal is about: the grant that was lost, else the source in use.

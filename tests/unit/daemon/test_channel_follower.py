@@ -6,8 +6,8 @@ import pytest
 
 from credagent.channels.pull_channel import Arrived, Content
 from credagent.credentials import Empty
-from credagent.daemon.channel_follower import AGAIN_S
 from credagent.errors import CredagentError, OutputError, Unavailable
+from credagent.tick import TICK_S
 from tests.scenario.conftest import service, world, worlds
 from tests.scenario.harness import HOUR, World
 from tests.scenario.key_service import Worlds
@@ -39,7 +39,7 @@ def test_a_channel_that_fails_is_shown_and_followed_again(world: World, failure:
     follower = world.follow(Channel(world.bundle(aws=world.session()), failure))
     code = failure.code if isinstance(failure, CredagentError) else type(failure).__name__
     assert follower.standing_errors() == (code,)
-    world.advance(AGAIN_S)
+    world.advance(TICK_S)
     assert (follower.standing_errors(), world.key()) == ((), "ASIAALICE")
 
 
@@ -47,10 +47,10 @@ def test_what_could_not_be_saved_is_offered_again(world: World) -> None:
     world.disk.full = True
     follower = world.follow(Channel(world.bundle(aws=world.session())))
     assert follower.standing_errors() == ("cannot-write",)
-    world.advance(AGAIN_S)
+    world.advance(TICK_S)
     assert follower.standing_errors() == ("cannot-write",)
     world.disk.full = False
-    world.advance(AGAIN_S)
+    world.advance(TICK_S)
     assert (follower.standing_errors(), world.key()) == ((), "ASIAALICE")
 
 
@@ -64,7 +64,7 @@ def test_what_was_refused_for_the_clock_is_offered_again(world: World, ago_s: fl
     follower = world.follow(Channel(text))
     assert follower.standing_errors() == (code,)
     world.step_clock(step_s)
-    world.advance(AGAIN_S)
+    world.advance(TICK_S)
     assert (follower.standing_errors(), world.key()) == ((), "ASIAALICE")
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from credagent.slots import renewal_schedule
+from credagent.tick import TICK_S
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -63,7 +64,8 @@ def test_a_service_that_names_a_time_is_left_alone_for_so_long_within_bounds(nam
 
 @pytest.mark.parametrize(("due_s", "wait_s"), [(-5, 0), (0, 0), (7, 7), (30, 30), (31, 30), (float("inf"), 30)])
 def test_a_wait_ends_when_it_is_due_and_never_later_than_the_next_look(due_s: float, wait_s: float) -> None:
-    assert renewal_schedule.look_wait_s(due_s) == wait_s
+    assert renewal_schedule.look_wait_s(due_s, 40 * TICK_S) == wait_s
+    assert renewal_schedule.look_wait_s(due_s, 41 * TICK_S - 6) == min(wait_s, 6)
 
 
 @pytest.mark.parametrize(
