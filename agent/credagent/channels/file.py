@@ -6,18 +6,24 @@ changed from another machine (NFS) gives no events either: there, a reload reads
 
 import os
 import stat
+from typing import TYPE_CHECKING
 
 from credagent import log
 from credagent.channels.pull_channel import ENVELOPE_LIMIT_BYTES, Arrived, Content
 from credagent.errors import CredagentError
 from credagent.system import inotify
 from credagent.system.file_reading import read_bounded
-from credagent.system.inotify import Inotify
+from credagent.tick import until_tick
 
-LOOK_S = 5.0  # between two looks at whether the folder is still the watched one, and where nothing can be watched
+if TYPE_CHECKING:
+    from credagent.system.folder_events import FolderEvents
+
+LOOK_S = 5.0  # between two looks where nothing can be watched, and after something was removed: the folder may follow
 NOTHING_TOLD: Content = b"nothing was told yet"
-_WANTED = inotify.CREATE | inotify.MOVED_TO | inotify.CLOSE_WRITE | inotify.ATTRIB | inotify.MOVE_SELF | inotify.ONLYDIR
-_WATCH_AGAIN = inotify.IGNORED | inotify.MOVE_SELF | inotify.Q_OVERFLOW | inotify.UNMOUNT
+_REMOVED = inotify.DELETE | inotify.MOVED_FROM
+_WRITTEN = inotify.CREATE | inotify.MOVED_TO | inotify.CLOSE_WRITE | inotify.ATTRIB
+_WANTED = _WRITTEN | _REMOVED | inotify.MOVE_SELF | inotify.ONLYDIR
+_WATCH_AGAIN = inotify.IGNORED | inotify.MOVE_SELF | inotify.Q_OVERFLOW
 
 Identity = tuple[int, ...] | None
 """Device and inode of a folder, and what else tells one state of a file from another; None where nothing is there."""
@@ -45,11 +51,13 @@ class FileChannel:
         """Read at once and whenever something changes in the folder (a Kubernetes mount replaces a link there)."""
         import asyncio  # noqa: PLC0415  the daemon answers before it loads the loop
 
+        from credagent.system.folder_events import FolderEvents  # noqa: PLC0415  the daemon answers before it watches
+
         told, unwatchable, seen = self._tell(arrived, NOTHING_TOLD), "", self._file_identity()
         while True:
             try:
-                with Inotify() as instance:
-                    told = await self._follow_events(instance, arrived, told)
+                with FolderEvents() as events:
+                    told = await self._follow_events(events, arrived, told)
                 unwatchable = ""
             except OSError as error:  # no instance, descriptor or watch is left
                 reason = os.strerror(error.errno or 0).lower()
@@ -61,31 +69,25 @@ class FileChannel:
                 if seen == before:  # else somebody may be writing it in this moment
                     told = self._tell(arrived, told)
 
-    async def _follow_events(self, instance: Inotify, arrived: Arrived, told: Content) -> Content:
+    async def _follow_events(self, events: "FolderEvents", arrived: Arrived, told: Content) -> Content:
         """Tell what events bring until the watch is not the right one any more; return what was told last."""
         import asyncio  # noqa: PLC0415  the daemon answers before it loads the loop
 
-        folder, complete = self._watch(instance)
-        watched, loop, something = _folder_identity(folder), asyncio.get_running_loop(), asyncio.Event()
+        loop = asyncio.get_running_loop()
+        folder, complete = self._watch(events)
+        watched, removed = _folder_identity(folder), False
         told = self._tell(arrived, told)
-        loop.add_reader(instance.descriptor, something.set)
-        try:
-            while True:
-                try:
-                    async with asyncio.timeout(self._look_s):
-                        await something.wait()
-                except TimeoutError:
-                    if _folder_identity(folder) != watched:
-                        return told  # removed, replaced or unmounted; while something in it is open, that is no event
-                    continue
-                something.clear()
-                for mask in instance.read():
-                    if not complete or mask & _WATCH_AGAIN:
-                        return told
-                    if not (mask & inotify.CREATE and self._unwritten()):
-                        told = self._tell(arrived, told)
-        finally:
-            loop.remove_reader(instance.descriptor)
+        while True:
+            masks = await events.come(self._look_s if removed else until_tick(loop.time()))
+            # Removed, replaced or unmounted: while something in it is open, that is no event.
+            if (masks and not complete) or _folder_identity(folder) != watched:
+                return told
+            removed = any(mask & _REMOVED for mask in masks)
+            for mask in masks:
+                if mask & _WATCH_AGAIN:
+                    return told
+                if mask & _WRITTEN and not (mask & inotify.CREATE and self._unwritten()):
+                    told = self._tell(arrived, told)
 
     def _tell(self, arrived: Arrived, told: Content) -> Content:
         """Tell the present content where it is another one: most events in the folder are of other files."""
@@ -109,19 +111,19 @@ class FileChannel:
             return None
         return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
-    def _watch(self, instance: Inotify) -> tuple[str, bool]:
+    def _watch(self, events: "FolderEvents") -> tuple[str, bool]:
         """Watch the file's folder, or the nearest folder that exists (False: watch again after its next event)."""
         folder = os.path.dirname(self._path)
         complete = True
         while True:
             try:
-                instance.watch(folder, _WANTED)
+                events.watch(folder, _WANTED)
             except (FileNotFoundError, NotADirectoryError):
                 folder, complete = os.path.dirname(folder), False
             else:
                 # A folder made between the failure and the watch would be missed: look again.
                 found = folder, complete
-                return found if complete or not self._nearer_exists(folder) else self._watch(instance)
+                return found if complete or not self._nearer_exists(folder) else self._watch(events)
 
     def _nearer_exists(self, watched: str) -> bool:
         parent = os.path.dirname(self._path)

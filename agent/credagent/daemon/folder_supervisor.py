@@ -3,8 +3,12 @@
 A cleaner of /tmp, a logout that unmounts XDG_RUNTIME_DIR, a volume that is mounted late: the folders are removed,
 replaced, unmounted or closed under a running agent. One look finds all of it, and one way brings everything back.
 File channels look after the folders of their own files.
+
+The kernel says when to look; what it did not tell of is found at the next moment of `tick`. Where it tells nothing,
+or something is wrong that may be over any moment, a look is every few seconds.
 """
 
+import asyncio
 import os
 
 from credagent import log
@@ -13,8 +17,13 @@ from credagent.daemon import runtime_folders
 from credagent.daemon.agent import Agent
 from credagent.daemon.socket_supervisor import SocketSupervisor
 from credagent.errors import CredagentError
+from credagent.system import inotify
+from credagent.system.folder_events import FolderEvents
+from credagent.tick import until_tick
 
 LOOK_S = 4.0  # a worker waits ten times as long for an agent
+SETTLE_S = 1.0  # what takes a folder away takes many steps, and must not find something new in it at its last one
+_TAKEN = inotify.ATTRIB | inotify.DELETE | inotify.MOVED_FROM | inotify.DELETE_SELF | inotify.MOVE_SELF
 
 Fingerprint = tuple[tuple[int, ...] | None, ...]
 """Of each folder: which one it is, and its mode; None where there is none."""
@@ -30,9 +39,24 @@ class FolderSupervisor:
         self.trouble = ""
 
     async def keep(self) -> None:
-        """Look now and then, for ever. There is no event for all that can happen to a folder."""
+        """Look whenever something happened, and now and then, for ever."""
         while True:
-            await self._agent.clock.sleep(LOOK_S)
+            try:
+                with FolderEvents() as events:
+                    for folder in self._watchable():
+                        events.watch(folder, _TAKEN)
+                    await self._keep_watched(events)
+            except OSError:  # no instance is left, or a folder is away
+                await asyncio.sleep(LOOK_S)
+                await self.look()
+
+    async def _keep_watched(self, events: FolderEvents) -> None:
+        """Look until other folders have to be watched."""
+        watched = self._seen
+        await self.look()
+        while self._seen == watched:
+            if await events.come(LOOK_S if self.trouble else until_tick(self._agent.clock.monotonic())):
+                await asyncio.sleep(SETTLE_S)
             await self.look()
 
     async def look(self) -> None:
@@ -59,6 +83,13 @@ class FolderSupervisor:
         agent.locks = runtime_folders.hold_locks(agent.config, agent.locks)
         machine_key.put_back(list(agent.settings.admission.keyring.machine_keys), agent.config.agent.state_dir)
         agent.resolver.admission.save_where_missing()
+
+    def _watchable(self) -> frozenset[str]:
+        """Return the folders of the agent, and those of the files and sockets that it has put elsewhere."""
+        agent = self._agent
+        files = [bound.path for bound in agent.bound]
+        files += [agent.config.workers.env_file] if agent.config.workers.env_file else []
+        return frozenset((*runtime_folders.folders(agent.config), *map(os.path.dirname, files)))
 
     def _fingerprint(self) -> Fingerprint:
         return tuple(_identity(folder) for folder in runtime_folders.folders(self._agent.config))

@@ -4,8 +4,10 @@ import os
 from struct import Struct
 from typing import Self
 
-ATTRIB, CLOSE_WRITE, CREATE, MOVED_TO, MOVE_SELF = 0x4, 0x8, 0x100, 0x80, 0x800
+ATTRIB, CLOSE_WRITE, MOVED_FROM, MOVED_TO, CREATE, DELETE = 0x4, 0x8, 0x40, 0x80, 0x100, 0x200
+DELETE_SELF, MOVE_SELF = 0x400, 0x800
 ONLYDIR = 0x1000000  # with a watch: fail where the path is no folder
+MASK_ADD = 0x20000000  # with a watch: and what is watched there already
 UNMOUNT, Q_OVERFLOW, IGNORED = 0x2000, 0x4000, 0x8000  # come without being asked for
 
 _EVENT = Struct("iIII")  # struct inotify_event: watch, mask, cookie, and how many bytes of a name follow

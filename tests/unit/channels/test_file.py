@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from credagent import log
-from credagent.channels import file
 from credagent.channels.file import FileChannel
 from credagent.channels.pull_channel import Content
+from credagent.system import folder_events
 from tests.patience import scaled
 
 LOOK_S = 0.02
@@ -62,7 +62,7 @@ def _kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         def none_left(*_: object, **__: object) -> None:
             raise OSError(errno.EMFILE, "too many")
 
-        monkeypatch.setattr(file, "Inotify", none_left)
+        monkeypatch.setattr(folder_events, "Inotify", none_left)
     return str(request.param)
 
 
@@ -120,7 +120,7 @@ def test_that_nothing_can_be_watched_is_said_once(tmp_path: Path, monkeypatch: p
     def none_left(*_: object, **__: object) -> None:
         raise OSError(errno.EMFILE, "too many")
 
-    monkeypatch.setattr(file, "Inotify", none_left)
+    monkeypatch.setattr(folder_events, "Inotify", none_left)
     path = tmp_path / "bundle"
 
     async def story(told: Told) -> None:
