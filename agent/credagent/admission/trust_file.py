@@ -20,24 +20,25 @@ FILE = "file:"
 LIMIT_BYTES = 256 * 1024
 
 
-def trusted_senders(specs: tuple[str, ...]) -> frozenset[bytes]:
-    """Return the raw public keys of `bundle.trusted_senders`: lines, or `file:PATH` with a line each.
+def trusted_senders(specs: tuple[str, ...]) -> dict[bytes, str]:
+    """Return the raw public keys of `bundle.trusted_senders` (lines, or `file:PATH` with a line each) with their names.
 
-    What follows a key after a blank is somebody's name for it, and means nothing here.
+    What follows a key after a blank is somebody's name for it, "" where nothing does. It is for people alone.
     """
-    keys: set[bytes] = set()
+    keys: dict[bytes, str] = {}
     for spec in specs:
         lines = [spec]
         if spec.startswith(FILE):
             text = read_trusted(spec.removeprefix(FILE), LIMIT_BYTES).decode("utf-8", "replace")
             lines = [line for line in map(str.strip, text.splitlines()) if line and not line.startswith("#")]
         try:
-            keys.update(SenderPublicKey.parse(line.split(" ", 1)[0]).raw for line in lines)
+            for key, _, name in (line.partition(" ") for line in lines):
+                keys[SenderPublicKey.parse(key).raw] = name.strip()
         except ConfigurationError as error:
             place = spec if spec.startswith(FILE) else ""
             what = f"bundle.trusted_senders: {place}".rstrip(": ")
             raise ConfigurationError(error.code, error.why, what=what, hint=error.hint) from error
-    return frozenset(keys)
+    return keys
 
 
 def path_of(config: Config, environ: Mapping[str, str], euid: int) -> str:

@@ -6,6 +6,7 @@ content_key_wrapping: what wraps and opens a content key (Protocols), and what t
 contents: the bundle in clear, as types
 decoder: plaintext to bundle, strictly
 envelope: the grammar of an envelope, text to parts and back
+fingerprint: how a key is shown where people compare it by eye
 hpke_suites: the two key encapsulations
 key_pairs: the keys of senders and recipients, and their lines
 kms_reference: the names of keys that a cloud holds

@@ -12,6 +12,7 @@ node_probes: what can be seen of this machine, as facts for `doctor`
 output_file: a file that a person names for a command's output
 process_reading: what the kernel and the file system show of a process, without any value
 seal_options: the options that say what is sent, from whom and to whom
+status_page: the page of `status`, from a document, a time and a width
 terminal_text: texts of others on their way to a terminal
 worker_whoami: `whoami --worker`: what a library in a process would sign with
 commands: one module for each command

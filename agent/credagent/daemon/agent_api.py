@@ -24,9 +24,11 @@ from credagent.operations.observability.status_document import (
     document,
     text,
 )
+from credagent.slots import decision_reasons, slot_state
 
 if TYPE_CHECKING:
     import asyncio
+    from datetime import datetime
 
     from credagent.handover.refused_callers import RefusedCaller
     from credagent.handover.unix.peer_credentials import Caller
@@ -48,15 +50,17 @@ class AgentApi:
         subscribers: Callable[[], "tuple[Subscriber, ...]"] = tuple,
         standing_errors: Callable[[], tuple[str, ...]] = tuple,
         refused_callers: "Callable[[], tuple[RefusedCaller, ...]]" = tuple,
+        state_since: "Callable[[], datetime | None]" = lambda: None,
     ) -> None:
         """Answer for `agent`.
 
         `subscribers` are the workers that its socket keeps supplied, `standing_errors` the codes of what troubles
-        whoever runs it, `refused_callers` the users who may not ask and did.
+        whoever runs it, `refused_callers` the users who may not ask and did. `state_since`: since when it is in its
+        present state, None where nobody keeps that.
         """
         self._agent, self._resolver = agent, agent.resolver
         self._deliver, self._subscribers, self._standing_errors = deliver, subscribers, standing_errors
-        self._refused_callers = refused_callers
+        self._refused_callers, self._state_since = refused_callers, state_since
         self._clock = clock = agent.clock
         self._started, self._since = clock.monotonic(), clock.now()
         self._status = ShortLivedCache(self._begin_status, clock.monotonic)
@@ -134,6 +138,11 @@ class AgentApi:
         own = self._agent.settings.admission.keyring.own
         return own.public_key.line if own is not None else None
 
+    @property
+    def _key_id(self) -> str | None:
+        own = self._agent.settings.admission.keyring.own
+        return own.key_id if own is not None else None
+
     def snapshot(self) -> Snapshot:
         """Return everything that status shows but what only the kernel knows, and workers."""
         resolver, settings = self._resolver, self._agent.settings
@@ -147,7 +156,9 @@ class AgentApi:
             since=self._since,
             generation=resolver.present().generation,
             audience=self._agent.config.agent.audience,
+            state_since=self._state_since(),
             public_key=self.public_key,
+            key_id=self._key_id,
             slots={slot: self._slot(slot) for slot in Slot},
             bundle=self._bundle(),
             bundle_required=settings.slots.bundle_required,
@@ -168,7 +179,7 @@ class AgentApi:
 
     def _slot(self, slot: Slot) -> SlotSnapshot:
         state, settings = self._resolver.controllers[slot].state, self._agent.settings.slots.slots[slot]
-        source = state.in_use
+        source, situation = state.in_use, slot_state.situation(state, self._clock.now())
         return SlotSnapshot(
             content=state.content,
             tried=state.tried or self._resolver.waited_enough,
@@ -178,6 +189,11 @@ class AgentApi:
             required=settings.required,
             handover=settings.handover,
             failure=state.failure,
+            fallback=settings.fallback.value,
+            falls_back_to=decision_reasons.falls_back_to(situation).value,
+            because=decision_reasons.because(situation, forbidden=state.desired.forbidden),
+            loud=state.decision.loud and state.desired.handed_over,
+            life_passed=state.warned_share,
         )
 
     def _bundle(self) -> BundleSnapshot | None:
@@ -188,6 +204,7 @@ class AgentApi:
         return BundleSnapshot(
             bundle_id=bundle.bundle_id,
             sender=admitted.sender_id,
+            sender_name=self._agent.settings.sender_names.get(admitted.sender_id, ""),
             sequence=bundle.sequence,
             issued_at=bundle.issued_at,
             not_after=bundle.not_after,

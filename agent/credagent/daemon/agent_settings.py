@@ -13,6 +13,7 @@ from credagent.admission.recipient_keyring import Keyring
 from credagent.admission.rules import AdmissionPolicy
 from credagent.admission.trust_file import trusted_senders
 from credagent.bundle.content_key_wrapping import KeyOpener
+from credagent.bundle.key_pairs import SenderPublicKey
 from credagent.channels.factory import pull_channels
 from credagent.channels.pull_channel import PullChannel
 from credagent.config import Config
@@ -25,7 +26,7 @@ from credagent.slots.source_fetcher import FetchSettings
 
 
 class AgentSettings(Struct, frozen=True, kw_only=True):
-    """One configuration, and what follows from it. A reload replaces it whole."""
+    """One configuration, and what follows from it. A reload replaces it whole. `sender_names` are by key id."""
 
     config: Config
     admission: AdmissionSettings
@@ -33,6 +34,7 @@ class AgentSettings(Struct, frozen=True, kw_only=True):
     fetch: FetchSettings
     access: AccessRules
     channels: tuple[PullChannel, ...]
+    sender_names: Mapping[str, str] = {}
 
 
 def settings_of(config: Config, environ: Mapping[str, str], *, writes: bool = True) -> AgentSettings:
@@ -41,22 +43,26 @@ def settings_of(config: Config, environ: Mapping[str, str], *, writes: bool = Tr
     Raises CredagentError: a key, a trust file or a channel that cannot be had.
     """
     aws, google = config.aws, config.google
+    senders = trusted_senders(config.bundle.trusted_senders)
     targets = Targets(assumable_roles=aws.assumable_roles, impersonable=google.impersonable)
     return AgentSettings(
         config=config,
-        admission=AdmissionSettings(policy=_policy(config), keyring=_keyring(config, environ, writes=writes)),
+        admission=AdmissionSettings(
+            policy=_policy(config, frozenset(senders)), keyring=_keyring(config, environ, writes=writes)
+        ),
         slots=_slots(config, targets),
         fetch=FetchSettings(region=aws.region, project=google.project, scopes=google.scopes, targets=targets),
         access=_access(config),
         channels=tuple(pull_channels(config.bundle.channels, environ, region=aws.region)),
+        sender_names={SenderPublicKey(raw).key_id: name for raw, name in senders.items() if name},
     )
 
 
-def _policy(config: Config) -> AdmissionPolicy:
+def _policy(config: Config, senders: frozenset[bytes]) -> AdmissionPolicy:
     """Return what this machine admits."""
     return AdmissionPolicy(
         audience=config.agent.audience,
-        trusted_senders=trusted_senders(config.bundle.trusted_senders),
+        trusted_senders=senders,
         max_age=timedelta(seconds=config.bundle.max_age_s),
         admit_long_term=config.aws.admit_long_term,
         admit_refresh_token=config.google.admit_refresh_token,

@@ -5,6 +5,7 @@ import errno
 import gc
 import signal
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from msgspec import Struct, structs
@@ -36,12 +37,16 @@ Reread = Callable[[Config], tuple[Config, list[str]]]
 
 
 class Announced(Struct, frozen=True, kw_only=True):
-    """What was said last: to subscribers (`generation`, `settled`), to the service manager (`ready`), in the log."""
+    """What was said last: to subscribers (`generation`, `settled`), to the service manager (`ready`), in the log.
+
+    `since`: when the agent came into that state.
+    """
 
     generation: int = -1
     settled: bool = False
     ready: bool = False
     state: State | None = None
+    since: datetime | None = None
 
 
 class MainLoop:
@@ -58,6 +63,7 @@ class MainLoop:
             subscribers=self._subscribers,
             standing_errors=self._standing_errors,
             refused_callers=refused.known,
+            state_since=lambda: self._announced.since,
         )
         self._observability = Observability(self._api.recent_snapshot, agent.resolver.counters)
         http = unix_http(self._observability.answer, self._count)
@@ -183,6 +189,7 @@ class MainLoop:
             settled=settled,
             ready=said.ready or settled,
             state=present,
+            since=said.since if present is said.state else self.agent.clock.now(),
         )
         if self._announced.ready and not said.ready:
             notify.ready(self._sentence())

@@ -4,6 +4,7 @@ allowed_targets: what a bundle may do with the machine's own identity
 controller: runs one slot: waits, attempts, publishes
 credential_resolver: the way from what channels bring to one credential set
 credential_store: the credential set in force, and who is told of it
+decision_reasons: the decision of the precedence table in words
 desired_slot: what a slot should hold, by bundles, channels and configuration
 precedence: the precedence table as one pure function
 refusal_log: the bundles that were refused

@@ -137,7 +137,7 @@ def step(
         grant=state.grant and state.grant.as_of(now, monotonic),
         machine=state.machine and state.machine.as_of(now, monotonic),
     )
-    state = _decided(state, decide(_situation(state, now)))
+    state = _decided(state, decide(situation(state, now)))
     source = state.in_use
     nothing_to_try = not desired.unresolved and (source is None or source.tried)
     state = structs.replace(state, tried=state.tried or not desired.handed_over or nothing_to_try)
@@ -194,7 +194,8 @@ def _directed(state: SlotState, desired: DesiredSlot, now: datetime) -> SlotStat
     return state
 
 
-def _situation(state: SlotState, now: datetime) -> Situation:
+def situation(state: SlotState, now: datetime) -> Situation:
+    """Return all that the choice of a source depends on."""
     desired, grant = state.desired, state.grant
     machines_never = desired.fallback is Fallback.NEVER and isinstance(state.content_source, MachineSource)
     return Situation(

@@ -186,10 +186,11 @@ def test_a_missing_key_file_and_a_missing_credential_say_what_to_do(state: Path)
 def test_trusted_senders_are_lines_here_or_in_a_file_with_comments(tmp_path: Path) -> None:
     one, two = SenderPrivateKey.generate().public_key, SenderPrivateKey.generate().public_key
     file = tmp_path / "trusted"
-    file.write_text(f"# the laptop\n{one.line}\n\n")
+    file.write_text(f"# the laptop\n{one.line} ana\n\n")
     file.chmod(0o644)
-    assert trust_file.trusted_senders((f"file:{file}", two.line)) == {one.raw, two.raw}
-    assert trust_file.trusted_senders(()) == frozenset()
+    named = {one.raw: "ana", two.raw: "bo at work"}
+    assert trust_file.trusted_senders((f"file:{file}", f"{two.line} bo at work")) == named
+    assert trust_file.trusted_senders(()) == {}
     file.chmod(0o666)
     with pytest.raises(PermissionRefused):
         trust_file.trusted_senders((f"file:{file}",))

@@ -28,7 +28,7 @@ def trust_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def trusted() -> frozenset[bytes]:
-    return trusted_senders(load(None, os.environ).bundle.trusted_senders)
+    return frozenset(trusted_senders(load(None, os.environ).bundle.trusted_senders))
 
 
 def test_an_agent_that_is_told_nothing_trusts_nobody_at_first_and_then_whom_its_user_trusts(

@@ -30,7 +30,12 @@ class State(str, Enum):
 
 
 class SlotSnapshot(Struct, frozen=True, kw_only=True):
-    """One slot at one moment."""
+    """One slot at one moment.
+
+    `because`: what it uses, and the chain of reasons. `falls_back_to`: what it would use without its grant (a `Use`).
+    `loud`: it does not get what was meant for it. `life_passed`: the share of the life of a session that only its
+    sender can renew, of which people were warned; 0 for any other.
+    """
 
     content: SlotContent
     tried: bool
@@ -40,13 +45,19 @@ class SlotSnapshot(Struct, frozen=True, kw_only=True):
     required: bool = False
     handover: str = "environment"
     failure: SourceFailure | None = None
+    fallback: str = "absent"
+    falls_back_to: str = "nothing"
+    because: tuple[str, ...] = ()
+    loud: bool = False
+    life_passed: float = 0.0
 
 
 class BundleSnapshot(Struct, frozen=True, kw_only=True):
-    """The bundle in force."""
+    """The bundle in force. `sender_name`: as the configuration has it, "" where it has none."""
 
     bundle_id: str
     sender: str
+    sender_name: str = ""
     sequence: int
     issued_at: datetime
     not_after: datetime
@@ -88,13 +99,15 @@ class AgentSnapshot(Struct, frozen=True, kw_only=True):
 
 
 class Snapshot(Struct, frozen=True, kw_only=True):
-    """Everything that status shows, at one moment."""
+    """Everything that status shows, at one moment. `since`: the agent runs; `state_since`: its state is the present."""
 
     now: datetime
     since: datetime
+    state_since: datetime | None = None
     generation: int
     audience: str
     public_key: str | None
+    key_id: str | None = None
     slots: Mapping[Slot, SlotSnapshot]
     agent: AgentSnapshot
     bundle: BundleSnapshot | None = None
@@ -127,7 +140,9 @@ def document(snapshot: Snapshot) -> dict[str, Any]:
         "generation": snapshot.generation,
         "audience": snapshot.audience,
         "since": text(snapshot.since),
+        "state_since": text(snapshot.state_since),
         "public_key": snapshot.public_key,
+        "key_id": snapshot.key_id,
         "slots": {slot.value: _slot(slot, snapshot.slots[slot]) for slot in Slot},
         "bundle": _bundle(snapshot),
         "problems": sorted(set(snapshot.standing_errors)),
@@ -162,6 +177,12 @@ def _slot(slot: Slot, shown: SlotSnapshot) -> dict[str, Any]:
         "renewable": shown.renewable,
         "required": shown.required,
         "handover": shown.handover,
+        "obtained_at": text(held.obtained_at) if held else None,
+        "fallback": shown.fallback,
+        "falls_back_to": shown.falls_back_to if shown.falls_back_to == "machine" else "nothing",
+        "because": list(shown.because),
+        "lost": shown.loud,
+        "life_passed": shown.life_passed,
         "last_error": None,
     }
     if failure is not None:
@@ -180,11 +201,14 @@ def _slot(slot: Slot, shown: SlotSnapshot) -> dict[str, Any]:
 
 def _bundle(snapshot: Snapshot) -> dict[str, Any]:
     bundle = snapshot.bundle
-    fields: dict[str, Any] = dict.fromkeys(("bundle_id", "sender", "sequence", "issued_at", "not_after", "channel"))
+    fields: dict[str, Any] = dict.fromkeys(
+        ("bundle_id", "sender", "sender_name", "sequence", "issued_at", "not_after", "channel")
+    )
     if bundle is not None:
         fields = {
             "bundle_id": shortened(bundle.bundle_id),
             "sender": bundle.sender,
+            "sender_name": shortened(bundle.sender_name) or None,
             "sequence": bundle.sequence,
             "issued_at": text(bundle.issued_at),
             "not_after": text(bundle.not_after),

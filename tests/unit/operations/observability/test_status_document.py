@@ -98,7 +98,9 @@ def test_everything_unknown_is_null_and_nothing_is_left_out() -> None:
         "generation",
         "audience",
         "since",
+        "state_since",
         "public_key",
+        "key_id",
         "slots",
         "bundle",
         "problems",
@@ -115,6 +117,12 @@ def test_everything_unknown_is_null_and_nothing_is_left_out() -> None:
         "renewable": False,
         "required": False,
         "handover": "environment",
+        "obtained_at": None,
+        "fallback": "absent",
+        "falls_back_to": "nothing",
+        "because": [],
+        "lost": False,
+        "life_passed": 0.0,
         "last_error": None,
     }
     assert shown["slots"]["environment"]["names"] == []
