@@ -1,6 +1,6 @@
 """credagent: the credential agent for Dask clusters. Importing this alone loads next to nothing."""
 
-from typing import TYPE_CHECKING
+TYPE_CHECKING = False  # as type checkers know it; `typing` takes longer than all that a bare import loads
 
 if TYPE_CHECKING:
     from credagent.forwarder.forward_credentials import forward_credentials

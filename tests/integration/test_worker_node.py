@@ -22,7 +22,7 @@ PROCESSES = 64
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs to become another user")
 
 PROGRAM = """
-import json, os, sys, time
+import json, logging, os, random, sys, threading, time  # as Dask has them: another user may read no library
 sys.path.insert(0, sys.argv[1])
 import credagent_worker
 user = int(sys.argv[2])

@@ -4,12 +4,14 @@ agent_client: questions to the agent that runs here, and its refusals as errors
 bundle_file: a sealed bundle as a command's argument
 cluster_probe: what each process of a Dask cluster says of its machine's agent
 command_table: which module serves each command, and the overview of `credagent --help`
-common_options: options, types and the parser that commands share
+command_parser: the parser of what is not plain; it explains
+common_options: options and types that commands share
 dask_credentials_command: every command below `dask credentials`
 forward_install_options: `forward --install` and `--uninstall`
 main: the entry point; turns errors into one line, a hint and an exit status
 node_probes: what can be seen of this machine, as facts for `doctor`
 output_file: a file that a person names for a command's output
+plain_arguments: the usual command lines of commands that are run often
 process_reading: what the kernel and the file system show of a process, without any value
 seal_options: the options that say what is sent, from whom and to whom
 status_page: the page of `status`, from a document, a time and a width

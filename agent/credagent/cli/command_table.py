@@ -2,17 +2,17 @@
 
 from collections.abc import Mapping
 
-from msgspec import Struct
-
 CLUSTER, LAPTOP, BOTH = "On a cluster machine", "On your own machine", "On both"
 
 
-class Command(Struct, frozen=True):
+class Command:
     """A command's module in `credagent.cli.commands`, where it is used, and what it does in a line."""
 
-    module: str
-    place: str
-    summary: str
+    __slots__ = ("module", "place", "summary")
+
+    def __init__(self, module: str, place: str, summary: str) -> None:
+        """Keep the three; no Struct, since msgspec takes longer to load than most commands."""
+        self.module, self.place, self.summary = module, place, summary
 
 
 COMMANDS: Mapping[str, Command] = {

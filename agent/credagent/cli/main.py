@@ -1,36 +1,41 @@
-"""The entry point: finds the command, runs it, and turns whatever it raises into one line, a hint and an exit code."""
+"""The entry point: finds the command, runs it, and turns whatever it raises into one line, a hint and an exit code.
+
+What this imports every command waits for, those included that only ask the running agent: no typing, no argparse.
+"""
+
+from __future__ import annotations
 
 import errno
 import gc
 import importlib
 import os
 import sys
-from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, TextIO, cast
 
 from credagent.cli.command_table import COMMANDS, overview
 from credagent.cli.terminal_text import printable
 from credagent.errors import CredagentError, Exit, InternalError, UsageError
 from credagent.system.file_errors import output_error
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import argparse
+    from collections.abc import Callable, Sequence
+    from typing import Any, Protocol, TextIO
+
+    class CommandModule(Protocol):
+        """What a module below `credagent.cli` offers to be a command.
+
+        `EPILOG` may follow the help; with `PLAIN` its usual command lines are read without argparse.
+        """
+
+        SUMMARY: str
+        add_arguments: Callable[[Any], None]
+        run: Callable[[Any], int]
+
 
 INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it
 PIPE_CLOSED = 141  # 128 + SIGPIPE
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
-
-
-class CommandModule(Protocol):
-    """What a module below `credagent.cli` offers to be a command.
-
-    `EPILOG` may follow the help; `plain` may return the arguments of some words without the parser, else None.
-    """
-
-    SUMMARY: str
-    add_arguments: "Callable[[argparse.ArgumentParser], None]"
-    run: Callable[[Any], int]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -76,10 +81,14 @@ def _run(words: list[str]) -> int:
 def _command(name: str, words: list[str]) -> int:
     module = _module(name)
     gc.enable()
-    plain = getattr(module, "plain", None)
-    if plain is not None and (plain_arguments := plain(words)) is not None:
-        return int(module.run(plain_arguments))
-    from credagent.cli.common_options import CommandParser, HelpFormatter
+    if getattr(module, "PLAIN", False):
+        from credagent.cli.plain_arguments import PlainParser
+
+        plain = PlainParser()
+        module.add_arguments(plain)
+        if (usual := plain.parse(words)) is not None:
+            return int(module.run(usual))
+    from credagent.cli.command_parser import CommandParser, HelpFormatter
 
     parser = CommandParser(
         prog=f"credagent {name}",
@@ -105,7 +114,8 @@ def _module(name: str) -> CommandModule:
         near = get_close_matches(name, COMMANDS, 1)
         hint = f"did you mean {near[0]}?" if near else "see `credagent --help`"
         raise UsageError("unknown-command", "no such command", what=printable(name), hint=hint)
-    return cast("CommandModule", importlib.import_module(f"credagent.cli.commands.{command.module}"))
+    found: Any = importlib.import_module(f"credagent.cli.commands.{command.module}")
+    return found  # type: ignore[no-any-return]
 
 
 def _report(error: CredagentError, *, debug: bool) -> int:

@@ -10,20 +10,19 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
-import logging
 import os
-import random
 import select
 import socket
 import stat
 import struct
 import sys
-import threading
 import time
 import types
-from typing import Any, Iterable, Mapping  # noqa: UP035  evaluated by the oldest Python that Dask supports
 
-logger = logging.getLogger("distributed.credagent")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import logging
+    from typing import Any, Iterable, Mapping  # noqa: UP035  as the oldest Python that Dask supports has them
 
 VERSION = "0.1.0"  # the agent's
 
@@ -60,6 +59,13 @@ class AgentRefused(Exception):
         """Keep the parts apart."""
         super().__init__(message)
         self.code, self.hint = code, hint
+
+
+def _logger() -> logging.Logger:
+    """Return Dask's logger for this. The command line uses this file as a client, and waits for no logging."""
+    import logging  # noqa: PLC0415  see above
+
+    return logging.getLogger("distributed.credagent")
 
 
 def socket_paths(environ: Mapping[str, str] = os.environ) -> list[str]:
@@ -180,6 +186,8 @@ def ask(request: Mapping[str, object], path: str | None = None, timeout: float =
 
 def _process() -> Any:  # noqa: ANN401  a module made up on the spot
     """Return what all copies of this module in a process share: a preload and a plugin are two of them."""
+    import threading  # noqa: PLC0415  Dask has it; a client of one question does without
+
     shared: Any = sys.modules.setdefault("_credagent_process", types.ModuleType("_credagent_process"))
     if getattr(shared, "pid", None) != os.getpid():  # new, or a fork's: threads do not survive a fork
         shared.pid, shared.session, shared.is_sender, shared.lock = os.getpid(), None, False, threading.Lock()
@@ -237,6 +245,8 @@ class Session:
 
     def __init__(self, role: str) -> None:
         """Start the thread. Nothing is put into place before `wait`."""
+        import threading  # noqa: PLC0415  as in `_process`
+
         self.role, self.users = role, 0
         self.generation: int | None = None
         self.standing = "no agent answered"  # what is wrong, for people; empty where nothing is
@@ -277,6 +287,9 @@ class Session:
             self._connection.sock.shutdown(socket.SHUT_RDWR)
 
     def _run(self) -> None:
+        import logging  # noqa: PLC0415  as `_logger`
+        import random  # noqa: PLC0415  as threading
+
         # Jitter, so that a node's 64 processes do not come back in one instant.
         while not self._stopped.wait(self._pause_s * random.uniform(0.5, 1.5)):  # noqa: S311  see above
             self._pause_s = min(max(SHORTEST_PAUSE_S, 2 * self._pause_s), LONGEST_PAUSE_S)
@@ -342,7 +355,7 @@ class Session:
     def _say(self, level: int, text: str) -> None:
         """Log what is new: an agent that is away for a day is one line."""
         if text != self.standing and not self._stopped.is_set():
-            logger.log(level, "%s", text)
+            _logger().log(level, "%s", text)
         self.standing = text
 
     def _take(self, document: dict[str, Any], connection: AgentConnection) -> None:
@@ -373,7 +386,7 @@ class Session:
         values.update({name: value for name, value in document["overwrite"].items() if name in os.environ})
         changes = {name: value for name, value in values.items() if os.environ.get(name) != value}
         self.generation = document["generation"]
-        logger.info("generation %s is in place: %s", self.generation, ", ".join(changes) or "nothing changed")
+        _logger().info("generation %s is in place: %s", self.generation, ", ".join(changes) or "nothing changed")
         if first or EXPIRATION not in values or changes.keys().isdisjoint(KEYS):
             _set(changes)
             return None
@@ -421,7 +434,7 @@ def _set(values: Mapping[str, str]) -> None:
         try:
             os.environ[name] = value
         except ValueError:
-            logger.warning("%s cannot be an environment variable here and is left out", name)
+            _logger().warning("%s cannot be an environment variable here and is left out", name)
 
 
 def known_generation(session: Any) -> int:  # noqa: ANN401  perhaps of another version of this module
@@ -435,7 +448,7 @@ def configured_wait_s() -> float:
     unit_s = {"s": 1, "m": 60, "h": 3600, "d": 86400}.get(text[-1:])
     if unit_s and text[:-1].isdecimal():
         return float(int(text[:-1]) * unit_s)
-    logger.warning("CREDAGENT_WORKER_WAIT is no duration such as 30s, and is not used")
+    _logger().warning("CREDAGENT_WORKER_WAIT is no duration such as 30s, and is not used")
     return 30.0
 
 
@@ -457,7 +470,7 @@ async def dask_setup(server: object) -> None:
 
     if await asyncio.get_running_loop().run_in_executor(None, session.wait):
         return
-    logger.warning("this process has not got what it should from the agent: %s", session.standing)
+    _logger().warning("this process has not got what it should from the agent: %s", session.standing)
     if os.environ.get("CREDAGENT_WORKER_MISSING") == "exit":
         raise SystemExit(UNAVAILABLE)
 

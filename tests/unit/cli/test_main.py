@@ -12,7 +12,7 @@ import pytest
 
 from credagent import __version__
 from credagent.cli import command_table, main
-from credagent.cli.common_options import CommandParser
+from credagent.cli.command_parser import CommandParser
 from credagent.errors import (
     ConfigurationError,
     CredagentError,

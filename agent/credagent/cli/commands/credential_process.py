@@ -3,7 +3,8 @@
 Every SDK that reads a configuration file asks this whenever what it has is about to expire; the answer is the agent's.
 """
 
-import argparse
+from __future__ import annotations
+
 import json
 import sys
 
@@ -11,7 +12,12 @@ from credagent.cli.agent_client import ask
 from credagent.cli.common_options import add_agents_config
 from credagent.errors import Exit
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+
 SUMMARY = "answer as an AWS credential_process, from the running agent"
+PLAIN = True
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

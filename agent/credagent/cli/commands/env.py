@@ -1,18 +1,25 @@
 """`credagent env`: what a worker would get now, from the running agent, else resolved once without writing anything."""
 
-import argparse
+from __future__ import annotations
+
 import os
 import sys
-from collections.abc import Callable, Mapping
 
 from credagent.cli.agent_client import ask
 from credagent.cli.common_options import add_agents_config
 from credagent.errors import Exit, Unavailable
 from credagent.secret import Secret
 from credagent.worker_environment import formats
-from credagent.worker_environment.formats import Environment
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Mapping
+
+    from credagent.worker_environment.formats import Environment
 
 SUMMARY = "show what a worker would get now: names, or with --format values, masked unless --reveal"
+PLAIN = True
 MASK = Secret("***")
 
 

@@ -1,13 +1,19 @@
 """`credagent exec`: run a command with credentials."""
 
-import argparse
+from __future__ import annotations
+
 import os
 
 from credagent.cli.common_options import add_config, duration
 from credagent.exec.child_process import GRACE_S
 from credagent.exec.renewal_action import SPREAD_S, parse_on_renewal
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+
 SUMMARY = "run a command with credentials, safely as PID 1"
+PLAIN = True
 EPILOG = """\
 Attaches to the agent that runs on this machine. Where there is none it is the agent itself, so that it can be a
 container's entrypoint; further `exec` of the same user share that agent, and one of them goes on with it when the

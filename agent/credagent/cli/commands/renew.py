@@ -1,13 +1,19 @@
 """`credagent renew`: renew now."""
 
-import argparse
+from __future__ import annotations
+
 import sys
 
 from credagent.cli.agent_client import ask
 from credagent.cli.common_options import add_agents_config
 from credagent.errors import ABSENT_CODES, Exit
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+
 SUMMARY = "renew one slot, or all, now"
+PLAIN = True
 NOTHING_HERE = frozenset(f"failed: {code}" for code in ABSENT_CODES)
 ABSENT = "nothing to renew: this machine has no such identity"
 ANSWER_S = 40.0  # an attempt has a deadline of 10 s a slot, and one may be under way

@@ -1,29 +1,19 @@
 """`credagent run`: the daemon, or with `--once` one resolution without one."""
 
+from __future__ import annotations
+
 import os
 import sys
-from collections.abc import Sequence
-from types import SimpleNamespace
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 
 SUMMARY = "run the agent: open what is delivered, hand it to workers, renew it"
+PLAIN = True
 
 
-def plain(words: Sequence[str]) -> SimpleNamespace | None:
-    """Return the arguments of a daemon as service managers start it, read without loading what parses options."""
-    match words:
-        case []:
-            return SimpleNamespace(config=None, once=False)
-        case ["--config", path] if not path.startswith("-"):
-            return SimpleNamespace(config=path, once=False)
-        case _:
-            return None
-
-
-def add_arguments(parser: "argparse.ArgumentParser") -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what `run` takes."""
     parser.add_argument("--config", metavar="F", help="the configuration (default: /etc/credagent/config.toml)")
     parser.add_argument(
@@ -34,7 +24,7 @@ def add_arguments(parser: "argparse.ArgumentParser") -> None:
     )
 
 
-def run(arguments: "argparse.Namespace | SimpleNamespace") -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Run until told to stop."""
     if arguments.once:
         from credagent.cli.commands.status import explained

@@ -1,14 +1,13 @@
 """`credagent status`: what each slot holds, from where and until when."""
 
-import argparse
+from __future__ import annotations
+
 import json
 import os
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
 
 from credagent.cli import status_page
 from credagent.cli.agent_client import ask
@@ -16,7 +15,14 @@ from credagent.cli.common_options import add_agents_config
 from credagent.cli.status_page import View
 from credagent.errors import CredagentError, Exit
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+    from typing import Any
+
 SUMMARY = "show what each slot holds, from where and until when"
+PLAIN = True
 EPILOG = """\
 Exit status: 0 when workers get what was meant for them; 1 when they do not (a slot that was granted
 or is required is empty, the last bundle was refused, not every slot was tried); 69 when no agent answers.

@@ -1,8 +1,13 @@
 """`credagent worker-path`: where the worker's side lies, for PYTHONPATH."""
 
-import argparse
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
 
 SUMMARY = "print the folder that holds credagent_worker.py and nothing else"
+PLAIN = True
 EPILOG = """\
 Example:
   PYTHONPATH="$PYTHONPATH:$(credagent worker-path)" dask worker ADDRESS --preload credagent_worker
