@@ -12,7 +12,7 @@ from credagent.config import value_origins
 
 PLAIN = {
     "run": ("", "--config F", "--once --config F", "--config A --config B"),
-    "status": ("", "--json", "--watch --config F"),
+    "status": ("", "aws", "--json", "--watch --config F google"),
     "env": ("", "--format json", "--format shell --reveal", "--reveal --config F"),
     "credential-process": ("", "--config F"),
     "renew": ("", "aws", "--config F google", "environment --config F"),
