@@ -52,7 +52,11 @@ def from_file(path: str | None) -> tuple[str, dict[str, Given]]:
 
 
 def what_can_be_read(path: str | None) -> tuple[str, dict[str, Given]]:
-    """Return the file and what it says as far as that can be read: of one with a typo, the rest. Raises nothing."""
+    """Return the file and what it says as far as that can be read. Raises nothing.
+
+    Of a file with a typo the rest is read, and a name that is nearly one of ours is taken for it: whoever looks for
+    the agent that runs beside the typo finds it. No agent is started with this.
+    """
     path = path or DEFAULT_PATH
     try:
         text = read_trusted(path, LIMIT_BYTES).decode("utf-8", "replace")
@@ -61,9 +65,16 @@ def what_can_be_read(path: str | None) -> tuple[str, dict[str, Given]]:
     given = {}
     for section, table in _tables(text).items():
         for name, raw in table.items() if isinstance(table, dict) else ():
-            if (key := f"{section}.{name}") in KEYS:
+            if key := _meant(f"{section}.{name}", KEYS):
                 given[key] = Given(raw, "file", f"{path}: {key}")
     return path, given
+
+
+def _meant(name: str, known: Iterable[str]) -> str:
+    """Return the known name that is meant, "" for none."""
+    from difflib import get_close_matches  # noqa: PLC0415  only for those who mistyped
+
+    return next(iter(get_close_matches(name, known, 1, cutoff=0.8)), "")
 
 
 def _tables(text: str) -> dict[str, object]:

@@ -152,3 +152,24 @@ def test_a_fifo_or_device_is_not_a_configuration(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo", 0o600)
     for path in (str(tmp_path / "fifo"), "/dev/null", str(tmp_path)):
         assert isinstance(refused(path), ConfigurationError)
+
+
+@pytest.mark.parametrize(
+    ("text", "runtime_dir", "region"),
+    [
+        ('[agent]\nruntime_dir = "/r/run"\n[aws]\nregion = "eu-1"\nhandovr = "off"\n', "/r/run", "eu-1"),
+        ('[agnet]\nruntime_dir = "/r/run"\n[aws]\nregion = 7\n', "/r/run", ""),
+        ('[agent]\nruntime_dir = "/r/run"\nstate_dir = /unquoted\n[aws]\nregion = "eu-1"\n', "/r/run", "eu-1"),
+        ('agent = 1\n[aws]\nregion = "eu-1"\n', "", "eu-1"),
+        ("\x00", "", ""),
+    ],
+)
+def test_who_looks_for_the_agent_beside_a_typo_reads_the_rest(
+    tmp_path: Path, text: str, runtime_dir: str, region: str
+) -> None:
+    path = written(tmp_path, text)
+    with pytest.raises(ConfigurationError):
+        config.load(path, {})
+    read = config.load_what_can_be(path, {"CREDAGENT_AWS_REQUIRED": "maybe"})
+    assert (read.path, read.aws.region, read.aws.required) == (path, region, False)
+    assert read.agent.runtime_dir == runtime_dir or not runtime_dir

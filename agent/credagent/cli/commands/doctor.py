@@ -5,7 +5,7 @@ import json
 import os
 import sys
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from credagent import config as configuration
@@ -14,8 +14,7 @@ from credagent.cli.terminal_text import printable
 from credagent.errors import CredagentError, Exit, UsageError
 
 if TYPE_CHECKING:
-    from credagent.config import Config
-    from credagent.operations.doctor.facts import Trouble
+    from credagent.operations.doctor.facts import Facts
     from credagent.operations.doctor.findings import Finding, Note
 
 SUMMARY = "check this machine from end to end, with a remedy for each finding"
@@ -54,15 +53,15 @@ def run(arguments: argparse.Namespace) -> int:
         return _show(*_from_laptop(arguments), as_json=arguments.json)
     if arguments.scheduler:
         raise UsageError("usage", "--scheduler is for --from laptop", hint="see `credagent doctor --help`")
-    from credagent.cli.node_probes.collection import collect
     from credagent.operations.doctor.diagnosis import diagnose, notes
 
-    facts = collect(*_configuration(arguments.config))
+    facts = look(arguments.config)
     return _show(diagnose(facts), list(notes(facts)), as_json=arguments.json)
 
 
-def _configuration(path: str | None) -> "tuple[Config, Sequence[str], Trouble | None]":
-    """Return the configuration, where its agent listens, and why the file cannot be read, if it cannot."""
+def look(path: str | None) -> "Facts":
+    """Return what is seen of this node, with the configuration at `path`, or as much of it as can be read."""
+    from credagent.cli.node_probes.collection import collect
     from credagent.operations.doctor.facts import Trouble
 
     error = None
@@ -71,7 +70,7 @@ def _configuration(path: str | None) -> "tuple[Config, Sequence[str], Trouble | 
     except CredagentError as refused:
         error = Trouble(code=refused.code, why=str(refused), hint=refused.hint)
         loaded = configuration.load_what_can_be(path, os.environ)
-    return loaded, configuration.agent_sockets(loaded, os.environ, os.geteuid()), error
+    return collect(loaded, configuration.agent_sockets(loaded, os.environ, os.geteuid()), error)
 
 
 def _from_laptop(arguments: argparse.Namespace) -> "tuple[list[Finding], list[Note]]":

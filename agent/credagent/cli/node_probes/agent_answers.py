@@ -69,13 +69,13 @@ def _answers(path: str, pid: int, uid: int) -> AgentAnswers:
         processes = tuple(credagent_worker.ask({"op": "processes"}, path, ANSWER_S)["processes"])
     except (credagent_worker.AgentRefused, credagent_worker.AgentAbsent, KeyError):
         processes = ()  # an earlier release's
-    never_started = status["state"] == "unavailable" and status["generation"] == 0 and failure is not None
+    never_started = status.get("state") == "unavailable" and status.get("generation") == 0 and failure is not None
     return AgentAnswers(
         status=status,
         socket=path,
         pid=pid,
         uid=uid,
-        processes=processes or tuple(status["workers"]),
+        processes=processes or tuple(status.get("workers", ())),
         handed_out=handed_out,
         start_failure=failure if never_started else None,
     )
