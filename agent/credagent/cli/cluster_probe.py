@@ -41,8 +41,10 @@ async def _ask(client: "SchedulerClient", address: str) -> ProcessAnswer:
     try:
         async with asyncio.timeout(ASK_S):
             report = await client.report(address)
-    except (NoAnswer, TimeoutError):
+    except TimeoutError:
         return ProcessAnswer(address=address, host=address, fault="silent")
+    except NoAnswer as error:  # Dask answers by an error of its own, or hangs up, where nobody knows the question
+        return ProcessAnswer(address=address, host=address, fault="silent" if error.code == "silent" else "no-plugin")
     if report is None:
         return ProcessAnswer(address=address, host=address, fault="no-plugin")
     return ProcessAnswer(
