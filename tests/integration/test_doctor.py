@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -29,6 +30,7 @@ from tests.integration.agents import Machine, machines
 from tests.integration.letters import letter
 from tests.other_user import SOMEBODY, as_root, run_as_somebody
 from tests.patience import scaled
+from tests.simulator import Simulator
 
 MEMORY = "/dev/shm"
 WORKER = """
@@ -216,6 +218,29 @@ def test_a_session_that_has_ended_is_no_tick_and_no_exit_status_0(machine: Machi
     assert "expired" in [one["code"] for one in document["findings"]]
     assert {"configuration", "agent", "bundle", "aws"} <= {one["check"] for one in document["notes"]}
     assert "✓" not in machine.run("doctor", "--config", str(machine.config)).stdout
+
+
+def test_what_is_wrong_with_the_instance_is_named_with_the_command_that_mends_it(machine: Machine) -> None:
+    with Simulator() as cloud:
+        aws = {name: value for name, value in cloud.environ().items() if name.startswith("AWS_")}
+        machine.environ |= aws
+        os.environ |= aws  # who asks sees where the agent is pointed only as root
+        cloud.instance(mode="disabled")
+        machine.start()
+        for mode, option in (("disabled", "--http-endpoint enabled"), ("hop-limit", "--http-put-response-hop-limit 2")):
+            cloud.instance(mode=mode)
+            machine.ask("renew", slot="aws")
+            (fault,) = found(machine)
+            assert fault.code.endswith(mode)
+            assert "`aws ec2 modify-instance-metadata-options" in fault.remedy
+            assert option in fault.remedy
+        cloud.instance(mode="ok")
+        machine.ask("renew", slot="aws")
+        assert found(machine) == []
+        cloud.skew(-3600)
+        (clock,) = found(machine)
+        assert clock.code == "clock-ahead"
+        assert re.fullmatch(r"this clock is 3[56]\d\d s ahead of the cloud's", clock.found)
 
 
 @as_root

@@ -57,7 +57,7 @@ class ImdsSession(Struct, frozen=True, kw_only=True):
         try:
             return _asked(self.place, path, headers=headers, max_bytes=max_bytes)
         except MetadataSilent as silence:
-            raise _silent(silence.kind) from silence
+            raise _silent(silence.kind, self.place) from silence
 
 
 def place_by(environ: Mapping[str, str], made_by: Maker) -> ImdsPlace:
@@ -91,11 +91,11 @@ def open_session(place: ImdsPlace) -> ImdsSession:
         if silence.kind == "connect" and not place.is_expected:
             raise CloudFailure("no-identity", "no metadata service") from silence
         if silence.kind != "read" or not _answers_without_token(place):
-            raise _silent(silence.kind) from silence
+            raise _silent(silence.kind, place) from silence
     try:
         return _session(place)
     except MetadataSilent as again:
-        raise (CloudFailure("hop-limit") if again.kind == "read" else _silent(again.kind)) from again
+        raise (CloudFailure("hop-limit") if again.kind == "read" else _silent(again.kind, place)) from again
 
 
 def _session(place: ImdsPlace) -> ImdsSession:
@@ -160,10 +160,10 @@ def _answers_without_token(place: ImdsPlace) -> bool:
     return True
 
 
-def _silent(kind: Silence) -> CloudFailure:
+def _silent(kind: Silence, place: ImdsPlace) -> CloudFailure:
     if kind == "cut":
         return CloudFailure("metadata-malformed", "the connection was closed before the answer's end")
-    return CloudFailure("metadata-unreachable")
+    return CloudFailure("metadata-unreachable", f"asked at {place.address.geturl()}")
 
 
 def _number(environ: Mapping[str, str], name: str, default: float) -> float:
