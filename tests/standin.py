@@ -70,6 +70,10 @@ class StandIn:
     def identity(self) -> Mapping[str, object]:
         return {"public_key": "credagent-recipient:x25519:AAAA", "audience": "lab"}
 
+    async def attest(self, *, by_role: bool) -> Mapping[str, object]:
+        await asyncio.sleep(0)
+        return {"attestation": f"credagent-attestation:1:test:{by_role}"}
+
     def credential_process(self) -> Mapping[str, object] | None:
         return None
 

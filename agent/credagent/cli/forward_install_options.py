@@ -3,6 +3,7 @@
 import argparse
 import os
 
+from credagent.cli.attest_options import attest_said
 from credagent.cli.seal_options import identity_options
 from credagent.errors import UsageError
 
@@ -24,7 +25,7 @@ def install(arguments: argparse.Namespace) -> int:
     if arguments.once or arguments.withdraw_on_exit:
         hint = "leave out --once and --withdraw-on-exit"
         raise UsageError("usage", "the preload forwards as long as a client lives", what="forward", hint=hint)
-    if arguments.trust and not arguments.scheduler and not arguments.uninstall:
+    if arguments.trust not in (None, "attested") and not arguments.scheduler and not arguments.uninstall:
         # Or the first cluster of somebody else's that a client is pointed at announces a key, and is sent the identity.
         why = "believing what a cluster announces is decided for one cluster, and this would be for all of them"
         hint = "name the cluster, --scheduler ADDRESS, or the machines' keys, --recipient, instead of --trust"
@@ -63,6 +64,7 @@ def _options(arguments: argparse.Namespace) -> dict[str, object]:
         "audience": arguments.audience,
         "recipients": absolute,
         "trust": arguments.trust,
+        "attest": attest_said(arguments),
         "scheduler": arguments.scheduler,
         "sender_key": os.path.abspath(arguments.sender_key) if arguments.sender_key else None,
     }

@@ -8,6 +8,7 @@ config_reread: what a reload takes from the configuration
 failed_start: keeps the service manager's ports where a start has failed, and says why
 folder_supervisor: brings folders, sockets and files back where somebody took them away
 interception_check: whether the rules of interception are loaded
+machine_attestation: what the machine's cloud says of its key, for senders that ask
 main_loop: serves, renews, reloads, reports, and ends
 process_look: what only the kernel knows of processes: memory, and who has ended
 run_once: one resolution without a daemon

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 from msgspec import structs
 
 from credagent import __version__
+from credagent.attestation.statement import KeyStatement, Purpose
 from credagent.config.channel_grammar import SocketChannelSpec
 from credagent.credentials import Slot
 from credagent.daemon import process_look, runtime_folders
 from credagent.daemon.agent import Agent
+from credagent.daemon.machine_attestation import MachineAttestation
 from credagent.daemon.status_cache import ShortLivedCache
-from credagent.errors import PermissionRefused, Refused
+from credagent.errors import PermissionRefused, Refused, Unavailable
 from credagent.operations.observability.status_document import (
     AgentSnapshot,
     BundleSnapshot,
@@ -62,6 +64,7 @@ class AgentApi:
         self._deliver, self._subscribers, self._standing_errors = deliver, subscribers, standing_errors
         self._refused_callers, self._state_since = refused_callers, state_since
         self._clock = clock = agent.clock
+        self._attestation = MachineAttestation(agent.clock)
         self._started, self._since = clock.monotonic(), clock.now()
         self._status = ShortLivedCache(self._begin_status, clock.monotonic)
         self.recent_snapshot = ShortLivedCache(self._snapshot_with_workers, clock.monotonic)
@@ -79,6 +82,15 @@ class AgentApi:
     def identity(self) -> dict[str, Any]:
         """Return what a sender has to know of this machine."""
         return {"public_key": self.public_key, "audience": self._agent.config.agent.audience, "version": __version__}
+
+    async def attest(self, *, by_role: bool) -> dict[str, Any]:
+        """Return what this machine's cloud says of its key. Raises Unavailable, also where it has no key of its own."""
+        line = self.public_key
+        if line is None:
+            hint = "name the key that opens here to the sender: recipients= (--recipient)"
+            raise Unavailable("no-key", "this machine has no key of its own", what="attestation", hint=hint)
+        statement = KeyStatement(purpose=Purpose.RECIPIENT, key_line=line, audience=self._agent.config.agent.audience)
+        return {"attestation": await self._attestation.text(statement, by_role=by_role)}
 
     def credential_process(self) -> dict[str, object] | None:
         """Return the AWS `credential_process` document, None for an empty slot."""

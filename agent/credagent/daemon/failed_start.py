@@ -86,6 +86,10 @@ class FailedAgent:
         """Refuse."""
         self._refuse()
 
+    async def attest(self, *, by_role: bool) -> NoReturn:  # noqa: ARG002  every proof alike
+        """Refuse."""
+        self._refuse()
+
     async def renew(self, slot: Slot | None) -> NoReturn:  # noqa: ARG002  every slot alike
         """Refuse."""
         self._refuse()

@@ -8,6 +8,7 @@ from typing import TypeGuard
 
 from msgspec import Struct
 
+from credagent.attestation.proof import MAX_CHARACTERS
 from credagent.bundle.key_pairs import RecipientPublicKey
 from credagent.errors import ConfigurationError
 
@@ -16,6 +17,7 @@ TEXT_CHARACTERS = 512  # of any text but the key; it is shown to people
 KEY_CHARACTERS = 4_096
 _TEXTS = (
     *("audience", "fault", "hint", "sender", "bundle_id", "state", "trouble"),
+    *("attestation_fault", "attestation_hint"),
     *("nonce", "outcome", "boot", "forwarder", "forwarder_sender", "forwarder_ended"),
 )
 
@@ -29,6 +31,7 @@ class AgentReport(Struct, frozen=True, kw_only=True):
     a process waits for its first bundle; `outcome` is what became of one that was handed over. `forwarder` is the name,
     and `forwarder_sender` the key id, of the forwarder that installed the plugin last; `forwarder_ended` is empty while
     that one is at work, else it says how it ended.
+    `attestation` is what a cloud says of `key`, unproved; `attestation_fault` is a code where there is none.
     """
 
     address: str
@@ -47,6 +50,9 @@ class AgentReport(Struct, frozen=True, kw_only=True):
     forwarder: str = ""
     forwarder_sender: str = ""
     forwarder_ended: str = ""
+    attestation: str = ""
+    attestation_fault: str = ""
+    attestation_hint: str = ""
 
     @property
     def recipient(self) -> str:
@@ -78,6 +84,7 @@ def parse(value: object, address: str = "") -> AgentReport | None:
         address=address,
         host=_text(value, "host") or address,
         key=key,
+        attestation=_attestation(value.get("attestation")),
         **{name: _text(value, name) for name in _TEXTS},
     )
 
@@ -85,6 +92,12 @@ def parse(value: object, address: str = "") -> AgentReport | None:
 def is_address(value: object) -> TypeGuard[str]:
     """Tell whether this may be an address: it is shown to people, as every text here."""
     return isinstance(value, str) and 0 < len(value) <= TEXT_CHARACTERS and value.isprintable()
+
+
+def _attestation(found: object) -> str:
+    """Return an attestation's text; of one that is too long, or could not be one, nothing."""
+    possible = isinstance(found, str) and len(found) <= MAX_CHARACTERS and found.isascii() and found.isprintable()
+    return str(found) if possible else ""
 
 
 def _text(value: Mapping[object, object], name: str) -> str:

@@ -186,6 +186,8 @@ class ForwardingPlugin:
         why, read, pause, asked = "No bundle came from the forwarder in time", 0, MAIL_PAUSE_S, float("-inf")
         while time.monotonic() < deadline:
             if time.monotonic() - asked > ASK_AGAIN_S:
+                if not request.get("attestation"):  # it may have taken its agent a moment
+                    request.update(await _in_thread(self._attestation))
                 self._tell(request)
                 asked = time.monotonic()
             mails = await self._server.scheduler.events(topic=MAILBOX + nonce)
@@ -295,7 +297,20 @@ class ForwardingPlugin:
             "bundle_id": bundle.get("bundle_id") or "",
             "state": status.get("state") or "",
             "trouble": ", ".join([*(status.get("problems") or ()), *_slot_errors(status.get("slots") or {})]),
+            **self._attestation(),
         }
+
+    def _attestation(self) -> dict[str, Any]:
+        """Return what the cloud says of this machine's key, where the forwarder asks for it; else why there is none."""
+        wanted = self.settings.get("attest")
+        if not wanted:
+            return {}
+        try:
+            answer = self._side.ask({"op": "attest", "by_role": wanted == "role"})
+        except (self._side.AgentAbsent, self._side.AgentRefused) as error:
+            code, hint = getattr(error, "code", "no-agent"), getattr(error, "hint", str(error))
+            return {"attestation_fault": code, "attestation_hint": hint}
+        return {"attestation": answer.get("attestation") or ""}
 
     def _hand_over(self, bundle: str) -> dict[str, Any]:
         try:

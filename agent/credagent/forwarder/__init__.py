@@ -10,6 +10,8 @@ bundle_revision: one state of the identity, sealed once for each recipient
 machine_reconciler: asks all machines and delivers what they lack
 known_machines: one frozen record for each machine, and the function that replaces it
 validity_after_withdrawal: until when a running client may go on with what was taken back
+attested_machines: what clouds say of the machines' keys
+forwarded_accounts: whose machines are one's own, by the identity that is forwarded
 key_trust: the one judge of whether a machine's key and audience may be sealed to
 waiting_workers: answers workers that wait for a bundle before their first task
 competing_forwarders: when a forwarder gives way to another, or stands by for it

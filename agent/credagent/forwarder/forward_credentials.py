@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 
 from credagent.admission import trust_file
+from credagent.attestation import policy
+from credagent.attestation.policy import AttestPolicy
 from credagent.bundle.key_pairs import SenderPublicKey
 from credagent.clock import SystemClock
 from credagent.config.default_folders import trust_file as trust_file_of
@@ -30,6 +32,7 @@ from credagent.sender.grant_options import VALID_FOR_S, GrantOptions, check, var
 from credagent.worker import credagent_worker
 
 OWN = "this is a LocalCluster on your own machine: its workers already have your identity, nothing is forwarded"
+NOTHING_SAID = AttestPolicy()
 Duration = int | float | str | timedelta
 
 
@@ -45,6 +48,7 @@ def forward_credentials(  # noqa: PLR0917  the order in which people know these 
     recipients: str | Iterable[str] | None = None,
     trust: str | None = None,
     *,
+    attest: Mapping[str, str | Iterable[str]] | None = None,
     impersonate: str | None = None,
     allow_long_term: bool = False,
     allow_refresh_token: bool = False,
@@ -62,8 +66,11 @@ def forward_credentials(  # noqa: PLR0917  the order in which people know these 
     `aws`: ``"local"`` (what boto3 would use), ``"profile:NAME"``, or None: the cluster's instance profile applies.
     `google`: ``"local"`` or None. `environ`: a mapping, or names to take from this environment. `audience`: None, the
     one that each machine announces. `recipients`: public keys, files of such, ``aws-kms:ARN``, ``gcp-kms:NAME``.
-    `trust`: ``"first-use"`` or ``"any"``. Durations: seconds, ``"12h"`` or timedeltas. `stand_by`: leave another
-    forwarder of yours at work, and forward when it has ended. `say` gets notices for people; `quiet`: of trouble only.
+    `trust`: ``"attested"``, ``"first-use"`` or ``"any"``; without it, and without verified TLS, machines are believed
+    that AWS or Google says to be of the account or project that is forwarded. `attest`: others in place of those, by
+    ``aws_accounts``, ``aws_roles``, ``google_projects``, ``google_accounts``. Durations: seconds, ``"12h"`` or
+    timedeltas. `stand_by`: leave another forwarder of yours at work, and forward when it has ended. `say` gets notices
+    for people; `quiet`: of trouble only.
     Raises credagent.errors.UsageError and Unavailable.
     """
     options = GrantOptions(
@@ -91,6 +98,7 @@ def forward_credentials(  # noqa: PLR0917  the order in which people know these 
         sender_key=sender_key,
         recipients=pins,
         trust=trust,
+        attest=policy.parse(attest or {}),
         say=tell,
         waits=not dask_objects.is_asynchronous(client_or_cluster),
         stands_by=stand_by,
@@ -106,6 +114,7 @@ def begin(
     sender_key: str | os.PathLike[str] | None,
     recipients: tuple[str, ...],
     trust: str | None,
+    attest: AttestPolicy = NOTHING_SAID,
     say: Callable[[str], None],
     waits: bool,
     stands_by: bool = False,
@@ -127,6 +136,7 @@ def begin(
         key=key,
         pinned=pinned,
         trust=trust,
+        attest=attest,
         whereabouts=where,
         environ=dict(os.environ),
         stands_by=stands_by,

@@ -15,7 +15,6 @@ from typing import Any, Self
 
 from credagent.dask_cluster.dask_plugins import OWN_PROCESS
 from credagent.errors import CredagentError, Unavailable
-from credagent.forwarder.bundle_revision import BundleRevision
 from credagent.forwarder.forwarding_status import ForwardingStatus, MachineStatus, as_html, as_line
 from credagent.forwarder.known_machines import KnownMachines, Machine, MachineState
 from credagent.forwarder.loop import ForwarderLoop
@@ -88,7 +87,7 @@ class Forwarding:
             return ForwardingStatus(state="own", sender_key=self._sender_key)
         known, now = self._forwarder.reconciler.machines, self._forwarder.renewal.found
         ends = [end for found in now.values() if (end := getattr(found.grant, "expires_at", None)) is not None]
-        machines = tuple(_shown(hosts, known, self._forwarder.revision) for hosts in known.shown())
+        machines = tuple(_shown(hosts, known, self._forwarder) for hosts in known.shown())
         faults = [(fault.host, fault.fault) for fault in list(known.faults.values()) if fault.fault != OWN_PROCESS]
         return ForwardingStatus(
             state=self._forwarder.state,
@@ -172,10 +171,10 @@ class Forwarding:
             return  # it never began, and that was said
 
 
-def _shown(hosts: list[Machine], known: KnownMachines, revision: BundleRevision) -> MachineStatus:
+def _shown(hosts: list[Machine], known: KnownMachines, forwarder: ForwarderLoop) -> MachineStatus:
     """Return one machine's status, of all the hosts that report its key: what is wrong first."""
     worst = next((machine for machine in hosts if machine.state is not MachineState.ADMITTED), hosts[0])
-    key = worst.report.key
+    key, revision = worst.report.key, forwarder.revision
     confirmed_at = max((one.confirmed_at for one in hosts if one.confirmed_at is not None), default=None)
     taken_back = sorted(revision.withdrawn) if all(one.confirmed == revision.number for one in hosts) else []
     handed_out = functools.reduce(HandedOut.and_then, (machine.handed_out for machine in hosts))
@@ -184,6 +183,7 @@ def _shown(hosts: list[Machine], known: KnownMachines, revision: BundleRevision)
         key_id=key.key_id if key is not None else "",
         state=worst.state.value,
         code=worst.code,
+        ground=forwarder.ground(worst.report) if worst.trusted is not None else "",
         hint=worst.hint,
         processes=sum(len(known.addresses(machine)) for machine in hosts),
         confirmed_at=confirmed_at,

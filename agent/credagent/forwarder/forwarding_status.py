@@ -13,7 +13,7 @@ from credagent.bundle.timestamps import text_of
 from credagent.forwarder.known_machines import MachineState
 from credagent.forwarder.validity_after_withdrawal import FOR_EVER
 
-HEADINGS = ("machine", "state", "processes", "confirmed", "what to do")
+HEADINGS = ("machine", "state", "processes", "confirmed", "what to do", "believed because")
 SHOWN_IN_A_LINE = 3
 
 
@@ -22,7 +22,8 @@ class MachineStatus(Struct, frozen=True, kw_only=True):
 
     After a withdrawal `taken_back` names the slots that its agent has confirmed to have given up; none: it has not, and
     may go on. `usable_until`: so long may a client that runs there go on with what this forwarding had handed out, the
-    end of time for a long-term key; None: it had nothing that expires.
+    end of time for a long-term key; None: it had nothing that expires. `ground`: what its cloud says of its key, where
+    that is why it is believed.
     """
 
     host: str
@@ -34,6 +35,7 @@ class MachineStatus(Struct, frozen=True, kw_only=True):
     confirmed_at: datetime | None
     taken_back: tuple[str, ...] = ()
     usable_until: datetime | None = None
+    ground: str = ""
 
 
 class ForwardingStatus(Struct, frozen=True, kw_only=True):
@@ -66,15 +68,17 @@ def as_text(status: ForwardingStatus) -> str:
     rows = _rows(status)
     if not rows:
         return _heading(status)
-    widths = [max(map(len, column)) for column in zip(HEADINGS, *rows, strict=True)]
-    lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in (HEADINGS, *rows))
+    headings = HEADINGS[: len(rows[0])]
+    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
+    lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in (headings, *rows))
     return "\n".join([_heading(status), *(f"  {line}" for line in lines)])
 
 
 def as_html(status: ForwardingStatus) -> str:
     """Return the same as a fragment of HTML, every text escaped."""
-    head = "".join(f"<th>{escape(name)}</th>" for name in HEADINGS)
-    rows = "".join(f"<tr>{''.join(f'<td>{escape(text)}</td>' for text in row)}</tr>" for row in _rows(status))
+    found = _rows(status)
+    head = "".join(f"<th>{escape(name)}</th>" for name in HEADINGS[: len(found[0]) if found else 0])
+    rows = "".join(f"<tr>{''.join(f'<td>{escape(text)}</td>' for text in row)}</tr>" for row in found)
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>" if rows else ""
     return f"<div><p><b>credagent</b>: {escape(_heading(status))}</p>{table}</div>"
 
@@ -95,7 +99,9 @@ def _heading(status: ForwardingStatus) -> str:
 
 
 def _rows(status: ForwardingStatus) -> list[tuple[str, ...]]:
-    return [*map(_row, status.machines), *_fault_rows(status.faults)]
+    """Return a row for each machine and fault; the last column only where somebody has something in it."""
+    rows = [*map(_row, status.machines), *_fault_rows(status.faults)]
+    return rows if any(row[-1] for row in rows) else [row[:-1] for row in rows]
 
 
 def _row(machine: MachineStatus) -> tuple[str, ...]:
@@ -107,9 +113,9 @@ def _row(machine: MachineStatus) -> tuple[str, ...]:
     if machine.usable_until is not None:
         until = "you delete the key" if machine.usable_until == FOR_EVER else text_of(machine.usable_until)
         told.append(f"a client that runs there already may go on until {until}")
-    return machine.host, state, str(machine.processes), confirmed, " ".join("; ".join(told).split())
+    return machine.host, state, str(machine.processes), confirmed, " ".join("; ".join(told).split()), machine.ground
 
 
 def _fault_rows(faults: Iterable[tuple[str, str]]) -> list[tuple[str, ...]]:
     remedies = {"no-agent": "install credagent there, or start its processes through `credagent exec`"}
-    return [(host, fault, "", "", remedies.get(fault, "")) for host, fault in faults]
+    return [(host, fault, "", "", remedies.get(fault, ""), "") for host, fault in faults]

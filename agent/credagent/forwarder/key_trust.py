@@ -1,6 +1,7 @@
 """The one judge of what may be sealed to: rules for the keys and audiences that machines of a cluster name. No I/O.
 
-A key is used only if the caller supplied it, or it was learnt over verified TLS, or the caller said `trust`. Anybody
+A key is used only if the caller supplied it, or it was learnt over verified TLS, or its cloud vouches for it, or the
+caller said `trust`. Anybody
 who can register a worker on a plain TCP scheduler can name a key of his own. So nothing is sealed without a verdict:
 `bundle_revision` takes a TrustedRecipient for each text that it seals or gives away, and only `KeyJudge` makes one.
 """
@@ -8,6 +9,7 @@ who can register a worker on a plain TCP scheduler can name a key of his own. So
 import ssl
 from collections.abc import Iterable
 from enum import Enum
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -19,6 +21,8 @@ from credagent.errors import UsageError
 from credagent.sender.grant_options import GrantOptions
 from credagent.sender.recipients import Recipient
 
+NOT_ATTESTED = "not-attested"
+"""A machine of whose attestation nothing is known yet."""
 UNNAMED_AUDIENCE = "dask"  # for agents that have no audience: they accept any, from a sender they trust
 
 
@@ -29,12 +33,15 @@ class TrustBasis(str, Enum):
     TLS = "tls"
     FIRST_USE = "first-use"
     ANY = "any"
+    ATTESTED = "attested"
 
 
 _CHOICES = """\
 recipients=[...]   (--recipient K)        the machines' public keys, one cluster key, or aws-kms:/gcp-kms: names:
                                           nobody else can open it
 tls://                                    a scheduler with verified certificates: trusts it and every task on it
+trust="attested"   (--trust attested)     trusts machines that AWS or Google says to be of the account or project
+                                          that you forward, late ones too; stricter or wider with attest={...}
 trust="first-use"  (--trust first-use)    trusts the machines that are there now; refuses later ones, changed keys
 trust="any"        (--trust any)          trusts whatever machine joins: for a cluster in a network of your own"""
 
@@ -56,6 +63,22 @@ class Distrusted(Struct, frozen=True):
 Verdict = TrustedRecipient | Distrusted
 
 
+class Attestations(Protocol):
+    """What clouds say of the machines' keys (`attested_machines`)."""
+
+    async def learn(self, report: AgentReport) -> None:
+        """Find out what the cloud says of this machine."""
+        ...
+
+    def judge(self, report: AgentReport) -> Distrusted | None:
+        """Return why the machine gets nothing, by what is known."""
+        ...
+
+    def ground(self, report: AgentReport) -> str:
+        """Say on what ground its key is believed."""
+        ...
+
+
 class KeyJudge:
     """Judges every report of every machine, whatever it was the answer to.
 
@@ -63,8 +86,18 @@ class KeyJudge:
     recipients that several clusters may share, the first audience that was named.
     """
 
-    def __init__(self, basis: TrustBasis, recipients: Iterable[Recipient], audience: str) -> None:
-        """Judge by `basis`. `recipients` are those that the caller named, `audience` likewise or empty."""
+    def __init__(
+        self,
+        basis: TrustBasis,
+        recipients: Iterable[Recipient],
+        audience: str,
+        attestations: Attestations | None = None,
+    ) -> None:
+        """Judge by `basis`. `recipients` are those that the caller named, `audience` likewise or empty.
+
+        `attestations` are needed where keys are believed because they are attested.
+        """
+        self._attestations = attestations if basis is TrustBasis.ATTESTED else None
         self._basis, self._recipients, self._audience = basis, frozenset(recipients), audience
         self._first_hosts: dict[str, str] = {}
         self._first_use_ended = False
@@ -73,6 +106,15 @@ class KeyJudge:
     def end_first_use(self) -> None:
         """From now on, under first use, only keys that were there before are believed."""
         self._first_use_ended = True
+
+    async def learn(self, report: AgentReport) -> None:
+        """Find out what `judge` has to know of this report beforehand."""
+        if self._attestations is not None and not report.fault:
+            await self._attestations.learn(report)
+
+    def ground(self, report: AgentReport) -> str:
+        """Say on what ground the key of a report is believed, where a cloud vouches for it."""
+        return self._attestations.ground(report) if self._attestations is not None else ""
 
     def judge(self, report: AgentReport, *, asked: bool = True) -> Verdict:
         """Return to whom this machine's bundles are sealed, or why it gets none.
@@ -90,6 +132,11 @@ class KeyJudge:
             return self._shared(report.audience) or TrustedRecipient(None, audience)
         if report.key is None:
             return Distrusted("no-key", "it opens bundles with a key that a KMS holds: name that key in recipients=")
+        if self._basis is TrustBasis.ATTESTED:
+            if self._attestations is None:
+                return Distrusted(NOT_ATTESTED, "nobody was asked")
+            if distrusted := self._attestations.judge(report):
+                return distrusted
         if self._basis is TrustBasis.FIRST_USE and (
             distrusted := self._first_use(report.host, report.key, open_to_all=asked and not self._first_use_ended)
         ):
@@ -132,26 +179,52 @@ class KeyJudge:
         return Distrusted("other-audience", why)
 
 
-def trust_basis(*, pinned: bool, trust: str | None, scheme: str, context: ssl.SSLContext | None) -> TrustBasis:
-    """Return why keys will be believed, or raise UsageError with the choices."""
-    if trust not in (None, "first-use", "any"):
-        why = f"{trust!r} is not first-use or any"
+def trust_basis(
+    *,
+    pinned: bool,
+    trust: str | None,
+    scheme: str,
+    context: ssl.SSLContext | None,
+    attestable: bool = False,
+    attest_said: bool = False,
+) -> TrustBasis:
+    """Return why keys will be believed, or raise UsageError with the choices.
+
+    `attestable`: an identity of AWS or Google is forwarded, so that there is an account or a project whose machines are
+    one's own. `attest_said`: the caller named accounts, roles or projects.
+    """
+    if trust not in (None, "attested", "first-use", "any"):
+        why = f"{trust!r} is not attested, first-use or any"
         raise UsageError("bad-option", why, what="trust", hint=f"choose one:\n{_CHOICES}")
     if pinned and trust is not None:
         hint = "leave one of the two out"
         raise UsageError("trust-twice", "with recipients= nothing else is trusted", what="trust", hint=hint)
+    if attest_said and (pinned or trust not in (None, "attested")):
+        hint = 'leave out attest= (--attest), or say trust="attested"'
+        raise UsageError("trust-twice", "with attest= machines are attested", what="attest", hint=hint)
     if pinned:
         return TrustBasis.PINNED
+    if attest_said:
+        return TrustBasis.ATTESTED
     if trust is not None:
         return TrustBasis(trust)
     if scheme in ENCRYPTED and context is not None and context.verify_mode == ssl.CERT_REQUIRED:
         return TrustBasis.TLS
-    why = f"nothing vouches for the keys that machines announce over {scheme}://"
-    raise UsageError("no-trust", why, what="forward", hint=f"choose one:\n{_CHOICES}")
+    if attestable:
+        return TrustBasis.ATTESTED
+    raise no_trust(f"nothing vouches for the keys that machines announce over {scheme}://")
 
 
-def demand_pinned(options: GrantOptions, basis: TrustBasis) -> None:
-    """Raise UsageError for what outlives a mistake unless the caller named the recipients."""
+def no_trust(why: str) -> UsageError:
+    """Return the error for a cluster whose keys nothing vouches for, with the choices."""
+    return UsageError("no-trust", why, what="forward", hint=f"choose one:\n{_CHOICES}")
+
+
+def demand_pinned(options: GrantOptions, basis: TrustBasis, *, attested_by_name: bool = False) -> None:
+    """Raise UsageError for what outlives a mistake unless the caller named the recipients.
+
+    `attested_by_name`: he said that attested machines may have it, where nothing else was to be chosen.
+    """
     lasting = [
         (bool(options.assume_role), "--assume-role"),
         (bool(options.impersonate), "--impersonate"),
@@ -159,9 +232,13 @@ def demand_pinned(options: GrantOptions, basis: TrustBasis) -> None:
         (options.allow_long_term, "--allow-long-term"),
     ]
     named = [name for wanted, name in lasting if wanted]
-    if named and basis is not TrustBasis.PINNED:
-        why = "outlives this session, so it is sealed only to keys that you name"
-        hint = "add recipients=[...] (--recipient): the machines' public keys, a cluster key or a KMS name"
+    allowed = basis is TrustBasis.PINNED or (basis is TrustBasis.ATTESTED and attested_by_name)
+    if named and not allowed:
+        why = "outlives this session, so it is sealed only to machines that you name"
+        hint = (
+            "add recipients=[...] (--recipient): the machines' public keys, a cluster key or a KMS name; or say that "
+            'attested machines may have it: trust="attested" (--trust attested)'
+        )
         raise UsageError("pin-needed", why, what=named[0], hint=hint)
 
 
@@ -171,5 +248,4 @@ def demand_still(basis: TrustBasis, scheme: str) -> None:
     A cluster object is asked anew at each connection, and may then name another address.
     """
     if basis is TrustBasis.TLS and scheme not in ENCRYPTED:
-        why = f"the scheduler is at a {scheme}:// address now, where nothing vouches for announced keys"
-        raise UsageError("no-trust", why, what="forward", hint=f"choose one:\n{_CHOICES}")
+        raise no_trust(f"the scheduler is at a {scheme}:// address now, where nothing vouches for announced keys")

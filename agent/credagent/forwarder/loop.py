@@ -11,17 +11,21 @@ import random
 import socket
 from collections.abc import AsyncIterator
 
+from credagent.attestation.policy import AttestPolicy
 from credagent.clock import Clock
 from credagent.credentials import Slot
+from credagent.dask_cluster.agent_report import AgentReport
 from credagent.dask_cluster.answer_limits import NoAnswer
 from credagent.dask_cluster.scheduler_client import SchedulerClient
 from credagent.errors import CredagentError, Unavailable
 from credagent.forwarder import competing_forwarders, key_trust, user_notices
+from credagent.forwarder.attested_machines import NO_CLOUD, TOO_OLD_AGENT, AttestedMachines
 from credagent.forwarder.bundle_revision import BundleRevision
 from credagent.forwarder.competing_forwarders import Forwarder
+from credagent.forwarder.forwarded_accounts import policy_of
 from credagent.forwarder.forwarding_plan import ForwardingPlan
 from credagent.forwarder.identity_renewal import IdentityRenewal
-from credagent.forwarder.key_trust import KeyJudge
+from credagent.forwarder.key_trust import KeyJudge, TrustBasis
 from credagent.forwarder.machine_reconciler import MachineReconciler
 from credagent.forwarder.user_notices import UserNotices
 from credagent.forwarder.waiting_workers import WaitingWorkers
@@ -45,12 +49,21 @@ class ForwarderLoop:
         """Find out on what basis keys are believed; raises UsageError before anything is sent."""
         place = plan.whereabouts()
         basis = key_trust.trust_basis(
-            pinned=bool(plan.pinned), trust=plan.trust, scheme=place.scheme, context=place.context
+            pinned=bool(plan.pinned),
+            trust=plan.trust,
+            scheme=place.scheme,
+            context=place.context,
+            attestable=plan.options.wants_local_aws or plan.options.wants_local_google,
+            attest_said=not plan.attest.is_empty,
         )
-        key_trust.demand_pinned(plan.options, basis)
+        self._attested_by_name = plan.trust is not None or not plan.attest.is_empty
+        key_trust.demand_pinned(plan.options, basis, attested_by_name=self._attested_by_name)
         self._plan, self._notices, self._clock, self._basis = plan, notices, clock, basis
-        self._judge = KeyJudge(basis, plan.pinned, plan.options.audience)
+        # Which proof machines are asked for: an instance's identity role says nothing of the role that it has.
+        self._attests_by = ("role" if plan.attest.aws_roles else "instance") if basis is TrustBasis.ATTESTED else ""
         self.renewal = IdentityRenewal(plan.options, plan.environ, clock)
+        attested = AttestedMachines(self._policy, plan.environ, clock)
+        self._judge = KeyJudge(basis, plan.pinned, plan.options.audience, attested)
         revision = BundleRevision(0, LocalIdentity(), plan, clock.now())
         self.reconciler = MachineReconciler(revision, self._judge, notices, clock)
         name = f"credagent-forward-{socket.gethostname()}-{os.getpid()}-{_PROCESS}-{os.urandom(6).hex()}"
@@ -96,6 +109,8 @@ class ForwarderLoop:
         first = await self.renewal.first()
         for notice in first.notices:
             self._notices.say(f"notice {notice}", notice)
+        if self._basis is TrustBasis.ATTESTED and not self._attested_by_name and self._policy().is_empty:
+            raise key_trust.no_trust("nothing says whose machines are yours: no account or project is forwarded")
         self._revise(first.identity or LocalIdentity())
         await run_until_first_ends(self._keep_connected(), self._keep_renewed())
 
@@ -182,6 +197,7 @@ class ForwarderLoop:
                     return
             await self.reconciler.deliver(scheduler, again=due)
             self.reconciler.tell()
+            self._demand_a_cloud()
             self._settle()
             if self.ended.is_set():
                 break
@@ -268,7 +284,12 @@ class ForwarderLoop:
         self.end()
 
     async def _install(self, scheduler: SchedulerClient, *, how_ended: str = "") -> None:
-        settings: dict[str, object] = {"sender": self.own.sender, "forwarder": self.own.name, "ended": how_ended}
+        settings: dict[str, object] = {
+            "sender": self.own.sender,
+            "forwarder": self.own.name,
+            "ended": how_ended,
+            "attest": self._attests_by,
+        }
         try:
             await scheduler.install_in_scheduler(settings)
         except NoAnswer:
@@ -285,6 +306,21 @@ class ForwarderLoop:
                 "connection", "connected again; what you had on the cluster in futures is lost to Dask itself"
             )
         self.state = "forwarding"
+
+    def _policy(self) -> AttestPolicy:
+        return policy_of(self._plan.attest, self._plan.options, self.renewal.found.values())
+
+    def ground(self, report: AgentReport) -> str:
+        """Say on what ground the key of a report is believed, where a cloud vouches for it."""
+        return self._judge.ground(report)
+
+    def _demand_a_cloud(self) -> None:
+        """Raise UsageError where nobody said whom to trust, and no machine that is there could be attested."""
+        if self._basis is not TrustBasis.ATTESTED or self._attested_by_name or self.settled.is_set():
+            return
+        machines = list(self.reconciler.machines.machines.values())
+        if machines and all(one.code in (NO_CLOUD, TOO_OLD_AGENT) for one in machines):
+            raise key_trust.no_trust("no cloud vouches for the keys of the machines that are there")
 
     def _settle(self) -> None:
         if self.settled.is_set():

@@ -51,6 +51,7 @@ class MachineReconciler:
         self.revision = revision
         self._judge, self._notices, self._clock = judge, notices, clock
         self._without_plugin: frozenset[str] = frozenset()
+        self._grounds_said: dict[str, str] = {}
         self._sealing = asyncio.Lock()
 
     async def ask(self, scheduler: SchedulerClient, *, everybody: bool) -> Findings:
@@ -131,8 +132,16 @@ class MachineReconciler:
         self._notices.say("untrusting", user_notices.untrusting(machines, self.revision.sender_line))
         self._notices.say("refused", user_notices.refused(machines))
         self._notices.say("distrusted", user_notices.distrusted(machines))
+        self._notices.say("believed", self._newly_believed(machines))
         self._notices.say("silent", user_notices.silent(machines))
         self._notices.say("no-plugin", user_notices.without_plugin(self._without_plugin))
+
+    def _newly_believed(self, machines: Iterable[Machine]) -> str:
+        """Say on what ground machines are believed of which that was not said yet."""
+        grounds = {one.id: self._judge.ground(one.report) for one in machines if one.trusted is not None}
+        new = [ground for name, ground in grounds.items() if ground and self._grounds_said.get(name) != ground]
+        self._grounds_said = {name: ground for name, ground in grounds.items() if ground}
+        return user_notices.believed(new)
 
     async def _ask(self, scheduler: SchedulerClient, address: str) -> bool:
         """Ask one process; say whether it has the plugin, or is to be believed that it has."""
@@ -144,6 +153,7 @@ class MachineReconciler:
         if report is None:
             self.machines.forget(address)
             return False
+        await self._judge.learn(report)
         self.take(replace(report, outcome=""), self.revision)
         return True
 

@@ -97,6 +97,13 @@ def distrusted(machines: Iterable[Machine]) -> str:
     )
 
 
+def believed(grounds: Iterable[str]) -> str:
+    """Say on what ground keys are believed."""
+    found = sorted(set(grounds))
+    more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    return f"believed because {'; '.join(found[:SHOWN])}{more}" if found else ""
+
+
 def silent(machines: Iterable[Machine]) -> str:
     """Say who does not answer."""
     found = [machine.host for machine in machines if machine.state is MachineState.SILENT]

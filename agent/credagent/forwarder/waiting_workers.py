@@ -15,13 +15,15 @@ from credagent.dask_cluster import agent_report, answer_limits
 from credagent.dask_cluster.agent_report import AgentReport
 from credagent.dask_cluster.answer_limits import NoAnswer
 from credagent.dask_cluster.scheduler_client import SchedulerClient
-from credagent.forwarder.key_trust import Distrusted, KeyJudge, TrustedRecipient
+from credagent.forwarder.key_trust import NOT_ATTESTED, Distrusted, KeyJudge, TrustedRecipient
 from credagent.forwarder.machine_reconciler import MachineReconciler
+from credagent.task_groups import for_each
 
 LIST_S = 0.2  # between two looks at which workers there are
 MOST_WAITING = 4_096  # a worker that finds no room asks again two seconds later
+LEARNT_AT_ONCE = 64  # verified by one helper together
 MOST_KEYS = 8  # that are sealed to for one address and revision: each text is kept for as long as the revision is
-REQUEST_BYTES = 8 * 1024  # a public key of 1.7 KB, and texts
+REQUEST_BYTES = 12 * 1024  # a public key of 1.7 KB, an attestation of at most 4, and texts
 
 
 class _Request(Struct):
@@ -63,19 +65,25 @@ class WaitingWorkers:
             requests, self._requests = self._requests, {}
             try:
                 listed = await scheduler.workers()
-                for address in [address for address in requests if address in listed]:
-                    report = agent_report.parse(answer_limits.plain(requests[address], Any, None))
-                    if report is not None:
-                        await scheduler.mail(report.nonce, await self._answer(report))
+                asked = [answer_limits.plain(said, Any, None) for name, said in requests.items() if name in listed]
+                reports = [report for report in map(agent_report.parse, asked) if report is not None]
+                await for_each(reports, self._judge.learn, at_once=LEARNT_AT_ONCE)
+                for report in reports:
+                    answer = await self._answer(report)
+                    if answer is not None:
+                        await scheduler.mail(report.nonce, answer)
             except NoAnswer:
                 pass  # who was not answered asks again
             await asyncio.sleep(LIST_S)
 
-    async def _answer(self, report: AgentReport) -> dict[str, object]:
+    async def _answer(self, report: AgentReport) -> dict[str, object] | None:
+        """Return what the worker finds in its mailbox; None: nothing yet, it asks again."""
         verdict = self._judge.judge(report, asked=False)
         if report.fault:
             return {"why": report.fault}
         if isinstance(verdict, Distrusted):
+            if verdict.code == NOT_ATTESTED:
+                return None
             return {"why": f"{verdict.code}: {verdict.why}"}
         revision = self._reconciler.revision
         if not self._has_room(report.address, verdict, revision.number):

@@ -11,6 +11,7 @@ import ssl
 import sys
 from typing import TYPE_CHECKING
 
+from credagent.cli.attest_options import add_attest, attest_said
 from credagent.cli.forward_install_options import add_installing_arguments, install
 from credagent.cli.seal_options import add_identity_arguments, identity_options
 from credagent.errors import ConfigurationError, UsageError
@@ -23,11 +24,14 @@ if TYPE_CHECKING:
 SUMMARY = "keep a running Dask cluster supplied with your identity"
 EPILOG = """\
 Which machine's key is believed? Those that --recipient names; else, over verified tls://, those that machines
-announce; else, with --trust first-use, those of the machines that are there when this begins, and with --trust any,
-those of every machine that joins.
+announce; else those that AWS or Google says to belong to the account or project that is forwarded, late ones too
+(--trust attested; --attest names others); or, with --trust first-use, those of the machines that are there when this
+begins, and with --trust any, those of every machine that joins.
 
 Examples:
   credagent forward --scheduler tls://10.0.0.1:8786 --tls-ca-file ca.pem --tls-cert me.pem --tls-key me-key.pem
+  credagent forward --scheduler tcp://10.0.0.1:8786
+  credagent forward --scheduler tcp://10.0.0.1:8786 --attest aws_accounts=123456789012 --attest aws_roles=dask-node
   credagent forward --scheduler tcp://10.0.0.1:8786 --trust first-use
 """
 LOOK_S = 0.5
@@ -38,7 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--scheduler", metavar="ADDRESS", help="tcp://HOST:PORT, tls://HOST:PORT or gateway://HOST:PORT/CLUSTER"
     )
-    parser.add_argument("--trust", choices=("first-use", "any"), help="which announced keys are believed (see below)")
+    parser.add_argument(
+        "--trust", choices=("attested", "first-use", "any"), help="which announced keys are believed (see below)"
+    )
+    add_attest(parser)
     parser.add_argument(
         "--recipient",
         action="append",
@@ -73,6 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.scheduler is None:
         hint = "name the scheduler, or have every client of yours forward by itself: --install"
         raise UsageError("usage", "--scheduler is missing", what="credagent forward", hint=hint)
+    from credagent.attestation import policy
     from credagent.dask_cluster import scheduler_address
     from credagent.forwarder.forward_credentials import begin
     from credagent.system.process_control import make_non_dumpable
@@ -87,6 +95,7 @@ def run(arguments: argparse.Namespace) -> int:
         sender_key=arguments.sender_key,
         recipients=tuple(arguments.recipient),
         trust=arguments.trust,
+        attest=policy.parse(attest_said(arguments)),
         say=_say,
         waits=True,
     )

@@ -14,7 +14,7 @@ from msgspec import Struct
 from credagent.errors import PermissionRefused, Unavailable
 from credagent.handover.refused_callers import RefusedCallers
 from credagent.handover.unix.peer_credentials import OVERFLOW_UID, Caller
-from credagent.handover.unix.protocol import Deliver, GetIdentity, GetSockets, Request
+from credagent.handover.unix.protocol import Attest, Deliver, GetIdentity, GetSockets, Request
 
 
 class AccessRules(Struct, frozen=True, kw_only=True):
@@ -85,12 +85,13 @@ def refuse_connection(rules: AccessRules, caller: Caller, refused: RefusedCaller
 def require_right(rules: AccessRules, caller: Caller, request: Request) -> None:
     """Raise PermissionRefused (`not-allowed`) where `caller` may not have what `request` asks for.
 
-    This machine's public key and audience are for everybody who may connect: deliverers seal to them.
+    This machine's public key and audience, and what its cloud says of them, are for everybody who may connect:
+    deliverers seal to them.
     """
     match request:
         case Deliver():
             allowed, right, key = rules.may_deliver(caller), "deliver bundles", "bundle.deliver_users"
-        case GetIdentity():
+        case GetIdentity() | Attest():
             return
         case GetSockets():
             # Who has the agent's uid can end it and listen in its place as it is; nobody else gets what it is known by.

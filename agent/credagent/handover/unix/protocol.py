@@ -94,6 +94,12 @@ class GetIdentity(_SocketRequest, frozen=True, kw_only=True, tag="identity"):
     """Send what a sender has to know: this machine's public key and the audience."""
 
 
+class Attest(_SocketRequest, frozen=True, kw_only=True, tag="attest"):
+    """Send what this machine's cloud says of its public key; `by_role`: vouched for by the machine's role."""
+
+    by_role: bool = False
+
+
 class GetSockets(_SocketRequest, frozen=True, kw_only=True, tag="stand-by"):
     """Send the listening sockets themselves: the caller goes on with them when this agent has ended.
 
@@ -112,6 +118,7 @@ Request = (
     | GetCredentialProcess
     | GetIdentity
     | GetSockets
+    | Attest
 )
 
 _decoder: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)

@@ -13,6 +13,7 @@ from credagent.handover.unix.caller_access import AccessRules, require_right
 from credagent.handover.unix.peer_credentials import Caller
 from credagent.handover.unix.protocol import (
     Applied,
+    Attest,
     Deliver,
     GetCredentialProcess,
     GetIdentity,
@@ -47,6 +48,10 @@ class AgentOperations(Protocol):
 
     def identity(self) -> Document:
         """Return `public_key` and `audience`."""
+        ...
+
+    async def attest(self, *, by_role: bool) -> Document:
+        """Return `attestation`, made by the machine's role if `by_role`."""
         ...
 
     def credential_process(self) -> Document | None:
@@ -92,6 +97,8 @@ def answer(
             return agent.identity()
         case Subscribe() | GetSet() | Applied():
             return agent.worker_document()
+        case Attest():
+            return agent.attest(by_role=request.by_role)
         case GetStatus():
             return agent.status()
         case GetProcesses():
