@@ -54,7 +54,7 @@ _ON_THE_WAY = "find out what lies between this machine and the cloud: a proxy, a
 _CLOCKS = "set the clocks of both machines right (NTP)"
 _FORGED = "do not trust where it came from: the cloud makes no such token"
 
-_HINTS: Mapping[AttestationCode, str] = {
+HINTS: Mapping[AttestationCode, str] = {
     AttestationCode.TOO_LARGE: _ANEW,
     AttestationCode.NOT_ONE: _ANEW,
     AttestationCode.UNKNOWN_VERSION: "update credagent on this machine, or on the one that made it",
@@ -97,4 +97,4 @@ _HINTS: Mapping[AttestationCode, str] = {
 
 def refusal(code: AttestationCode, why: str) -> Refused:
     """Return the error for `code`. `why` may hold names of accounts, roles, instances, regions and times."""
-    return Refused(code.value, why, what="attestation refused", hint=_HINTS[code])
+    return Refused(code.value, why, what="attestation refused", hint=HINTS[code])

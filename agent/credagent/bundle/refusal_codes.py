@@ -37,7 +37,7 @@ class RefusalCode(str, Enum):
     DENIED_VARIABLE = "denied-variable"
 
 
-_HINTS: Mapping[RefusalCode, str] = {
+HINTS: Mapping[RefusalCode, str] = {
     RefusalCode.EMPTY: "put a bundle there, or remove the file and reload; `credagent withdraw` takes credentials away",
     RefusalCode.TOO_LARGE: "seal fewer variables, or make several envelopes with fewer recipients each",
     RefusalCode.NOT_AN_ENVELOPE: "deliver the one line that `credagent seal` writes, unchanged",
@@ -70,4 +70,4 @@ _HINTS: Mapping[RefusalCode, str] = {
 def refusal(failure: RefusalCode, why: str) -> Refused:
     """Return the error for `failure`. `why` may hold names, sizes, key ids and times, and no value."""
     family = NotForThisMachine if failure is RefusalCode.NOT_FOR_THIS_MACHINE else Refused
-    return family(failure.value, why, what="bundle refused", hint=_HINTS[failure])
+    return family(failure.value, why, what="bundle refused", hint=HINTS[failure])

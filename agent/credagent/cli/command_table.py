@@ -23,6 +23,7 @@ COMMANDS: Mapping[str, Command] = {
     "credential-process": Command("credential_process", CLUSTER, "answers as an AWS credential_process"),
     "renew": Command("renew", CLUSTER, "renews now"),
     "doctor": Command("doctor", CLUSTER, "checks this machine from end to end, with a remedy for each finding"),
+    "explain": Command("explain", BOTH, "what an error code, log event or exit status means, and what to do"),
     "rotate-key": Command("rotate_key", CLUSTER, "makes this machine a new key, and keeps the old one for a while"),
     "public-key": Command("public_key", CLUSTER, "the public key of this machine, or of a key file"),
     "check-config": Command("check_config", CLUSTER, "reads the configuration and explains it"),

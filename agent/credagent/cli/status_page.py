@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from credagent.bundle.fingerprint import fingerprint
 from credagent.cli.terminal_text import printable
 from credagent.errors import ABSENT_CODES
-from credagent.operations.observability.status_troubles import OLD_NEWS, Trouble, troubles
+from credagent.operations.observability.status_troubles import OLD_NEWS, StatusTrouble, troubles
 
 LABEL = 12  # columns before a value
 MINUTE_S = 60
@@ -111,7 +111,7 @@ def _ago(text: str, now: datetime) -> str:
     return f"{span((now - moment(text)).total_seconds())} ago"
 
 
-def _headline(document: Mapping[str, Any], found: tuple[Trouble, ...], view: View) -> str:
+def _headline(document: Mapping[str, Any], found: tuple[StatusTrouble, ...], view: View) -> str:
     state = document["state"]
     fails = state in ("ready", "degraded") and any(one.failing for one in found)
     mark, colour = ("✗", RED) if fails else (MARKS.get(state, "?"), COLOURS.get(state, RED))
@@ -125,7 +125,7 @@ def _headline(document: Mapping[str, Any], found: tuple[Trouble, ...], view: Vie
     return f"{_styled(mark, colour, view)} {_styled(state, f'{BOLD};{colour}', view)}{when}, {audience}"
 
 
-def _trouble_lines(found: Iterable[Trouble], view: View) -> list[str]:
+def _trouble_lines(found: Iterable[StatusTrouble], view: View) -> list[str]:
     lines = []
     for one in found:
         mark, colour = ("✗", RED) if one.failing else ("!", YELLOW)

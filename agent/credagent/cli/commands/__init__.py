@@ -6,6 +6,7 @@ deliver: puts a sealed bundle on a channel
 doctor: checks this machine from end to end
 env: shows what a worker would get now
 exec: runs a program with credentials
+explain: explains an error code, a log event or an exit status
 forward: keeps a running Dask cluster supplied
 inspect: shows what a sealed bundle says, never its values
 keygen: makes the key of a sender or of a recipient

@@ -18,7 +18,7 @@ OF_THE_MACHINE = frozenset({"aws-metadata", "google-metadata", "container", "web
 """Origins that are this machine's own identity."""
 
 
-class Trouble(NamedTuple):
+class StatusTrouble(NamedTuple):
     """One thing that is wrong. `failing`: workers do not get what was meant for them, or will not."""
 
     what: str
@@ -26,7 +26,7 @@ class Trouble(NamedTuple):
     failing: bool = True
 
 
-def troubles(document: Mapping[str, Any]) -> tuple[Trouble, ...]:
+def troubles(document: Mapping[str, Any]) -> tuple[StatusTrouble, ...]:
     """Return what is wrong: the refused bundle first, then slots, then the rest."""
     return tuple(_troubles(document))
 
@@ -40,14 +40,14 @@ def standing_refusal(bundle: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return last
 
 
-def _troubles(document: Mapping[str, Any]) -> Iterator[Trouble]:
+def _troubles(document: Mapping[str, Any]) -> Iterator[StatusTrouble]:
     slots, bundle = document["slots"], document["bundle"]
     refusal = standing_refusal(bundle)
     if refusal is not None:
         what = f"the sender's bundle was refused ({refusal['code']}): {_consequence(slots, bundle)}"
         # A push that is refused changes nothing; what a channel holds, or the only bundle there was, does.
         failing = refusal["code"] in document["problems"] or not bundle["bundle_id"]
-        yield Trouble(what, refusal["hint"], failing=failing)
+        yield StatusTrouble(what, refusal["hint"], failing=failing)
     for name, slot in slots.items():
         echo = refusal is not None and slot["last_error"] and slot["last_error"]["code"] == CONTENT_REFUSED
         yield from () if echo else _of_slot(name, slot, bundle)
@@ -55,7 +55,7 @@ def _troubles(document: Mapping[str, Any]) -> Iterator[Trouble]:
     told |= {slot["last_error"]["code"] for slot in slots.values() if slot["last_error"]}
     for code in document.get("problems", ()):
         if code not in told:
-            yield Trouble(code, f"credagent explain {code}", failing=False)
+            yield StatusTrouble(code, f"credagent explain {code}", failing=False)
 
 
 def _consequence(slots: Mapping[str, Any], bundle: Mapping[str, Any]) -> str:
@@ -66,22 +66,26 @@ def _consequence(slots: Mapping[str, Any], bundle: Mapping[str, Any]) -> str:
     return f"tasks run as {' and '.join(machine)}" if machine else "tasks get nothing"
 
 
-def _of_slot(name: str, slot: Mapping[str, Any], bundle: Mapping[str, Any]) -> Iterator[Trouble]:
+def _of_slot(name: str, slot: Mapping[str, Any], bundle: Mapping[str, Any]) -> Iterator[StatusTrouble]:
     error = slot["last_error"]
     remedy = error["hint"] if error else ""
     why = f" ({error['code']}: {error['message']})" if error else ""
     granted = slot["statement"] == "granted"
     if slot.get("lost") and slot["origin"] == "none":
-        yield Trouble(f"{name} was granted and holds nothing{why}" if granted else f"{name} holds nothing{why}", remedy)
+        yield StatusTrouble(
+            f"{name} was granted and holds nothing{why}" if granted else f"{name} holds nothing{why}", remedy
+        )
     elif slot.get("lost") and slot["origin"] in OF_THE_MACHINE:
         held = slot["principal"] or slot["origin"]
-        yield Trouble(f"what was granted for {name} is lost{why}: tasks run as {held}", remedy)
+        yield StatusTrouble(f"what was granted for {name} is lost{why}: tasks run as {held}", remedy)
     elif slot["required"] and slot["origin"] == "none":
-        yield Trouble(f"{name} is required and holds nothing{why}", remedy)
+        yield StatusTrouble(f"{name} is required and holds nothing{why}", remedy)
     elif error and error["code"] not in ABSENT_CODES:
-        yield Trouble(f"{name} cannot be renewed{why}", remedy, failing=slot["origin"] == "none")
+        yield StatusTrouble(f"{name} cannot be renewed{why}", remedy, failing=slot["origin"] == "none")
     passed = slot.get("life_passed") or 0
     if passed and slot["origin"] != "none":
         sender = bundle.get("sender_name") or "its sender"
         what = f"{passed:.0%} of the life of {name}'s session has passed, and {sender} has not renewed it"
-        yield Trouble(what, "let its sender forward again: is that machine asleep, or its login over?", failing=False)
+        yield StatusTrouble(
+            what, "let its sender forward again: is that machine asleep, or its login over?", failing=False
+        )
