@@ -26,11 +26,36 @@ WITH_CODE = frozenset({"SourceFailure", "Notice", "Failed"})
 LEVELS = frozenset({"debug", "info", "warning", "error"})
 
 
+def constants() -> dict[str, str]:
+    """Return the texts of the tree's constants, by name."""
+    found = {}
+    for path in TREE.rglob("*.py"):
+        for node in ast.parse(path.read_text()).body:
+            match node:
+                case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value=str(text))) if name.isupper():
+                    found[name] = text
+                case ast.Assign(targets=[ast.Tuple(elts=names)], value=ast.Tuple(elts=values)):
+                    pairs = zip(names, values, strict=False)
+                    found |= {
+                        name.id: value.value
+                        for name, value in pairs
+                        if isinstance(name, ast.Name)
+                        and isinstance(value, ast.Constant)
+                        and isinstance(value.value, str)
+                    }
+    return found
+
+
+CONSTANTS = constants()
+
+
 def texts(node: ast.expr | None) -> Iterator[str]:
     """Yield the texts that an expression can be: one, or one of two."""
     match node:
         case ast.Constant(value=str(text)):
             yield text
+        case ast.Name(id=name) if name in CONSTANTS:
+            yield CONSTANTS[name]
         case ast.IfExp(body=body, orelse=orelse):
             yield from texts(body)
             yield from texts(orelse)
@@ -63,7 +88,7 @@ def codes_in_the_tree() -> set[str]:
                     found |= set(texts(first))
                 case ast.Assign(targets=[ast.Attribute(attr="_reload_error")], value=ast.Tuple(elts=[only])):
                     found |= set(texts(only))
-                case ast.Assign(targets=[ast.Name(id="MISSING" | "NOT_OPENED_YET")], value=only):
+                case ast.Assign(targets=[ast.Name(id="MISSING")], value=only):
                     found |= set(texts(only))
     return found
 

@@ -217,6 +217,12 @@ ERRORS: Mapping[str, Explanation] = {
     "other-audience": Explanation(
         "a machine's audience is another", "seal with its audience, or set agent.audience there"
     ),
+    "attestation-pending": Explanation("a machine's attestation is being made", "ask again in a moment"),
+    "not-attested": Explanation(
+        "a machine's cloud has not vouched for its key yet", "wait, or see the agent's log there"
+    ),
+    "no-cloud": Explanation("a machine is on no cloud that could vouch for it", "name its key: --recipient"),
+    "agent-too-old": Explanation("a machine's agent knows no attestation", "update credagent there, or name its key"),
     "key-changed": Explanation("a machine's key changed since forwarding began", "if you replaced it, forward again"),
     "joined-later": Explanation(
         "a machine joined after forwarding began, and trust was for those of that moment",

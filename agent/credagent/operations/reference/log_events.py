@@ -96,6 +96,8 @@ EVENTS: Mapping[str, Explanation] = {
     "folders_lost": Explanation("a folder of the agent is gone or closed", "who removed it? the agent makes it anew"),
     "folders_restored": Explanation("folders that were gone are back, with what was in them", _NOTHING),
     "socket_bound_again": Explanation("agent.sock was gone, and is there again", "who removes it?"),
+    "attestation_made": Explanation("the cloud has vouched for this machine's key", _NOTHING),
+    "attestation_failed": Explanation("the cloud does not vouch for this machine's key", "`credagent explain CODE`"),
     "machine_key_made": Explanation("this machine has a key", "`credagent public-key`: give it to senders"),
     "machine_key_replaced": Explanation(
         "the key was another machine's (a cloned disk), and this one has a new one", "give the new one to senders"
