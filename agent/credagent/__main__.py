@@ -12,7 +12,22 @@ def main() -> int:
     _leave_foreign_packages(os.environ.get("PYTHONPATH", ""))
     from credagent.cli.main import main as run  # noqa: PLC0415  from the path as it is now
 
-    return run()
+    return _left(run())
+
+
+def _left(status: int) -> int:
+    """End at once where the interpreter's own end would find nothing to do but to take it apart; else return `status`.
+
+    Without `atexit` in the process nobody has asked for a last call, and nobody has threads.
+    """
+    if "atexit" in sys.modules:
+        return status
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        return status
+    os._exit(status)
 
 
 def _open_closed_streams() -> None:

@@ -1,7 +1,10 @@
 """The type of every secret value. Nothing that prints, stores or sends secrets belongs here."""
 
-import hmac
-from typing import NoReturn
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 
 class Secret:
@@ -39,8 +42,10 @@ class Secret:
         """Compare in constant time, so that a prefix cannot be guessed byte by byte."""
         if not isinstance(other, Secret):
             return NotImplemented
+        from hmac import compare_digest  # noqa: PLC0415  OpenSSL, of which a command that only shows needs nothing
+
         mine, theirs = (value.encode("utf-8", "surrogatepass") for value in (self._value, other._value))
-        return hmac.compare_digest(mine, theirs)
+        return compare_digest(mine, theirs)
 
     def __hash__(self) -> int:
         """Hash the value; needed by sets of frozen values, and not shown anywhere."""
