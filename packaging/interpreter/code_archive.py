@@ -1,4 +1,4 @@
-"""One file of code for what every start of the packaged command imports, in place of hundreds that are found one by one.
+"""One file of code for what every start of the packaged command imports, in place of hundreds that are looked for.
 
 `python -IS code_archive.py LIBRARY` makes `LIBRARY/code_archive.bin` of the `.pyc` files in LIBRARY; the launcher calls
 `use`. The file is mapped, so that what is not imported costs nothing, and what is imported late is of the same build
@@ -10,6 +10,7 @@ without this one. ADR-02 beside this file has the reasons.
 
 import marshal
 import mmap
+import os
 import sys
 from _imp import source_hash
 from importlib._bootstrap_external import MAGIC_NUMBER
@@ -79,7 +80,8 @@ class Archive:
 def use() -> None:
     """Import from the archive beside this file from now on, where it is there and whole."""
     library = __file__.rpartition("/")[0]
-    kept = {"trackfd": False} if sys.version_info >= (3, 13) else {}  # no descriptor stays: it might be standard output's
+    # No descriptor stays: where standard output is closed, it would have its number. (Earlier Pythons run tests only.)
+    kept = {"trackfd": False} if sys.version_info >= (3, 13) else {}
     try:
         with open(f"{library}/{NAME}", "rb") as file:
             content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ, **kept)
@@ -106,8 +108,8 @@ def make(library: str, names: list[str]) -> None:
 
 def names(library: str) -> list[str]:
     """Return which modules of `library` belong into its archive, sorted."""
-    import importlib
-    import pkgutil
+    import importlib  # noqa: PLC0415  the build's, not a start's
+    import pkgutil  # noqa: PLC0415  as importlib
 
     for name in ROOTS.split():
         importlib.import_module(name)
@@ -121,6 +123,4 @@ def names(library: str) -> list[str]:
 
 
 if __name__ == "__main__":
-    import os
-
     make(sys.argv[1], names(sys.argv[1]))

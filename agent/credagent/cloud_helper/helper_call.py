@@ -33,6 +33,7 @@ A = TypeVar("A")
 MAX_REQUEST_BYTES = 60 * 1024  # fits a pipe's buffer (64 KiB), so that writing it can never block
 MAX_REPLY_BYTES = 1024 * 1024  # a bundle of 128 KiB in base64 is the largest answer there is
 READ_BYTES = 64 * 1024
+_ISOLATED = "-IS" if sys.flags.no_site else "-I"  # the packaged interpreter needs no site to find everything
 DEADLINE_S = 10.0
 """What services get: a metadata server answers in milliseconds, STS in less than a second; beyond this they hang."""
 OWN_WORK_S = 90.0
@@ -108,8 +109,8 @@ def _started(request: RequestFor[A], environ: Mapping[str, str] | None) -> "subp
     import subprocess
 
     try:
-        return subprocess.Popen(
-            [sys.executable, "-I", "-m", "credagent.cloud_helper"],
+        return subprocess.Popen(  # noqa: S603  this very interpreter, with a module of ours
+            [sys.executable, _ISOLATED, "-m", "credagent.cloud_helper"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
