@@ -20,6 +20,7 @@ from credagent.sender.bundle_draft import BundleDraft, draft_from_lookup
 from credagent.sender.compose_bundle import LocalIdentity
 from credagent.sender.local_identity import IdentityLookup
 
+MOST_TEXTS = 16_384  # that are kept, of some kilobytes each: batch jobs bring a new key every few seconds, for days
 FRESH = timedelta(seconds=5)  # what is younger is not made anew, however many machines call theirs too old
 
 
@@ -43,6 +44,7 @@ class BundleRevision:
         self._drafts: dict[str, BundleDraft] = {}
         self._texts: dict[TrustedRecipient, tuple[str, str]] = {}  # the bundle's id, and the text
         self._bundle_ids: set[str] = set()
+        self._to_renumber: set[str] = set()  # audiences of which a text was dropped
 
     @property
     def sender(self) -> str:
@@ -81,13 +83,13 @@ class BundleRevision:
         return bundle_id in self._bundle_ids
 
     def text_for(self, recipient: TrustedRecipient) -> str:
-        """Return what was sealed for exactly this key and audience. Raises KeyError where nothing was."""
+        """Return what was sealed for exactly this key and audience. Raises KeyError where nothing is kept."""
         return self._texts[recipient][1]
 
     def seal_for(self, recipients: Iterable[TrustedRecipient]) -> None:
         """Seal for those of `recipients` that have no text yet. Blocks: 0.1 ms each, longer where a KMS is asked."""
         for audience, wanted in _by_audience(one for one in recipients if one not in self._texts).items():
-            if audience not in self._drafts:
+            if audience not in self._drafts or audience in self._to_renumber:
                 self._draft(audience, self.made_at)
             self._seal(self._drafts[audience].bundle, wanted)
 
@@ -103,6 +105,7 @@ class BundleRevision:
         plan = self._plan
         options = replace(plan.options, audience=audience, withdrawn=self.withdrawn)
         look = IdentityLookup(local=self.identity, found=())
+        self._to_renumber.discard(audience)
         self._drafts[audience] = draft_from_lookup(options, look, plan.key, environ=plan.environ, now=now)
 
     def _seal(self, bundle: Bundle, recipients: Sequence[TrustedRecipient]) -> None:
@@ -114,6 +117,19 @@ class BundleRevision:
             if recipient.key is None:
                 text = seal(bundle, self._plan.pinned[:MAX_RECIPIENTS], self._plan.key)
                 self._texts[recipient] = (bundle.bundle_id, text)
+        self._drop_earliest(frozenset(recipients))
+
+    def _drop_earliest(self, wanted: frozenset[TrustedRecipient]) -> None:
+        """Let go of the earliest texts where there are too many, but for those that are `wanted` now.
+
+        Whoever comes back for one gets a bundle with another sequence: agents know what they admitted under this one.
+        """
+        too_many = len(self._texts) - MOST_TEXTS
+        if too_many > 0:
+            earliest = [recipient for recipient in self._texts if recipient not in wanted]
+            for recipient in earliest[: max(too_many, MOST_TEXTS // 4)]:
+                del self._texts[recipient]
+                self._to_renumber.add(recipient.audience)
 
 
 def _by_audience(recipients: Iterable[TrustedRecipient]) -> dict[str, list[TrustedRecipient]]:

@@ -174,7 +174,10 @@ class MachineReconciler:
     async def _deliver(self, scheduler: SchedulerClient, machine: Machine, revision: BundleRevision) -> None:
         if machine.trusted is None:
             return
-        text = revision.text_for(machine.trusted)
+        try:
+            text = revision.text_for(machine.trusted)
+        except KeyError:  # dropped meanwhile, for many others
+            text = await self.sealed(revision, machine.trusted)
         self.machines.put(machine.sent(revision))
         addresses = sorted(self.machines.addresses(machine))
         for address in random.sample(addresses, min(ATTEMPTS, len(addresses))):

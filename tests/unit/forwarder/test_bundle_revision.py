@@ -12,6 +12,7 @@ from credagent.bundle.opening import open_envelope
 from credagent.credentials import Slot, Statement
 from credagent.dask_cluster import scheduler_address
 from credagent.errors import Refused
+from credagent.forwarder import bundle_revision
 from credagent.forwarder.bundle_revision import FRESH, BundleRevision
 from credagent.forwarder.forwarding_plan import ForwardingPlan
 from credagent.forwarder.key_trust import TrustedRecipient
@@ -110,3 +111,26 @@ def test_what_is_withdrawn_is_said_so(tmp_path: Path) -> None:
     bundle = open_envelope(envelope.parse(made.text_for(ONE)), [KEYS[0]])
     assert bundle.statement(Slot.ENVIRONMENT) is Statement.WITHDRAWN
     assert made.granted == []
+
+
+def test_the_earliest_of_ever_new_keys_are_let_go_and_come_back_under_another_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bundle_revision, "MOST_TEXTS", 2)
+    made = revision(tmp_path)
+    made.seal_for([ONE, TWO, THREE])
+    assert made.sealed_texts == 3  # whoever is delivered to now is kept
+    first = sequence_of(made.text_for(ONE))
+    newer = TrustedRecipient(RecipientPrivateKey.generate().public_key, "lab")
+    made.seal_for([newer])
+    assert made.sealed_texts == 2
+    with pytest.raises(KeyError):
+        made.text_for(ONE)
+    assert sequence_of(made.text_for(THREE)) == sequence_of(made.text_for(newer)) == first
+    made.seal_for([ONE])
+    assert sequence_of(made.text_for(ONE)) > first
+
+
+def sequence_of(text: str) -> int:
+    """Return the number under which agents remember a bundle."""
+    return envelope.parse(text).header.sequence
