@@ -5,8 +5,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 # Cold starts are measured without what only development installs (some of it is imported by whoever finds it).
 BENCH  := build/bench-venv
-# More than two cores: half of what the stories do is wait.
-JOBS   ?= 3
+# Twice as many as the two cores of a small machine: half of what the stories do is wait.
+JOBS   ?= 4
 # What the packages carry: plain (minutes) or optimised (an hour; for releases).
 INTERPRETER ?= plain
 

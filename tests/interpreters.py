@@ -12,10 +12,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.patience import FACTOR
+
 ROOT = Path(__file__).parents[1]
 OLDEST, NEWEST = 11, 20
 FOLDERS = ("tests/unit", "tests/scenario", "tests/property")
 INSTALL_S = 900
+BEHIND = ("nice", "-n", "10")  # a tenth of what the main run gets where both want a processor
+PATIENCE = 5
 
 Version = tuple[int, ...]
 
@@ -45,14 +49,20 @@ def others() -> Iterator[tuple[str, str]]:
                 yield ".".join(map(str, version)), path
 
 
-def run_under(version: str, python: str, arguments: list[str]) -> tuple[int, str]:
-    """Run the tests under one Python; return the exit status and what was said. 0 and a sentence where it cannot."""
+def run_under(version: str, python: str) -> tuple[int, str]:
+    """Run the tests under one Python; return the exit status and what was said. 0 and a sentence where it cannot.
+
+    They leave the processors to whatever else runs, and have the patience for that.
+    """
     folder = ROOT / "build" / f"python-{version}"
     problem = _installed(folder, python)
     if problem:
         return 0, f"skipped: {problem}"
-    command = [str(folder / "bin" / "python"), "-m", "pytest", "--color=no", "-q", *arguments, *FOLDERS]
-    done = subprocess.run(command, cwd=ROOT, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    command = [*BEHIND, str(folder / "bin" / "python"), "-m", "pytest", "--color=no", "-q", *FOLDERS]
+    environ = {**os.environ, "CREDAGENT_TEST_PATIENCE": str(PATIENCE * FACTOR)}
+    done = subprocess.run(
+        command, cwd=ROOT, env=environ, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     return done.returncode, done.stdout
 
 
@@ -67,7 +77,9 @@ def _installed(folder: Path, python: str) -> str:
     install += ["--disable-pip-version-check", "--only-binary", ":all:", "--no-binary", "credagent"]
     for command in (make, [*install, "--editable", ".[interpreters]"]):
         try:
-            done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True, timeout=INSTALL_S)
+            done = subprocess.run(
+                [*BEHIND, *command], cwd=ROOT, check=False, capture_output=True, text=True, timeout=INSTALL_S
+            )
         except (OSError, subprocess.TimeoutExpired) as error:
             return f"{command[0]} did not end in time or start ({type(error).__name__})"
         if done.returncode != 0:

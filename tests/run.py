@@ -1,11 +1,13 @@
 """The whole run of `make test`: pytest with everything it says kept, then the search for the canary in all of it.
 
-With `--every-python`, unit, scenario and property tests run between the two under each further Python of the machine.
-Other arguments go to pytest. The exit status is pytest's, or 1 where another Python failed or the canary was found.
+With `--every-python`, unit, scenario and property tests run beside it under each further Python of the machine, in the
+time that the run leaves free: half of what it does is wait. Other arguments go to pytest. The exit status is pytest's,
+or 1 where another Python failed or the canary was found.
 """
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 from tests.canary import LOGS, leaks
 from tests.interpreters import others, run_under
@@ -21,29 +23,30 @@ def main(arguments: list[str]) -> int:
     command = [sys.executable, "-m", "pytest", "--color=no", *arguments]
     closing = ""
     with (
+        ThreadPoolExecutor(1) as beside,
         (LOGS / "pytest.log").open("wb") as kept,
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as run,
     ):
+        passed = [beside.submit(_passed, version, python) for version, python in others()] if every else []
         for line in run.stdout or ():
             kept.write(line)
             if closing:
                 sys.stdout.write(closing)
             closing = line.decode(errors="replace")
             sys.stdout.flush()
-    further = others() if every else ()
-    failed = [version for version, python in further if not _passed(version, python, arguments)]
+    failed = [one for one in passed if not one.result()]
     found = leaks(LOGS)
     sys.stdout.write("".join(f"canary: {line}\n" for line in found))
     sys.stdout.write(f"canary: {len(found)} leaks in {sum(1 for _ in LOGS.iterdir())} logs\n{closing}")
     return run.returncode or (1 if found or failed else 0)
 
 
-def _passed(version: str, python: str, arguments: list[str]) -> bool:
+def _passed(version: str, python: str) -> bool:
     """Run the tests under another Python, and print its closing line, or all it said where something failed."""
-    status, said = run_under(version, python, arguments)
+    status, said = run_under(version, python)
     (LOGS / f"python-{version}.log").write_text(said, encoding="utf-8")
     closing = (said.strip() or "it said nothing").splitlines()[-1]
-    sys.stdout.write(f"{said if status else ''}Python {version}: {closing}\n")
+    sys.stdout.write(f"\n{said if status else ''}Python {version}: {closing}\n")
     sys.stdout.flush()
     return status == 0
 

@@ -18,6 +18,7 @@ from credagent.handover.http import port_binding
 from credagent.handover.http.listener import Timeouts
 from credagent.handover.http.listeners import ServedHandovers, start_listeners
 from credagent.secret import Secret
+from tests.patience import scaled
 
 TOKEN = "token-of-this-boot"
 PATH = "/aws/v1/credentials"
@@ -158,5 +159,7 @@ def ask_as(
         "half_close": half_close,
     }
     command = [sys.executable, "-I", "-c", CLIENT]
-    done = subprocess.run(command, input=json.dumps(asked), capture_output=True, text=True, check=True, timeout=30)
+    done = subprocess.run(
+        command, input=json.dumps(asked), capture_output=True, text=True, check=True, timeout=scaled(30)
+    )
     return str(json.loads(done.stdout))

@@ -70,7 +70,13 @@ class Space:
     def run(self, *command: str, text: str = "", environ: dict[str, str] | None = None) -> str:
         """Run a program to its end, and return what it printed."""
         done = subprocess.run(
-            [*self.enter, *command], input=text, env=environ, capture_output=True, text=True, timeout=60, check=False
+            [*self.enter, *command],
+            input=text,
+            env=environ,
+            capture_output=True,
+            text=True,
+            timeout=scaled(60),
+            check=False,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout

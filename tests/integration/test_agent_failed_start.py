@@ -13,6 +13,7 @@ import pytest
 from credagent.credentials import Statement
 from tests.integration.agents import Machine, machine, port
 from tests.integration.letters import letter
+from tests.patience import scaled
 
 __all__ = ["machine", "port"]
 
@@ -26,7 +27,7 @@ def answer(port: socket.socket) -> tuple[int, str]:
     """Return the status and the code that a client of the endpoint gets."""
     address = f"http://127.0.0.1:{port.getsockname()[1]}/credentials"
     try:
-        with urllib.request.urlopen(address, timeout=30) as found:
+        with urllib.request.urlopen(address, timeout=scaled(30)) as found:
             return found.status, ""
     except urllib.error.HTTPError as error:
         return error.code, json.loads(error.read())["code"]

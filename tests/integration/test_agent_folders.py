@@ -13,6 +13,7 @@ import pytest
 from credagent.credentials import Statement
 from tests.integration.agents import Machine, machine
 from tests.integration.letters import letter
+from tests.patience import scaled
 
 __all__ = ["machine"]
 
@@ -36,7 +37,7 @@ def all_works(machine: Machine, root: str = "") -> bool:
     except (OSError, KeyError):
         return False
     request = urllib.request.Request(uri, headers={"Authorization": token})  # noqa: S310  its own endpoint
-    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310  its own endpoint
+    with urllib.request.urlopen(request, timeout=scaled(30)) as answer:  # noqa: S310  its own endpoint
         return bool(json.loads(answer.read())["AccessKeyId"])
 
 

@@ -9,6 +9,7 @@ import pytest
 from credagent.credentials import Statement
 from tests.integration.agents import Machine, machine
 from tests.integration.letters import letter
+from tests.patience import scaled
 
 __all__ = ["machine"]
 
@@ -41,7 +42,7 @@ def test_the_socket_serves_workers_the_endpoint_says_why_it_does_not_and_status_
     sandboxed.start()
     environment = sandboxed.ask("set")["environment"]
     with pytest.raises(urllib.error.HTTPError) as refused:
-        urllib.request.urlopen(environment["AWS_CONTAINER_CREDENTIALS_FULL_URI"], timeout=10)  # noqa: S310  the agent said so
+        urllib.request.urlopen(environment["AWS_CONTAINER_CREDENTIALS_FULL_URI"], timeout=scaled(10))  # noqa: S310  the agent said so
     assert (refused.value.code, b"callers-unknown" in refused.value.read()) == (403, True)
     status = sandboxed.status()
     assert (status["state"], status["problems"]) == ("degraded", ["callers-unknown"])

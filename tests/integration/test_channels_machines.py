@@ -79,7 +79,7 @@ def test_an_ec2_machine_boots_with_a_bundle_in_its_user_data(space: Space, machi
     def put(bundle: str) -> None:
         cloud.control("instance", user_data=f"#cloud-config\n# {bundle}\nruncmd: []\n")
 
-    follows(space, machine, put, within_s=90)  # user data tell nobody: they are looked at once a minute
+    follows(space, machine, put, within_s=scaled(90))  # user data tell nobody: they are looked at once a minute
     machine.until(lambda: machine.status()["slots"]["aws"]["origin"] == "aws-metadata")
 
 
@@ -87,5 +87,5 @@ def test_an_ec2_machine_boots_with_a_bundle_in_its_user_data(space: Space, machi
 def test_a_google_machine_boots_with_a_bundle_in_an_attribute(space: Space, machine: Machine) -> None:
     cloud = Cloud(space, machine.folder, "google-metadata")
     machine.configure(bundle={"channels": [f"gce-attribute:{NAME}", "ec2-user-data"]}, google={"handover": "metadata"})
-    follows(space, machine, lambda bundle: cloud.control("set_attribute", name=NAME, value=bundle), within_s=20)
+    follows(space, machine, lambda bundle: cloud.control("set_attribute", name=NAME, value=bundle), within_s=scaled(20))
     machine.until(lambda: machine.status()["slots"]["google"]["origin"] == "google-metadata")

@@ -361,5 +361,8 @@ def test_a_helper_dies_with_its_caller(cloud: Cloud) -> None:
 
 def test_nowhere_is_nowhere() -> None:
     """The proxy by which these tests keep packets on the machine must not exist."""
-    with pytest.raises(OSError), socket.create_connection(("127.0.0.1", int(NOWHERE.rpartition(":")[2])), timeout=1):
+    with (
+        pytest.raises(OSError),
+        socket.create_connection(("127.0.0.1", int(NOWHERE.rpartition(":")[2])), timeout=scaled(1)),
+    ):
         pass

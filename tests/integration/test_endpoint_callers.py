@@ -9,6 +9,7 @@ import pytest
 
 from credagent.system import open_file_limit
 from tests.integration.listening import PATH, TOKEN_PATH, Listening, ask_as, listening
+from tests.patience import scaled
 
 WORKER, STRANGER, OVERFLOW, ROOT = 65533, 65532, 65534, 0
 
@@ -77,7 +78,7 @@ def test_refused_callers_cannot_keep_workers_out(house: Listening) -> None:
 
 def test_a_user_who_was_taken_out_of_the_configuration_is_not_answered_on_an_open_connection() -> None:
     with listening(admitted=frozenset({ROOT})) as house:
-        held = socket.create_connection(("127.0.0.1", house.port), timeout=10)
+        held = socket.create_connection(("127.0.0.1", house.port), timeout=scaled(10))
         held.sendall(house.request())
         assert held.recv(65536).startswith(b"HTTP/1.1 200 ")
         house.admitted = frozenset()
@@ -88,7 +89,7 @@ def test_a_user_who_was_taken_out_of_the_configuration_is_not_answered_on_an_ope
 def test_one_user_leaves_connections_for_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(open_file_limit, "most_connections", lambda: 8)
     with listening(admitted=frozenset({ROOT, WORKER})) as house:
-        crowd = [socket.create_connection(("127.0.0.1", house.port), timeout=10) for _ in range(8)]
+        crowd = [socket.create_connection(("127.0.0.1", house.port), timeout=scaled(10)) for _ in range(8)]
         answers = []
         for one in crowd:
             one.sendall(house.request())

@@ -24,7 +24,7 @@ def house() -> Iterator[Listening]:
 
 
 def connect(house: Listening) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", house.port), timeout=10)
+    return socket.create_connection(("127.0.0.1", house.port), timeout=scaled(10))
 
 
 def all_of(connection: socket.socket) -> bytes:

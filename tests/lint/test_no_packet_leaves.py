@@ -5,6 +5,8 @@ import socket
 
 import pytest
 
+from tests.patience import scaled
+
 
 def test_a_metadata_address_is_not_reached() -> None:
     with pytest.raises(PermissionError), socket.socket() as connection:
@@ -18,7 +20,7 @@ def test_a_name_is_not_asked_for() -> None:
 
 def test_loopback_is_reached() -> None:
     with socket.create_server(("localhost", 0)) as server:
-        socket.create_connection(server.getsockname(), timeout=1).close()
+        socket.create_connection(server.getsockname(), timeout=scaled(1)).close()
 
 
 def test_nothing_of_the_developer_is_left_in_the_environment() -> None:

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Self
 
+from tests.patience import scaled
+
 NET = "10.213.7"
 PIECE = 20  # characters; short enough to stand on one line, long enough to be nobody else's
 COMPRESSED = re.compile(rb"\x1f\x8b\x08|\x78[\x01\x5e\x9c\xda]")
@@ -93,7 +95,7 @@ class Network:
 
 
 def ip(*words: str) -> None:
-    subprocess.run(["ip", *words], check=True, capture_output=True, timeout=10)
+    subprocess.run(["ip", *words], check=True, capture_output=True, timeout=scaled(10))
 
 
 @contextlib.contextmanager

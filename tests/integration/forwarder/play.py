@@ -7,6 +7,7 @@ import distributed
 
 from credagent.bundle.key_pairs import SenderPrivateKey
 from tests.integration.forwarder.stage import Machine, Stage, within
+from tests.patience import scaled
 
 SECRET = "hunter2-canary"
 # Tasks travel as text: a function of this module would be looked up in a module that workers do not have.
@@ -30,13 +31,13 @@ def write_key(path: Path) -> SenderPrivateKey:
 def client_of(stage: Stage, workers: int = 0) -> Any:
     client = distributed.Client(stage.scheduler, set_as_default=False)
     if workers:
-        client.wait_for_workers(workers, timeout=60)
+        client.wait_for_workers(workers, timeout=scaled(60))
     return client
 
 
 def token_on(client: Any, name: str) -> str:
     address = within(40, lambda: address_of(client, name), f"the worker {name}")
-    return str(client.submit(eval, READ, workers=[address], pure=False).result(timeout=60))
+    return str(client.submit(eval, READ, workers=[address], pure=False).result(timeout=scaled(60)))
 
 
 def address_of(client: Any, name: str) -> str:

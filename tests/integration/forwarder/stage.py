@@ -207,4 +207,4 @@ def answers(host: str, port: int) -> bool:
 
 
 def run(command: Sequence[str], **options: Any) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=60, **options)
+    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=scaled(60), **options)

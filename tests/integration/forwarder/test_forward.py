@@ -11,6 +11,7 @@ from credagent.bundle.key_pairs import SenderPrivateKey
 from credagent.forwarder.forward_credentials import OWN, forward_credentials
 from tests.integration.forwarder.play import READ, SECRET, Said, address_of, client_of, small, token_on
 from tests.integration.forwarder.stage import Stage, within
+from tests.patience import scaled
 
 
 def test_one_line_reaches_every_machine_once_and_every_process(
@@ -28,8 +29,8 @@ def test_one_line_reaches_every_machine_once_and_every_process(
         assert [token_on(client, name) for name in ("b1", "b2", "c1")] == [SECRET] * 3
         assert client.run_on_scheduler(eval, READ) == SECRET
         # A worker process that its nanny restarts starts with what its agent has.
-        client.restart_workers([address_of(client, "c1")], timeout=60)
-        client.wait_for_workers(3, timeout=60)
+        client.restart_workers([address_of(client, "c1")], timeout=scaled(60))
+        client.wait_for_workers(3, timeout=scaled(60))
         assert token_on(client, "c1") == SECRET
     assert said.about("forwarded to 3 machines (4 processes)")
     assert SECRET not in "".join(said) + repr(forwarding) + str(status)

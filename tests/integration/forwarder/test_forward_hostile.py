@@ -33,7 +33,7 @@ def test_thousands_of_machines_that_a_task_invents_keep_nobody_waiting(
         queued = client.submit(eval, READ, resources={"late": 1}, pure=False)
         client.submit(eval, FLOOD.format(TOPIC, report, INVENTED)).result()
         stage.start_worker(late, "late", "--no-nanny", "--resources", "late=1")
-        assert queued.result(timeout=60) == SECRET
+        assert queued.result(timeout=scaled(60)) == SECRET
         admitted = ["admitted", "admitted"]
         within(30, lambda: [machine.state for machine in forwarding.status().machines] == admitted, "both are known")
         mail = [topic for topic in client.get_events() if str(topic).startswith("credagent-mail/")]

@@ -22,7 +22,7 @@ def test_a_late_worker_on_a_new_machine_holds_them_before_a_task_that_waits_for_
     with client_of(stage, 1) as client, forward(trust="any"):
         queued = client.submit(eval, READ, resources={"late": 1}, pure=False)
         stage.start_worker(late, "late", "--resources", "late=1")
-        assert queued.result(timeout=40) == SECRET
+        assert queued.result(timeout=scaled(40)) == SECRET
 
 
 def test_the_command_serves_until_it_is_killed_and_then_a_late_worker_waits_as_told(
@@ -162,7 +162,7 @@ def test_a_bundle_that_is_delivered_once_takes_no_mail_from_a_forwarder_that_is_
     with client_of(stage, 1) as client, forward(trust="any"):
         # Somebody who has no plugin, so that the delivery has to bring its own to all of them.
         stage.start_worker(bare, "bare", "--no-nanny", CREDAGENT_WORKER_WAIT="1s")
-        client.wait_for_workers(2, timeout=60)
+        client.wait_for_workers(2, timeout=scaled(60))
         client.run(eval, FORGET, workers=[address_of(client, "bare")])
         bundle = stage.folder / "bundle"
         bundle.write_text(seal(letter(), [RecipientPublicKey.parse(a.public_key)], key))

@@ -22,6 +22,7 @@ import pytest
 from credagent.bundle.key_pairs import SenderPrivateKey
 from tests.integration.forwarder import network as spaces
 from tests.integration.forwarder.stage import Machine, Stage, end, within
+from tests.patience import scaled
 
 pytest.importorskip("distributed")
 pytestmark = pytest.mark.skipif(not spaces.possible(), reason="needs root and network namespaces")
@@ -119,7 +120,7 @@ class Cloud:
                 input=json.dumps(arguments).encode(),
                 capture_output=True,
                 check=True,
-                timeout=20,
+                timeout=scaled(20),
             )
             return json.loads(done.stdout)["result"]
 

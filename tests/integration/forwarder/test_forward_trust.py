@@ -13,6 +13,7 @@ from credagent.errors import Unavailable, UsageError
 from credagent.forwarder import loop
 from tests.integration.forwarder.play import SECRET, Said, client_of, small, token_on
 from tests.integration.forwarder.stage import Stage, free_port, within
+from tests.patience import scaled
 from tests.simulator import Simulator
 
 
@@ -177,7 +178,7 @@ def test_a_scheduler_that_demands_tls_vouches_for_its_machines(
     stage.start_scheduler(a, *options)
     stage.start_worker(a, "a", "--no-nanny", *options)
     with distributed.Client(stage.scheduler, security=temporary, set_as_default=False) as client:
-        client.wait_for_workers(1, timeout=60)
+        client.wait_for_workers(1, timeout=scaled(60))
         with forward(client, trust=None):
             assert token_on(client, "a") == SECRET
     with pytest.raises(UsageError, match="certificates"):

@@ -28,6 +28,7 @@ print(plugin.name, [kind.__name__ for kind in type(plugin).__mro__[1:2]])
         (plugin_pickle.for_workers(SETTINGS), "credagent-forwarding ['WorkerPlugin']"),
         (plugin_pickle.for_scheduler(SETTINGS), "credagent-forwarding-scheduler ['SchedulerPlugin']"),
     ],
+    ids=["workers", "scheduler"],
 )
 def test_it_unpacks_without_credagent(pickled: bytes, expected: str) -> None:
     done = subprocess.run(

@@ -8,7 +8,7 @@ from botocore.config import Config
 from tests.patience import scaled
 from tests.simulator import Simulator
 
-ONCE = Config(retries={"total_max_attempts": 1, "mode": "standard"}, connect_timeout=scaled(2), read_timeout=scaled(5))
+ONCE = Config(retries={"total_max_attempts": 1, "mode": "standard"}, connect_timeout=scaled(10), read_timeout=scaled(5))
 
 
 @pytest.fixture

@@ -97,7 +97,7 @@ def test_whoever_waits_for_an_attribute_hears_of_its_change(sim: Simulator) -> N
     time.sleep(0.1)
     assert not heard
     sim.set_attribute("sealed", "second")
-    waiting.join(scaled(2))
+    waiting.join(scaled(10))
     assert heard[0].body == b"second"
 
 
