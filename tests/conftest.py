@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from tests.canary import CANARY, log_file
@@ -50,6 +51,10 @@ def pytest_configure(config: pytest.Config) -> None:
     spawns_workers = getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput")
     if not spawns_workers:  # read by now; an agent that a test starts would call it an unknown variable
         os.environ.pop("CREDAGENT_TEST_PATIENCE", None)
+    # How long an example takes says how busy the machine is.
+    slow = [hypothesis.HealthCheck.too_slow]
+    hypothesis.settings.register_profile("any-machine", deadline=None, suppress_health_check=slow)
+    hypothesis.settings.load_profile("any-machine")
     sys.addaudithook(_stay_on_this_machine)
 
 

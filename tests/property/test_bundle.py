@@ -132,7 +132,7 @@ SEALED = sealing.seal(letter(aws_session()), [MACHINE.public_key, MACHINE_X25519
 BINARY = base64url.decode(SEALED.removeprefix(PREFIX))
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much], deadline=None)
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(bundles())
 def test_any_sound_bundle_is_opened_as_it_was_sealed(bundle: Bundle) -> None:
     text = sealing.seal(bundle, [MACHINE.public_key], SENDER)
@@ -140,7 +140,7 @@ def test_any_sound_bundle_is_opened_as_it_was_sealed(bundle: Bundle) -> None:
     assert _read(text) == bundle
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much], deadline=None)
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(bundles())
 def test_any_sound_bundle_has_one_plaintext(bundle: Bundle) -> None:
     plaintext = canonical_form(bundle)
@@ -148,7 +148,7 @@ def test_any_sound_bundle_has_one_plaintext(bundle: Bundle) -> None:
     assert canonical_form(decode(plaintext)) == plaintext
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.integers(0, len(BINARY) * 8 - 1))
 def test_no_bit_can_be_flipped(bit: int) -> None:
     bent = bytearray(BINARY)
@@ -156,13 +156,11 @@ def test_no_bit_can_be_flipped(bit: int) -> None:
     assert _refused(PREFIX + base64url.encode(bytes(bent)))
 
 
-@settings(deadline=None)
 @given(st.integers(0, len(SEALED) - 1))
 def test_no_cut_is_overlooked(length: int) -> None:
     assert _refused(SEALED[:length])
 
 
-@settings(deadline=None)
 @given(st.integers(0, len(SEALED)), st.characters())
 @example(len(SEALED), " ")
 def test_nothing_can_be_inserted_but_one_newline_at_the_end(at: int, character: str) -> None:
@@ -170,14 +168,12 @@ def test_nothing_can_be_inserted_but_one_newline_at_the_end(at: int, character: 
     assert _refused(SEALED[:at] + character + SEALED[at:])
 
 
-@settings(deadline=None)
 @given(st.integers(0, len(SEALED) - 1), st.characters())
 def test_no_character_can_be_replaced(at: int, character: str) -> None:
     assume(SEALED[at] != character)
     assert _refused(SEALED[:at] + character + SEALED[at + 1 :])
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=400) | st.text(max_size=400))
 def test_noise_is_refused_and_never_more(noise: bytes | str) -> None:
     raw = noise if isinstance(noise, bytes) else noise.encode("utf-8", "replace")
@@ -196,7 +192,6 @@ json_values: Any = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200) | json_values.map(lambda value: repr(value).encode("utf-8", "replace")))
 def test_noise_as_plaintext_is_refused_and_never_more(plaintext: bytes) -> None:
     try:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from datetime import timedelta
 from itertools import pairwise
 
 from hypothesis import HealthCheck, settings
@@ -173,9 +172,7 @@ class NeverFallingBack(Machine):
     fallback = Fallback.NEVER
 
 
-SETTINGS = settings(
-    max_examples=25, stateful_step_count=25, deadline=timedelta(seconds=60), suppress_health_check=list(HealthCheck)
-)
+SETTINGS = settings(max_examples=25, stateful_step_count=25, suppress_health_check=list(HealthCheck))
 for _one in (Machine, FallingBack, NeverFallingBack):
     _one.TestCase.settings = SETTINGS
 TestAbsent = Machine.TestCase

@@ -103,7 +103,7 @@ def test_the_largest_refusal_is_read_as_one() -> None:
 name = st.text(st.characters(min_codepoint=1, max_codepoint=0x2FFF), min_size=1, max_size=256)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     names=st.lists(name, max_size=30, unique=True),
     times=st.integers(1, 400),

@@ -90,7 +90,7 @@ class Rules:
         return audience == self._audience if self._audience else audience in self.audiences
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     script=steps,
     answers=st.lists(reports, max_size=8),
