@@ -14,6 +14,7 @@ from credagent.log_throttle import LogThrottle
 def test_a_defect_in_a_callback_is_said_without_its_text(monkeypatch: pytest.MonkeyPatch, canary: str) -> None:
     said: list[dict[str, object]] = []
     monkeypatch.setattr(log, "error", lambda event, **fields: said.append({"event": event, **fields}))
+    monkeypatch.setattr(main_loop, "_failures_said", LogThrottle())
 
     async def story() -> None:
         loop = asyncio.get_running_loop()
