@@ -149,6 +149,16 @@ def test_what_is_planted_on_a_running_node_is_found_and_gone_when_it_is_mended(m
         assert "tasks run as arn:aws:sts::123456789012:assumed-role/reader/ana" in refused.found
 
 
+def test_a_file_that_is_refused_is_one_finding_though_every_slot_is_empty_for_it(machine: Machine) -> None:
+    machine.start()
+    machine.put(machine.sealed(letter(aws=Statement.GRANTED), sender=SenderPrivateKey.generate()))
+    machine.until(machine.refusals)
+    (refused,) = found(machine)
+    assert refused.code == "untrusted-sender"
+    assert refused.found == "the sender's bundle was refused (untrusted-sender): tasks have no cloud identity"
+    assert refused.remedy.startswith("at the sender: `credagent public-key")
+
+
 def test_an_agent_that_hangs_or_is_stopped_is_said_at_once(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(agent_answers, "ANSWER_S", 0.2)
     process = machine.start()

@@ -62,13 +62,13 @@ def run(arguments: argparse.Namespace) -> int:
 def look(path: str | None) -> "Facts":
     """Return what is seen of this node, with the configuration at `path`, or as much of it as can be read."""
     from credagent.cli.node_probes.collection import collect
-    from credagent.operations.doctor.facts import Trouble
+    from credagent.operations.doctor.facts import ReportedError
 
     error = None
     try:
         loaded = configuration.load(path, os.environ)
     except CredagentError as refused:
-        error = Trouble(code=refused.code, why=str(refused), hint=refused.hint)
+        error = ReportedError(code=refused.code, why=str(refused), hint=refused.hint)
         loaded = configuration.load_what_can_be(path, os.environ)
     return collect(loaded, configuration.agent_sockets(loaded, os.environ, os.geteuid()), error)
 

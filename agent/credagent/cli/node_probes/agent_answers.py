@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from credagent.operations.doctor.facts import Trouble
+from credagent.operations.doctor.facts import ReportedError
 from credagent.worker import credagent_worker
 
 ANSWER_S = 1.2  # each; what comes from memory comes in milliseconds
@@ -21,14 +21,14 @@ class AgentAnswers(Struct, frozen=True, kw_only=True):
     """
 
     status: Mapping[str, Any] | None = None
-    silence: Trouble | None = None
+    silence: ReportedError | None = None
     hangs: bool = False
     socket: str = ""
     pid: int = 0
     uid: int | None = None
     processes: tuple[Mapping[str, Any], ...] = ()
     handed_out: frozenset[str] | None = None
-    start_failure: Trouble | None = None
+    start_failure: ReportedError | None = None
 
 
 def ask_agent(sockets: Sequence[str]) -> AgentAnswers:
@@ -47,14 +47,14 @@ def ask_agent(sockets: Sequence[str]) -> AgentAnswers:
             absent = absent or f"{path}: {(error.strerror or 'nobody answers').lower()}"
             continue
         return _answers(path, pid, uid)
-    return AgentAnswers(silence=Trouble(code="no-agent", why=absent or "no socket of one is there"))
+    return AgentAnswers(silence=ReportedError(code="no-agent", why=absent or "no socket of one is there"))
 
 
 def _answers(path: str, pid: int, uid: int) -> AgentAnswers:
     try:
         status = credagent_worker.ask({"op": "status"}, path, ANSWER_S)
     except credagent_worker.AgentRefused as error:
-        silence = Trouble(code=error.code, why=str(error), hint=error.hint)
+        silence = ReportedError(code=error.code, why=str(error), hint=error.hint)
         return AgentAnswers(silence=silence, socket=path, pid=pid, uid=uid)
     except credagent_worker.AgentAbsent:
         return AgentAnswers(hangs=True, socket=path, pid=pid, uid=uid)
@@ -62,7 +62,9 @@ def _answers(path: str, pid: int, uid: int) -> AgentAnswers:
     try:
         handed_out = frozenset(credagent_worker.ask({"op": "set"}, path, ANSWER_S)["environment"])
     except credagent_worker.AgentRefused as error:
-        failure = Trouble(code=error.code, why=str(error).removeprefix("the agent could not start: "), hint=error.hint)
+        failure = ReportedError(
+            code=error.code, why=str(error).removeprefix("the agent could not start: "), hint=error.hint
+        )
     except credagent_worker.AgentAbsent:
         pass
     try:

@@ -13,13 +13,13 @@ from credagent.cli.node_probes.deadlines import within
 from credagent.config import Config
 from credagent.config.channel_grammar import FileChannelSpec
 from credagent.handover.unix.caller_access import AccessRules
-from credagent.operations.doctor.facts import Facts, PathFacts, Trouble
+from credagent.operations.doctor.facts import Facts, PathFacts, ReportedError
 
 AGENT_S, REST_S = 1.3, 1.6  # a bare interpreter takes the rest of three seconds on a slow machine
 TOKEN = "token"  # noqa: S105  the name of a file
 
 
-def collect(config: Config, sockets: Sequence[str], error: Trouble | None = None) -> Facts:
+def collect(config: Config, sockets: Sequence[str], error: ReportedError | None = None) -> Facts:
     """Return what can be seen of this node. `error`: the configuration cannot be read, and `config` holds defaults."""
     asked = within(AGENT_S, {"agent": lambda: ask_agent(sockets)})
     answers: AgentAnswers = asked.get("agent") or AgentAnswers(hangs=True)

@@ -10,12 +10,10 @@ from credagent.errors import ABSENT_CODES
 from credagent.operations.doctor import agent_checks, remedies
 from credagent.operations.doctor.facts import Facts
 from credagent.operations.doctor.findings import Finding
+from credagent.operations.observability.status_troubles import CONTENT_REFUSED, OF_THE_MACHINE, OLD_NEWS
 from credagent.slots import renewal_schedule
-from credagent.slots.refusal_log import NOT_REFUSED_CONTENT
 
 LATE_SHARE = 0.55  # of a session's life: a sender renews at half of it, give or take a tenth
-OF_THE_MACHINE = frozenset({"aws-metadata", "google-metadata", "container", "web-identity"})
-NOT_A_FAULT = NOT_REFUSED_CONTENT  # an old copy, or one that another sender's has overtaken
 
 
 def refused_bundles(facts: Facts) -> Iterator[Finding]:
@@ -24,7 +22,7 @@ def refused_bundles(facts: Facts) -> Iterator[Finding]:
     standing = {
         refusal["channel"]: refusal
         for refusal in bundle.get("refused", ())
-        if refusal["code"] not in NOT_A_FAULT and _is_later(refusal, bundle)
+        if refusal["code"] not in OLD_NEWS and _is_later(refusal, bundle)
     }
     for channel, refusal in standing.items():
         why = str(refusal.get("message", "")).removeprefix("bundle refused: ")
@@ -96,6 +94,8 @@ def slots(facts: Facts) -> Iterator[Finding]:
     """Judge each slot: its last error, what it lacks, and a session that its sender does not replace."""
     for name, slot in (facts.status or {}).get("slots", {}).items():
         error, empty = slot["last_error"], slot["origin"] == "none"
+        if error is not None and error["code"] == CONTENT_REFUSED and _bundle(facts).get("refused"):
+            continue  # said of the bundle
         if error is not None and not (error["code"] in ABSENT_CODES and not slot["required"]):
             yield _failed(facts, name, slot, error)
         elif empty and slot["required"] and not _bundle_is_missing(facts):

@@ -14,7 +14,7 @@ from credagent.operations.observability.home_credential_files import Home
 from credagent.operations.observability.process_identity import ProcessFacts
 
 
-class Trouble(Struct, frozen=True, kw_only=True):
+class ReportedError(Struct, frozen=True, kw_only=True):
     """An error as it was told: a stable code, a sentence, and what to do."""
 
     code: str
@@ -119,15 +119,15 @@ class Facts(Struct, frozen=True, kw_only=True):
     now: datetime
     host: str
     config: Config
-    config_error: Trouble | None = None
+    config_error: ReportedError | None = None
     config_changed: datetime | None = None
     status: Mapping[str, Any] | None = None
-    silence: Trouble | None = None
+    silence: ReportedError | None = None
     hangs: bool = False
     agent_pid: int = 0
     agent_uid: int | None = None
     agent_state: str = ""
-    start_failure: Trouble | None = None
+    start_failure: ReportedError | None = None
     handed_out: frozenset[str] | None = None
     units: Mapping[str, UnitFacts] = {}
     folders: tuple[PathFacts, ...] = ()

@@ -16,7 +16,7 @@ from credagent.operations.doctor.facts import (
     OtherAgent,
     PathFacts,
     PortHolder,
-    Trouble,
+    ReportedError,
     UnitFacts,
     WorkerFacts,
 )
@@ -212,7 +212,10 @@ def refused(code: str, message: str = "…", hint: str = "") -> Callable[[Facts]
 
 def silent(code: str = "no-agent", **more: Any) -> Callable[[Facts], Facts]:
     gone: dict[str, Any] = {"status": None, "agent_pid": 0, "agent_state": "", "workers": (), "handed_out": None}
-    gone |= {"silence": Trouble(code=code, why="/run/credagent/agent.sock: connection refused"), "watches_files": None}
+    gone |= {
+        "silence": ReportedError(code=code, why="/run/credagent/agent.sock: connection refused"),
+        "watches_files": None,
+    }
     return lambda facts: structs.replace(facts, **{**gone, **more})
 
 
@@ -241,7 +244,7 @@ def started(**failure: Any) -> Callable[[Facts], Facts]:
 
     def plant(facts: Facts) -> Facts:
         nothing = {name: slot() for name in ("aws", "google", "environment")}
-        trouble = Trouble(**failure)
+        trouble = ReportedError(**failure)
         failed = changed(facts, state="unavailable", generation=0, slots=nothing, bundle=NO_BUNDLE, workers=[])
         failed = changed(
             failed, problems=[trouble.code], agent={**(facts.status or {})["agent"], "configured_at": None}
@@ -273,7 +276,7 @@ def _behind(facts: Facts) -> Facts:
 
 
 def _broken(facts: Facts) -> Facts:
-    trouble = Trouble(
+    trouble = ReportedError(
         code="unknown-key",
         why="/etc/credagent/config.toml: aws.handovr: an unknown key",
         hint="did you mean aws.handover?",
