@@ -50,9 +50,10 @@ test: lint
 	rm -rf build/test-logs && mkdir -p build/test-logs
 	$(BIN)/python -m tests.run --every-python -n $(JOBS) --dist loadgroup
 
-# Run it when what they show has changed; the pictures are committed.
+# Run it when what they show has changed; the pictures are committed. Needs root, tmux and a Chromium of Debian's.
 pictures: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.pictures
+	$(BIN)/python -m tests.pictures.dashboard packaging/documentation/pictures/dashboard.png
 
 bench: $(VENV)/.installed-dev $(BENCH)/.installed
 	$(BIN)/python -m tests.benchmarks --python $(BENCH)/bin/python

@@ -1,4 +1,4 @@
-"""`python -m tests.demo.dashboard_picture FILE.png`: the page Credentials of a real cluster, taken by a real browser.
+"""`python -m tests.pictures.dashboard FILE.png`: the page Credentials of a real cluster, taken by a real browser.
 
 Needs root (each machine has a hostname of its own) and `chromium-headless-shell` or `chromium`, of Debian's packages.
 """
