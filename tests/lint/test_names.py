@@ -22,6 +22,7 @@ ELSEWHERE = frozenset(
         "ADR-NN-title.md",  # how a decision record is named
         "dist",  # what the build makes
         "lab-key/recipient.key",  # part of an example
+        "lib/python3.13/code_archive.bin",  # of the packages' tree
         "roles/storage.objectViewer",  # of the clouds
         "security-credentials",  # a path of instance metadata
         "runtime_dir/token",  # of a machine with an agent
