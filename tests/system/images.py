@@ -33,6 +33,7 @@ NEEDED = {  # command → Debian package
     "ip": "iproute2",
     "man": "man-db",
     "nft": "nftables",
+    "promtool": "prometheus",
 }
 
 

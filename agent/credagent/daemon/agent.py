@@ -5,6 +5,7 @@ beside the agent finds credentials and an open socket tens of milliseconds earli
 """
 
 from collections.abc import Mapping
+from functools import partial
 
 from credagent.admission.bundle_admission import BundleAdmission
 from credagent.admission.state_file import load_and_save
@@ -18,6 +19,7 @@ from credagent.daemon.agent_settings import settings_of
 from credagent.daemon.worker_handover import WorkerHandover
 from credagent.handover.listening_sockets import ListeningSockets
 from credagent.handover.unix import socket_file
+from credagent.metric_counters import HANDOVERS
 from credagent.slots.credential_resolver import Arrival, CredentialResolver
 from credagent.slots.credential_store import CredentialStore
 from credagent.slots.source_fetcher import SourceFetcher
@@ -48,7 +50,10 @@ class Agent:
             fetch=fetcher,
         )
         self.handover = WorkerHandover(
-            lambda: self.settings, machine_region=lambda: fetcher.region, remembered=remembered
+            lambda: self.settings,
+            machine_region=lambda: fetcher.region,
+            remembered=remembered,
+            count=partial(self.resolver.counters.count, HANDOVERS, "env_file"),
         )
         self.bound: list[socket_file.BoundSocket] = []
         self.locks: tuple[Lock, ...] = ()

@@ -6,6 +6,7 @@ import gc
 import signal
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from msgspec import Struct, structs
@@ -27,7 +28,7 @@ from credagent.handover.refused_callers import RefusedCallers
 from credagent.handover.unix.request_dispatch import Subscriber
 from credagent.handover.unix.server import SocketServer
 from credagent.log_throttle import LogThrottle
-from credagent.metric_counters import REQUESTS
+from credagent.metric_counters import HANDOVERS, REQUESTS
 from credagent.operations.observability.status_document import State, state
 from credagent.operations.systemd import notify
 from credagent.tick import until_tick
@@ -68,7 +69,14 @@ class MainLoop:
         self._observability = Observability(self._api.recent_snapshot, agent.resolver.counters)
         http = unix_http(self._observability.answer, self._count)
         self._sockets = SocketSupervisor(
-            agent, lambda: SocketServer(self._api, agent.settings.access, http, refused=refused)
+            agent,
+            lambda: SocketServer(
+                self._api,
+                agent.settings.access,
+                http,
+                refused=refused,
+                handed_over=partial(agent.resolver.counters.count, HANDOVERS, "subscription"),
+            ),
         )
         self._folders = FolderSupervisor(agent, self._sockets)
         self._tcp = TcpAccess(agent.settings.access, monotonic=agent.clock.monotonic)
@@ -147,6 +155,7 @@ class MainLoop:
                     now=agent.clock.now,
                     admits=self._admits,
                     count=self._count,
+                    took=agent.resolver.counters.took,
                     served=agent.handover.served,
                     machine_region=agent.handover.machine_region,
                     redirected=self._interception.redirected,

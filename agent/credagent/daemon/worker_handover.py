@@ -32,9 +32,18 @@ class WorkerHandover:
     """Renders the present set for this machine. `sockets` are bound, not served; the loop serves them."""
 
     def __init__(
-        self, settings: Callable[[], AgentSettings], *, machine_region: Callable[[], str], remembered: Remembered
+        self,
+        settings: Callable[[], AgentSettings],
+        *,
+        machine_region: Callable[[], str],
+        remembered: Remembered,
+        count: Callable[[str], None],
     ) -> None:
-        """Hand over as the present `settings` say; `machine_region` gives the AWS region that the machine is in."""
+        """Hand over as the present `settings` say; `machine_region` gives the AWS region that the machine is in.
+
+        `count` is told of each time that files are `written`, or were not (`failed`).
+        """
+        self._count = count
         self._settings, self.machine_region = settings, machine_region
         self.sockets: list[socket.socket] = []
         self.metrics: list[socket.socket] = []
@@ -134,9 +143,11 @@ class WorkerHandover:
             runtime_folders.remember(self._config, remembered)
         except CredagentError as error:
             self.error = error
+            self._count("failed")
             log.error("handover_not_written", code=error.code, why=str(error), hint=error.hint)
         else:
             self.error = None
+            self._count("written")
 
     def is_there(self) -> bool:
         """Tell whether the files that workers read are where they were written."""

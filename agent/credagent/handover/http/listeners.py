@@ -5,6 +5,7 @@ import socket
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
+from time import perf_counter
 
 from msgspec import Struct
 
@@ -38,6 +39,9 @@ FINISH_S = 1.0  # for connections that were accepted and not answered yet when t
 Count = Callable[[str, str], None]
 """Told of each answered request: the service (`endpoint`, `metadata`, `http`, `metrics`) and its outcome."""
 
+Took = Callable[[str, float], None]
+"""Told how many seconds the answer of a service took."""
+
 
 class CredentialListener:
     """Serves the credential set in force to the users that may ask."""
@@ -50,6 +54,7 @@ class CredentialListener:
         admits: Callable[[int], bool],
         callers: TcpPeerLookup | None,
         count: Count,
+        took: Took,
         direct: Services,
         intercepted: Services | None = None,
         machine_region: Callable[[], str] = str,
@@ -62,7 +67,7 @@ class CredentialListener:
         connection may be. `redirected` is told where any other redirected connection wanted to go.
         """
         self._source, self._now, self._admits, self._callers = source, now, admits, callers
-        self._count, self._machine_region = count, machine_region
+        self._count, self._took, self._machine_region = count, took, machine_region
         self._direct, self._intercepted = direct, intercepted
         self._redirected = redirected
         self._refused = refused or RefusedCallers(now)
@@ -97,6 +102,7 @@ class CredentialListener:
         return self._intercepted if is_metadata_service(asked) else None
 
     def _answer(self, uid: int, services: Services, request: HttpRequest) -> HttpResponse:
+        began = perf_counter()
         service, response = respond(
             request,
             uid=uid,
@@ -107,6 +113,7 @@ class CredentialListener:
             machine_region=self._machine_region() if services.ec2 is not None else "",
         )
         self._count(service, response.outcome)
+        self._took(service, perf_counter() - began)
         return response
 
 
@@ -186,6 +193,7 @@ async def start_listeners(
     now: Callable[[], datetime],
     admits: Callable[[int], bool],
     count: Count,
+    took: Took = lambda *_: None,
     served: ServedHandovers,
     machine_region: Callable[[], str] = str,
     redirected: Callable[[tuple[str, int]], None] = lambda _: None,
@@ -204,6 +212,7 @@ async def start_listeners(
         admits=admits,
         callers=callers,
         count=count,
+        took=took,
         direct=served.direct_services(hosts_of(sockets)),
         intercepted=served.intercepted_services(),
         machine_region=machine_region,

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from credagent.handover.http.request import HttpRequest
 from credagent.handover.http.response import HttpResponse, refusal, text
 from credagent.metric_counters import EventCounters
-from credagent.operations.observability.prometheus_text import CONTENT_TYPE, render
+from credagent.operations.observability.prometheus_text import CONTENT_TYPE, OPENMETRICS_TYPE, render
 from credagent.operations.observability.readiness import is_ready, not_ready_because
 from credagent.operations.observability.status_document import Snapshot
 
@@ -21,7 +21,7 @@ class Observability:
     def __init__(self, snapshot: Callable[[], Snapshot], counters: EventCounters) -> None:
         """`snapshot` is called at each request that needs one; it may return the same one for a while."""
         self._snapshot, self._counters = snapshot, counters
-        self._rendered: tuple[Snapshot, HttpResponse] | None = None
+        self._rendered: dict[bool, tuple[Snapshot, HttpResponse]] = {}
 
     def answer(self, request: HttpRequest) -> HttpResponse:
         """Answer one request."""
@@ -29,7 +29,8 @@ class Observability:
             return WRONG_METHOD
         match request.path:
             case "/metrics":
-                return self._metrics(self._snapshot())
+                wanted = request.headers.get(b"accept", b"")
+                return self._metrics(self._snapshot(), openmetrics=b"application/openmetrics-text" in wanted)
             case "/healthz":
                 return ALIVE  # an event loop that answers is all that a restart could give
             case "/readyz":
@@ -37,10 +38,13 @@ class Observability:
             case _:
                 return NOT_FOUND
 
-    def _metrics(self, snapshot: Snapshot) -> HttpResponse:
-        if self._rendered is None or self._rendered[0] is not snapshot:
-            self._rendered = (snapshot, text(render(snapshot, self._counters), content_type=CONTENT_TYPE))
-        return self._rendered[1]
+    def _metrics(self, snapshot: Snapshot, *, openmetrics: bool) -> HttpResponse:
+        made = self._rendered.get(openmetrics)
+        if made is None or made[0] is not snapshot:
+            written = render(snapshot, self._counters, openmetrics=openmetrics)
+            answer = text(written, content_type=OPENMETRICS_TYPE if openmetrics else CONTENT_TYPE)
+            made = self._rendered[openmetrics] = (snapshot, answer)
+        return made[1]
 
 
 def _readiness(snapshot: Snapshot) -> HttpResponse:

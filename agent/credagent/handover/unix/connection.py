@@ -70,8 +70,13 @@ class SharedState:
         rate_limits: RateLimits,
         limits: SocketLimits,
         http: Callable[[], HttpConversation] | None,
+        handed_over: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """Answer by `agent`; `http` makes a conversation for each caller that speaks HTTP."""
+        """Answer by `agent`; `http` makes a conversation for each caller that speaks HTTP.
+
+        `handed_over` is told that a set was `sent` to a subscriber, and that one was `applied`.
+        """
+        self.handed_over = handed_over
         self.agent, self.rules, self.places = agent, rules, places
         self.rate_limits, self.limits, self.http = rate_limits, limits, http
         self.present_set = b""  # as lines, for all subscribers
@@ -226,6 +231,7 @@ class UnixConnection:
                 pid=self.caller.pid, uid=self.caller.uid, role=request.role, generation=None, since=datetime.now(UTC)
             )
             lines = self._shared.set_lines(document)
+            self._shared.handed_over("sent")
         else:
             lines = tuple(set_lines({"ok": True, **document, "again_s": AGAIN_S}))
             self._last = True
@@ -258,6 +264,8 @@ class UnixConnection:
         if self.subscriber is None:
             raise Refused("bad-request", "only a subscriber reports what it has applied")
         process = applied.process or self.subscriber.process
+        if applied.generation != self.subscriber.generation:
+            self._shared.handed_over("applied")
         self.subscriber = msgspec.structs.replace(self.subscriber, generation=applied.generation, process=process)
 
     async def _supply(self) -> None:
@@ -267,6 +275,7 @@ class UnixConnection:
                 self._behind = False
                 self._writer.write(self._shared.present_set)
                 await self._drained()
+                self._shared.handed_over("sent")
         except (TimeoutError, ConnectionError):
             self.end()
 

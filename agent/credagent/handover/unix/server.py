@@ -34,15 +34,23 @@ class SocketServer:
         limits: SocketLimits = SocketLimits(),  # noqa: B008  a frozen value
         monotonic: Callable[[], float] = time.monotonic,
         refused: RefusedCallers | None = None,
+        handed_over: Callable[[str], None] = lambda _: None,
     ) -> None:
         """Serve `agent`; a caller that speaks HTTP has a conversation of `http`.
 
-        `places` None: as many connections as the process may have open. `refused` counts who is not let in.
+        `places` None: as many connections as the process may have open. `refused` counts who is not let in,
+        `handed_over` sets that were `sent` to subscribers and `applied` by them.
         """
         self.connections: set[UnixConnection] = set()
         self._places = places or _as_many_as_possible()
         self._shared = SharedState(
-            agent, rules, places=self._places, rate_limits=RateLimits(monotonic), limits=limits, http=http
+            agent,
+            rules,
+            places=self._places,
+            rate_limits=RateLimits(monotonic),
+            limits=limits,
+            http=http,
+            handed_over=handed_over,
         )
         self._refused = refused or RefusedCallers()
         self._listener: asyncio.Server | None = None

@@ -2,7 +2,13 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
+
+import pytest
+from msgspec import structs
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_reader
+from prometheus_client.parser import text_string_to_metric_families as classic_reader
 
 from credagent import metric_counters
 from credagent.credentials import AwsCredentials, Empty, Held, Origin, Slot, SlotContent
@@ -14,9 +20,10 @@ from credagent.operations.observability.readiness import is_ready, not_ready_bec
 from credagent.operations.observability.status_document import AgentSnapshot, SlotSnapshot, Snapshot, WorkerSnapshot
 from credagent.secret import Secret
 
+MONITORING = Path(__file__).parents[4] / "packaging" / "monitoring"
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 SAMPLE = re.compile(r'credagent_[a-z_]+(\{([a-z]+="([^"\\\n]|\\["\\n])*",?)+\})? -?[0-9]+(\.[0-9]+)?')
-COMMENT = re.compile(r"# (HELP credagent_[a-z_]+ .+|TYPE credagent_[a-z_]+ (counter|gauge))")
+COMMENT = re.compile(r"# (HELP credagent_[a-z_]+ .+|TYPE credagent_[a-z_]+ (counter|gauge|histogram))")
 
 
 def held(expires_in_s: float) -> Held:
@@ -47,6 +54,77 @@ def test_every_line_is_one_that_prometheus_reads() -> None:
     assert 'credagent_slot_origin{slot="google",origin="none"} 1' in lines
     assert "credagent_generation 4" in lines
     assert "credagent_uptime_seconds 2.500" in lines
+
+
+def everything() -> tuple[Snapshot, EventCounters]:
+    """Return what makes every family have a series."""
+    counters = EventCounters()
+    for family in metric_counters.COUNTERS:
+        counters.count(family, *(f"a {label}" for label in family.labels))
+    for seconds in (0.000_01, 0.000_1, 0.000_11, 0.003, 7.0):
+        counters.took("endpoint", seconds)
+    workers = (WorkerSnapshot(pid=1, uid=1, role="worker", generation=4, since=NOW),)
+    return snapshot(held(2710), workers=workers), counters
+
+
+def test_both_texts_say_the_same_by_the_grammars_of_prometheus_own_reader() -> None:
+    classic = list(classic_reader(render(*everything())))
+    openmetrics = list(openmetrics_reader(render(*everything(), openmetrics=True)))
+    assert [(one.name, one.type) for one in classic] == [(one.name, one.type) for one in openmetrics]
+    for one, other in zip(classic, openmetrics, strict=True):
+        assert one.documentation
+        said = {(sample.name, *sorted(sample.labels.items())): sample.value for sample in one.samples}
+        assert said == {(sample.name, *sorted(sample.labels.items())): sample.value for sample in other.samples}
+        assert said
+
+
+def test_how_long_answers_took_is_a_histogram() -> None:
+    lines = render(*everything()).splitlines()
+    begins = "credagent_request_duration_seconds_bucket"
+    buckets = [line.rpartition(" ")[2] for line in lines if line.startswith(begins)]
+    assert buckets == ["1", "2", "3", "3", "3", "4", "4", "4", "5"]  # a bound belongs to its own bucket
+    assert 'credagent_request_duration_seconds_count{face="endpoint"} 5' in lines
+    assert 'credagent_request_duration_seconds_sum{face="endpoint"} 7.003220' in lines
+
+
+@pytest.mark.parametrize(
+    ("content", "slot", "said"),
+    [
+        (held(2710), {}, "2710"),
+        (held(2710), {"falls_back_to": "machine"}, None),  # it would not be empty
+        (held(-5), {}, "0"),
+        (Empty(), {}, None),  # nothing was meant for it
+        (Empty(), {"required": True}, "0"),
+        (Empty(), {"loud": True}, "0"),
+    ],
+)
+def test_when_a_slot_is_empty_if_nothing_happens(content: SlotContent, slot: dict[str, Any], said: str | None) -> None:
+    taken = snapshot(content)
+    slots = {**taken.slots, Slot.AWS: structs.replace(taken.slots[Slot.AWS], **slot)}
+    text = render(structs.replace(taken, slots=slots), EventCounters())
+    found = re.search(r'credagent_slot_empty_in_seconds{slot="aws"} (.+)', text)
+    assert (found and found.group(1)) == said
+
+
+def test_every_metric_and_label_of_dashboard_and_rules_is_one_that_the_agent_writes() -> None:
+    written: dict[str, set[str]] = {}
+    for family in classic_reader(render(*everything())):
+        for sample in family.samples:
+            written.setdefault(sample.name, {"instance"}).update(sample.labels)
+    for file in ("credagent.rules.yml", "grafana-dashboard.json"):
+        text = (MONITORING / file).read_text().replace('\\"', '"')
+        used = re.findall(r"(credagent_[a-z_]+)(?:{([^}]*)})?", text)
+        assert len(used) > 5
+        for name, selectors in used:
+            assert name in written
+            assert set(re.findall(r"([a-z]+)[=!]", selectors)) <= written[name]
+
+
+def test_every_alert_is_fired_by_a_test() -> None:
+    alerts = re.findall(r"- alert: (\w+)", (MONITORING / "credagent.rules.yml").read_text())
+    tests = (MONITORING / "credagent.rules.test.yml").read_text()
+    fired = re.findall(r"alertname: (\w+)\n +exp_alerts:\n", tests)
+    assert sorted(set(fired)) == sorted(alerts)
 
 
 def test_no_secret_and_no_principal_is_told() -> None:
@@ -93,5 +171,10 @@ def test_the_three_paths_are_answered() -> None:
     assert ask("/healthz") == (200, b"alive\n")
     assert ask("/readyz") == (503, b"not ready\naws: required, and holds no credentials\n")
     assert ask("/metrics")[0] == 200
+    wanted = {b"accept": b"application/openmetrics-text;version=1.0.0,text/plain;q=0.5"}
+    openmetrics = face.answer(HttpRequest(b"GET", "/metrics", "", wanted, last=False)).payload
+    assert b"application/openmetrics-text; version=1.0.0" in openmetrics
+    assert openmetrics.endswith(b"# EOF\n")
+    assert not ask("/metrics")[1].endswith(b"# EOF\n")
     assert ask("/metrics", b"POST")[0] == 405
     assert ask("/")[0] == 404
