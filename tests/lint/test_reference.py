@@ -11,9 +11,11 @@ from credagent.bundle.refusal_codes import HINTS, RefusalCode
 from credagent.cli.main import main
 from credagent.cloud_helper.failures import KINDS
 from credagent.errors import Exit
+from credagent.operations.doctor.worker_checks import PROBLEMS
 from credagent.operations.reference import lookup, markdown
 from credagent.operations.reference.error_codes import ERRORS
 from credagent.operations.reference.exit_statuses import EXIT_STATUSES
+from credagent.operations.reference.finding_codes import FINDINGS
 from credagent.operations.reference.log_events import EVENTS
 
 TREE = Path(credagent.__file__).parent
@@ -126,6 +128,15 @@ def test_every_code_that_can_be_said_is_explained() -> None:
 def test_no_code_is_explained_that_is_never_said() -> None:
     spelled = "".join(path.read_text() for path in TREE.rglob("*.py") if path.parent.name != "reference")
     assert [code for code in ERRORS if f'"{code}"' not in spelled] == []
+
+
+def test_every_finding_of_doctor_is_explained_once() -> None:
+    said = {text for _, call in calls() if called(call) == "Finding" for text in texts(keyword(call, "code"))}
+    known = lookup.errors().keys() | PROBLEMS.keys()
+    assert said <= FINDINGS.keys() | known
+    assert FINDINGS.keys() & lookup.errors().keys() == set()
+    elsewhere = {"file-shadows", "variable-shadows", "proxy-catches-loopback"}  # `_code_of` chooses between them
+    assert FINDINGS.keys() - elsewhere <= said
 
 
 def test_a_code_has_one_place_where_it_is_explained() -> None:

@@ -41,10 +41,12 @@ def run(arguments: argparse.Namespace) -> int:
 def _listed() -> int:
     from credagent.operations.reference import lookup
     from credagent.operations.reference.exit_statuses import EXIT_STATUSES
+    from credagent.operations.reference.finding_codes import FINDINGS
     from credagent.operations.reference.log_events import EVENTS
 
     statuses = {str(status.value): said for status, said in EXIT_STATUSES.items()}
-    for title, rows in (("exit statuses", statuses), ("error codes", lookup.errors()), ("log events", EVENTS)):
+    tables = (("exit statuses", statuses), ("error codes", lookup.errors()), ("findings of doctor", FINDINGS))
+    for title, rows in (*tables, ("log events", EVENTS)):
         print(f"{title}:")
         for name, said in rows.items():
             print(f"  {name:<31} {said.cause}")

@@ -36,10 +36,6 @@ TIME_BOUND = frozenset(
 )
 """What a wrong clock makes of sound bundles and credentials."""
 
-REFUSALS_OF_METADATA = frozenset({"metadata-unreachable", "metadata-disabled", "metadata-refused", "hop-limit"})
-
-ALL: frozenset[str] = frozenset({"*"})
-
 ECHOES: Mapping[str, frozenset[str]] = {
     # Without an agent there is nothing else to be said of what it does.
     "unit-masked": frozenset({"no-agent", "unit-not-enabled", "env-file-missing"}),

@@ -7,6 +7,7 @@ from credagent.bundle.refusal_codes import HINTS, RefusalCode
 from credagent.cloud_helper.failures import KINDS
 from credagent.operations.reference.error_codes import ERRORS, Explanation
 from credagent.operations.reference.exit_statuses import EXIT_STATUSES
+from credagent.operations.reference.finding_codes import FINDINGS
 from credagent.operations.reference.log_events import EVENTS
 
 REFUSED: Mapping[RefusalCode, str] = {
@@ -61,6 +62,8 @@ def explanations(name: str) -> list[tuple[str, Explanation]]:
     found = []
     if name in (known := errors()):
         found.append(("error code", known[name]))
+    if name in FINDINGS:
+        found.append(("finding of doctor", FINDINGS[name]))
     if name in EVENTS:
         found.append(("log event", EVENTS[name]))
     found += [("exit status", said) for status, said in EXIT_STATUSES.items() if name == str(status.value)]
@@ -71,4 +74,4 @@ def near(name: str) -> list[str]:
     """Return names that somebody may have meant."""
     from difflib import get_close_matches  # noqa: PLC0415  only for a name that is not known
 
-    return get_close_matches(name, [*errors(), *EVENTS], 3)
+    return get_close_matches(name, [*errors(), *FINDINGS, *EVENTS], 3)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 
 from credagent.operations.reference.error_codes import Explanation
 from credagent.operations.reference.exit_statuses import EXIT_STATUSES
+from credagent.operations.reference.finding_codes import FINDINGS
 from credagent.operations.reference.log_events import EVENTS
 from credagent.operations.reference.lookup import errors
 
@@ -21,6 +22,7 @@ def page() -> str:
     """Return the page."""
     statuses = {f"{status.value}": said for status, said in EXIT_STATUSES.items()}
     parts = [_HEAD, _table("Exit statuses", "status", statuses), _table("Error codes", "code", errors())]
+    parts.append(_table("Findings of `doctor` beside these", "code", FINDINGS))
     return "\n".join([*parts, _table("Log events", "event", dict(sorted(EVENTS.items())))])
 
 
