@@ -1,6 +1,7 @@
 """Which bundles take force, what is remembered of them, and which keys open bundles here.
 
 admission_state: the frozen state, and the pure steps to the next one: admit a bundle, judge anew what is kept
+attested_senders: senders that are trusted by what a cloud says of their keys
 bundle_admission: that state in a running agent, with clock, file and log
 deferred_opening: opens with the keys that are here, and asks key services apart from that
 denied_variables: names of variables that would change how programs run

@@ -30,7 +30,7 @@ from datetime import datetime
 
 from msgspec import Struct, structs
 
-from credagent.admission import rules
+from credagent.admission import attested_senders, rules
 from credagent.admission.deferred_opening import NOT_OPENED_YET, Outcome, defects_refused, open_here
 from credagent.admission.recipient_keyring import Keyring
 from credagent.admission.rules import AdmissionPolicy, AdmissionResult, InForce, Standing
@@ -156,12 +156,18 @@ def admit(
     """Return the state after `content` came by `channel`, with what it is to this machine.
 
     `outcome` is what a key service made of it. Raises Refused, or Unavailable (`not-opened-yet` where a service has to
-    be asked first); then nothing has changed.
+    be asked first, `not-attested-yet` where the sender's cloud has); then nothing has changed.
     """
     with defects_refused():
-        envelope = grammar.parse(content)
+        text, attestation = attested_senders.split(content)
+        envelope = grammar.parse(text)
         signature.verify_signature(envelope)
-        standing = rules.before_opening(envelope, by.policy, state.saved.marks, state.newest, now)
+        senders = state.saved.senders
+        if state.newest is not None and envelope.digest == state.newest.digest:
+            policy = attested_senders.trusting(by.policy, senders)
+        else:
+            policy = attested_senders.for_newcomer(envelope, attestation, by.policy, senders, now)
+        standing = rules.before_opening(envelope, policy, state.saved.marks, state.newest, now)
         known = state.outcomes.get(envelope.text)
         if outcome is None and isinstance(known, opening.Opened):
             outcome = known
@@ -199,8 +205,9 @@ def readmit(state: AdmissionState, by: AdmissionSettings, outcomes: Mapping[str,
         if isinstance(kept, Admitted):
             former[kept.text] = kept
     known = {**state.outcomes, **outcomes}
+    trusting = structs.replace(by, policy=attested_senders.trusting(by.policy, state.saved.senders))
     became: dict[str, tuple[Admitted | Withheld, Outcome | None]] = {
-        text: _readmitted(text, state.saved.channel, by, known.get(text), former.get(text))
+        text: _readmitted(text, state.saved.channel, trusting, known.get(text), former.get(text))
         for text in dict.fromkeys(state.saved.texts())
     }
     bundle = state.saved.bundle

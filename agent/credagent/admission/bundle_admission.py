@@ -5,13 +5,18 @@ The steps themselves are pure (`admission_state`); here they get the clock, the 
 
 from collections.abc import Mapping
 
+from msgspec import structs
+
 from credagent import log
-from credagent.admission import admission_state
+from credagent.admission import admission_state, attested_senders
 from credagent.admission.admission_state import AdmissionSettings, AdmissionState, Admitted, Withheld
 from credagent.admission.deferred_opening import NOT_OPENED_YET, Outcome
 from credagent.admission.rules import Standing
 from credagent.admission.state_file import Load, Save, SavedState
+from credagent.bundle import envelope as grammar
 from credagent.clock import Clock
+from credagent.cloud_helper.job_requests import AttestationClaim
+from credagent.cloud_helper.job_responses import AttestationOutcome
 from credagent.credentials import Statement
 from credagent.errors import OutputError
 
@@ -40,6 +45,23 @@ class BundleAdmission:
             _say_admitted(before.in_force, after.in_force)
         self.state = after
         return standing
+
+    def claim(self, content: bytes | str) -> AttestationClaim:
+        """Return what the cloud of the sender of `content` is asked. Raises Refused."""
+        text, attestation = attested_senders.split(content)
+        return attested_senders.claim_of(grammar.parse(text).header, attestation)
+
+    def note_sender(self, content: bytes | str, outcome: AttestationOutcome) -> None:
+        """Remember what the cloud said of the sender of `content`.
+
+        Raises Refused (not a sender that is trusted), Unavailable (the cloud was not reached) or OutputError.
+        """
+        header, saved = grammar.parse(attested_senders.split(content)[0]).header, self.state.saved
+        senders = attested_senders.noted(saved.senders, header, outcome, self.settings.policy, self._clock.now())
+        saved = structs.replace(saved, senders=senders)
+        self._save(saved)
+        self.state = structs.replace(self.state, saved=saved)
+        log.info("sender_attested", sender=header.sender_id, identity=senders[header.sender_id].identity.name)
 
     def readmit(self, outcomes: Mapping[str, Outcome] = {}) -> None:
         """Judge what is kept anew: at a start, by other settings, and by what key services have opened since."""

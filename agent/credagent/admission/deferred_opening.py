@@ -7,12 +7,15 @@ only a service can open is `not-opened-yet`, is asked for in a thread (`ask`), a
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from credagent.admission.attested_senders import NOT_ATTESTED_YET, split
 from credagent.admission.recipient_keyring import HELD_BY_A_SERVICE, Keyring
 from credagent.bundle import envelope as grammar
 from credagent.bundle import opening
 from credagent.errors import CredagentError, NotForThisMachine, Refused, Unavailable
 
 NOT_OPENED_YET = "not-opened-yet"
+DEFERRED = frozenset({NOT_OPENED_YET, NOT_ATTESTED_YET})
+"""Nothing was refused, and nothing has changed: somebody has to be asked first."""
 
 Outcome = opening.Opened | Refused | Unavailable
 """What came of opening an envelope."""
@@ -59,6 +62,6 @@ def ask(content: bytes | str, keyring: Keyring) -> Outcome:
     """Open with any key, and wait for a key service as long as it takes; for a thread, since nothing is changed."""
     try:
         with defects_refused():
-            return opening.open_by(grammar.parse(content), keyring.openers)
+            return opening.open_by(grammar.parse(split(content)[0]), keyring.openers)
     except (Refused, Unavailable) as error:
         return error

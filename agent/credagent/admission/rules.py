@@ -31,11 +31,14 @@ LISTED_NAMES = 10  # of variables, in one error: a bundle can bring thousands
 class AdmissionPolicy(Struct, frozen=True, kw_only=True):
     """What this machine admits, from its configuration.
 
-    `audience` empty: any, and then only what the machine's own key opened. `trusted_senders`: raw public keys.
+    `audience` empty: any, and then only what the machine's own key opened. `trusted_senders`: raw public keys;
+    `trusted_identities`: what clouds may say of others (`attested_senders`), and for how long that counts.
     """
 
     audience: str = ""
     trusted_senders: frozenset[bytes] = frozenset()
+    trusted_identities: tuple[str, ...] = ()
+    identity_max_age: timedelta = timedelta(hours=24)
     max_age: timedelta = timedelta(hours=24)
     admit_long_term: bool = False
     admit_refresh_token: bool = False

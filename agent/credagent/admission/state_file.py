@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 import msgspec
 from msgspec import Struct
 
+from credagent.admission.attested_senders import AttestedSender
 from credagent.admission.rules import ReplayMark
 from credagent.credentials import Slot
 from credagent.errors import ConfigurationError
@@ -18,14 +19,18 @@ FILE_NAME = "in-force.json"
 LIMIT_BYTES = 4 * 1024 * 1024  # four envelopes of 128 KiB and the marks of thousands of senders
 
 
-class SavedState(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The sealed bundle in force, the sealed earlier ones that *unavailable* slots still use, and all marks."""
+class SavedState(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The sealed bundle in force, the sealed earlier ones that *unavailable* slots still use, and all marks.
+
+    `senders`: what clouds said of senders' keys, by key id; left out where nothing was, as earlier versions have it.
+    """
 
     version: int = 1
     bundle: str | None = None
     channel: str = ""
     earlier: Mapping[Slot, str] = {}
     marks: Mapping[str, ReplayMark] = {}
+    senders: Mapping[str, AttestedSender] = {}
 
     def texts(self) -> Iterator[str]:
         """Yield every sealed bundle in it; one that several slots use comes as often."""

@@ -192,6 +192,11 @@ KINDS: Mapping[str, FailureKind] = {
         "please report it, with the length",
         retry=False,
     ),
+    "not-attestable": FailureKind(
+        "Google signs no token that attests this identity",
+        "use a service account, or have the machines trust your key: credagent trust PUB",
+        retry=False,
+    ),
     # Channels.
     "channel-too-large": FailureKind(
         "what the channel holds is larger than a bundle may be", "is this the bundle, or something else?", retry=False

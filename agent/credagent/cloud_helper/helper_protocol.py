@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from credagent.cloud_helper.job_requests import (
     AttestMachine,
+    AttestSender,
     AwsAssumeRole,
     AwsLocalIdentity,
     AwsMachineIdentity,
@@ -37,13 +38,14 @@ Request = (
     | KmsDecrypt
     | KmsEncrypt
     | AttestMachine
+    | AttestSender
     | VerifyAttestations
     | ChannelGet
     | ChannelPut
 )
 """Everything that may be asked, for decoding."""
 
-LOCAL_REQUESTS = (AwsLocalIdentity, GoogleLocalToken, GoogleLocalRefreshToken)
+LOCAL_REQUESTS = (AwsLocalIdentity, GoogleLocalToken, GoogleLocalRefreshToken, AttestSender)
 """Requests about the user's own identity: these, and only these, see the user's files and variables."""
 
 

@@ -20,6 +20,7 @@ JOBS = {
     "KmsDecrypt": ("kms.kms_jobs", "the key service"),
     "KmsEncrypt": ("kms.kms_jobs", "the key service"),
     "AttestMachine": ("attestation.attestation_jobs", "the attestation of this machine"),
+    "AttestSender": ("attestation.attestation_jobs", "the attestation of this sender"),
     "VerifyAttestations": ("attestation.attestation_jobs", "attestations"),
     "ChannelGet": ("channel_storage.storage_jobs", "the channel"),
     "ChannelPut": ("channel_storage.storage_jobs", "the channel"),

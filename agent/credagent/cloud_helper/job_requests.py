@@ -144,6 +144,14 @@ class AttestMachine(RequestFor[AttestationMade], frozen=True, kw_only=True, tag=
     by_role: bool = False
 
 
+class AttestSender(RequestFor[AttestationMade], frozen=True, kw_only=True, tag="attest-sender"):
+    """A proof by the identity of whoever sends: that of `profile` (empty: boto3's default chain), or Google's."""
+
+    binding: str
+    by_google: bool = False
+    profile: str = ""
+
+
 class AttestationClaim(Struct, frozen=True):
     """An attestation, and the binding that it has to carry."""
 

@@ -24,6 +24,13 @@ _ACCOUNTS = ValueKind(
     "list", matching(r"[^\s:,/\x00-\x1f]{1,256}", "not the name of a user or group", "write a name or a number")
 )
 
+_IDENTITY = (
+    r"arn:aws[a-z-]*:iam::[0-9]{12}:(?:root|user/[\w+=,.@/-]{1,576})"
+    r"|arn:aws[a-z-]*:sts::[0-9]{12}:assumed-role/[\w+=,.@:-]{1,64}/(?:\*|[\w+=,.@-]{2,64})"
+    r"|google:[^\s@*]{1,128}@[^\s@*]{1,128}"
+)
+"""Of a role only the session's name may be left open: who has the role chooses it anyhow."""
+
 KEYS: Mapping[str, ValueKind] = {
     "agent.audience": ValueKind("text", audience),
     "agent.runtime_dir": ValueKind("text", folder),
@@ -48,6 +55,16 @@ KEYS: Mapping[str, ValueKind] = {
             'write "credagent-sender:ed25519:…", as in its .pub file, or "file:/PATH"',
         ),
     ),
+    "bundle.trusted_identities": ValueKind(
+        "list",
+        matching(
+            _IDENTITY,
+            "not an identity that a cloud attests",
+            'write "arn:aws:iam::123456789012:user/NAME", "arn:aws:sts::123456789012:assumed-role/ROLE/*" or '
+            '"google:NAME@PROJECT.iam.gserviceaccount.com", as `credagent whoami` prints it',
+        ),
+    ),
+    "bundle.identity_max_age": _DURATION,
     "bundle.expect": choice("optional", "required"),
     "bundle.max_age": _DURATION,
     "bundle.deliver_users": _ACCOUNTS,

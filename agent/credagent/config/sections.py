@@ -58,6 +58,8 @@ class BundleSection(Struct, frozen=True, kw_only=True):
     )
     recipient_keys: tuple[str, ...] = ("state",)
     trusted_senders: tuple[str, ...] = ()
+    trusted_identities: tuple[str, ...] = ()
+    identity_max_age_s: int = 86_400
     expect: Expect = "optional"
     max_age_s: int = 86_400
     deliver_users: tuple[str, ...] = ()

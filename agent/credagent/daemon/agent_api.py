@@ -81,7 +81,13 @@ class AgentApi:
 
     def identity(self) -> dict[str, Any]:
         """Return what a sender has to know of this machine."""
-        return {"public_key": self.public_key, "audience": self._agent.config.agent.audience, "version": __version__}
+        config = self._agent.config
+        return {
+            "public_key": self.public_key,
+            "audience": config.agent.audience,
+            "version": __version__,
+            "trusts_identities": bool(config.bundle.trusted_identities),
+        }
 
     async def attest(self, *, by_role: bool) -> dict[str, Any]:
         """Return what this machine's cloud says of its key. Raises Unavailable, also where it has no key of its own."""

@@ -63,6 +63,8 @@ def _policy(config: Config, senders: frozenset[bytes]) -> AdmissionPolicy:
     return AdmissionPolicy(
         audience=config.agent.audience,
         trusted_senders=senders,
+        trusted_identities=config.bundle.trusted_identities,
+        identity_max_age=timedelta(seconds=config.bundle.identity_max_age_s),
         max_age=timedelta(seconds=config.bundle.max_age_s),
         admit_long_term=config.aws.admit_long_term,
         admit_refresh_token=config.google.admit_refresh_token,

@@ -5,18 +5,26 @@ in a thread, and offered again with the outcome, one at a time.
 """
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+
+from msgspec import structs
 
 from credagent import log
 from credagent.admission import deferred_opening
-from credagent.admission.deferred_opening import NOT_OPENED_YET, Outcome
+from credagent.admission.attested_senders import NOT_ATTESTED_YET
+from credagent.admission.deferred_opening import DEFERRED, NOT_OPENED_YET, Outcome
 from credagent.admission.rules import Standing
 from credagent.channels.polled_channel import PolledChannel
 from credagent.channels.pull_channel import Content, PullChannel
 from credagent.clock import Clock
+from credagent.cloud_helper.helper_call import call
+from credagent.cloud_helper.job_requests import VerifyAttestations
+from credagent.cloud_helper.job_responses import AttestationsVerified
 from credagent.errors import CredagentError, Refused, Unavailable
 from credagent.slots.credential_resolver import Arrival, CredentialResolver
 from credagent.tick import until_tick
+
+Verify = Callable[[VerifyAttestations], Awaitable[AttestationsVerified]]
 
 PASSING_REFUSALS = frozenset({"from-the-future", "expired", "too-old"})  # the clock may be set right
 
@@ -24,9 +32,9 @@ PASSING_REFUSALS = frozenset({"from-the-future", "expired", "too-old"})  # the c
 class ChannelFollower:
     """The channels being followed, and what of theirs will be looked at again."""
 
-    def __init__(self, resolver: CredentialResolver, clock: Clock) -> None:
-        """Bring bundles to `resolver`."""
-        self._resolver, self._clock = resolver, clock
+    def __init__(self, resolver: CredentialResolver, clock: Clock, verify: Verify = call) -> None:
+        """Bring bundles to `resolver`; `verify` has a helper ask the clouds of senders."""
+        self._resolver, self._clock, self._verify = resolver, clock, verify
         self._again: dict[PullChannel, tuple[Content, str]] = {}
         self._failed: dict[PullChannel, str] = {}
         self._channels: Sequence[PullChannel] = ()
@@ -75,11 +83,33 @@ class ChannelFollower:
         try:
             standing = self._resolver.push(bundle, channel)
         except Unavailable as error:
-            if error.code != NOT_OPENED_YET:
+            if error.code not in DEFERRED:
                 raise
             async with self._one_at_a_time:
-                standing = self._resolver.push(bundle, channel, await self._ask(bundle))
+                standing = await self._push_asked(bundle, channel, error.code)
         return "unchanged" if standing is Standing.AGAIN else "admitted"
+
+    async def _push_asked(self, bundle: str, channel: str, code: str) -> Standing:
+        """Admit a pushed bundle after whoever has to be asked was asked."""
+        if code == NOT_ATTESTED_YET:
+            try:
+                await self._attest(bundle)
+            except CredagentError as error:
+                self._resolver.refusals.refuse_push(error, channel)
+                raise
+            try:
+                return self._resolver.push(bundle, channel)
+            except Unavailable as error:
+                if error.code != NOT_OPENED_YET:
+                    raise
+        return self._resolver.push(bundle, channel, await self._ask(bundle))
+
+    async def _attest(self, content: bytes | str) -> None:
+        """Ask the cloud of a bundle's sender, in a helper. Raises CredagentError: why the sender is not trusted."""
+        admission = self._resolver.admission
+        claims = (admission.claim(content),)
+        answer = await self._verify(VerifyAttestations(claims=claims))
+        admission.note_sender(content, answer.outcomes[0])
 
     async def offer(self, channel: PullChannel, content: Content) -> None:
         """Offer what a channel holds, and wait for a key service where one has to open it."""
@@ -93,12 +123,25 @@ class ChannelFollower:
         error = self._resolver.offer(arrival)
         if isinstance(content, bytes) and error is not None and error.code == NOT_OPENED_YET:
             return self._offer_opened(channel, arrival, content)
+        if isinstance(content, bytes) and error is not None and error.code == NOT_ATTESTED_YET:
+            return self._offer_attested(channel, arrival, content)
         self._note(channel, content, error)
         return None
 
     async def _offer_opened(self, channel: PullChannel, arrival: Arrival, content: bytes) -> None:
         async with self._one_at_a_time:
             self._note(channel, content, self._resolver.offer(arrival, await self._ask(content)))
+
+    async def _offer_attested(self, channel: PullChannel, arrival: Arrival, content: bytes) -> None:
+        async with self._one_at_a_time:
+            try:
+                await self._attest(content)
+            except CredagentError as error:
+                self._note(channel, content, self._resolver.offer(structs.replace(arrival, content=error)))
+                return
+        opening = self._offered(channel, content)
+        if opening is not None:
+            await opening
 
     def _note(self, channel: PullChannel, content: Content, error: CredagentError | None) -> None:
         if error is not None and (not isinstance(error, Refused) or error.code in PASSING_REFUSALS):

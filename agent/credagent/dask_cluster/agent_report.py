@@ -32,6 +32,7 @@ class AgentReport(Struct, frozen=True, kw_only=True):
     and `forwarder_sender` the key id, of the forwarder that installed the plugin last; `forwarder_ended` is empty while
     that one is at work, else it says how it ended.
     `attestation` is what a cloud says of `key`, unproved; `attestation_fault` is a code where there is none.
+    `trusts_identities`: it takes the sender's attestation beside a bundle.
     """
 
     address: str
@@ -51,6 +52,7 @@ class AgentReport(Struct, frozen=True, kw_only=True):
     forwarder_sender: str = ""
     forwarder_ended: str = ""
     attestation: str = ""
+    trusts_identities: bool = False
     attestation_fault: str = ""
     attestation_hint: str = ""
 
@@ -84,6 +86,7 @@ def parse(value: object, address: str = "") -> AgentReport | None:
         address=address,
         host=_text(value, "host") or address,
         key=key,
+        trusts_identities=value.get("trusts_identities") is True,
         attestation=_attestation(value.get("attestation")),
         **{name: _text(value, name) for name in _TEXTS},
     )

@@ -297,6 +297,7 @@ class ForwardingPlugin:
             "bundle_id": bundle.get("bundle_id") or "",
             "state": status.get("state") or "",
             "trouble": ", ".join([*(status.get("problems") or ()), *_slot_errors(status.get("slots") or {})]),
+            "trusts_identities": bool(identity.get("trusts_identities")),
             **self._attestation(),
         }
 

@@ -4,6 +4,7 @@ forward_credentials: the Python function, and how forwarding begins
 forwarding_session: the object a person holds; runs the loop in a thread of its own
 forwarding_status: what it tells of itself, as values and as tables for people
 loop: connect, ask, deliver, wait; and again when the connection is lost
+sender_attestation: the sender's own attestation beside a bundle
 forwarding_plan: what is forwarded to which cluster, as one frozen value
 identity_renewal: the sender's identity over time
 bundle_revision: one state of the identity, sealed once for each recipient

@@ -27,6 +27,7 @@ from credagent.forwarder.forwarding_plan import ForwardingPlan
 from credagent.forwarder.identity_renewal import IdentityRenewal
 from credagent.forwarder.key_trust import KeyJudge, TrustBasis
 from credagent.forwarder.machine_reconciler import MachineReconciler
+from credagent.forwarder.sender_attestation import SenderAttestation
 from credagent.forwarder.user_notices import UserNotices
 from credagent.forwarder.waiting_workers import WaitingWorkers
 from credagent.sender.compose_bundle import LocalIdentity
@@ -65,7 +66,8 @@ class ForwarderLoop:
         attested = AttestedMachines(self._policy, plan.environ, clock)
         self._judge = KeyJudge(basis, plan.pinned, plan.options.audience, attested)
         revision = BundleRevision(0, LocalIdentity(), plan, clock.now())
-        self.reconciler = MachineReconciler(revision, self._judge, notices, clock)
+        own = SenderAttestation(plan.options, plan.environ, clock)
+        self.reconciler = MachineReconciler(revision, self._judge, notices, clock, own)
         name = f"credagent-forward-{socket.gethostname()}-{os.getpid()}-{_PROCESS}-{os.urandom(6).hex()}"
         self.own = Forwarder(name=name, sender=plan.key.key_id)
         self.state = "starting"

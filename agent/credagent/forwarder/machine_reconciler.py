@@ -20,6 +20,7 @@ from credagent.forwarder import user_notices
 from credagent.forwarder.bundle_revision import BundleRevision
 from credagent.forwarder.key_trust import KeyJudge, TrustedRecipient
 from credagent.forwarder.known_machines import KnownMachines, Machine
+from credagent.forwarder.sender_attestation import SenderAttestation
 from credagent.forwarder.user_notices import UserNotices
 from credagent.task_groups import for_each, run_until_first_ends
 
@@ -45,11 +46,18 @@ class Findings(Struct, frozen=True, kw_only=True):
 class MachineReconciler:
     """What is known of the machines, and the steps that bring each of them to the revision in force."""
 
-    def __init__(self, revision: BundleRevision, judge: KeyJudge, notices: UserNotices, clock: Clock) -> None:
-        """Know nobody yet. `revision` is replaced by the loop, between two deliveries."""
+    def __init__(
+        self,
+        revision: BundleRevision,
+        judge: KeyJudge,
+        notices: UserNotices,
+        clock: Clock,
+        own: SenderAttestation | None = None,
+    ) -> None:
+        """Know nobody yet. `revision` is replaced by the loop, between two deliveries; `own` attests the sender."""
         self.machines = KnownMachines()
         self.revision = revision
-        self._judge, self._notices, self._clock = judge, notices, clock
+        self._judge, self._notices, self._clock, self._own = judge, notices, clock, own
         self._without_plugin: frozenset[str] = frozenset()
         self._grounds_said: dict[str, str] = {}
         self._sealing = asyncio.Lock()
@@ -109,6 +117,10 @@ class MachineReconciler:
         await self._seal(revision, [recipient], afresh=afresh)
         return revision.text_for(recipient)
 
+    async def for_machine(self, text: str, report: AgentReport) -> str:
+        """Return what a machine is sent: the text, and the sender's attestation where the machine takes one."""
+        return await self._own.beside(text) if report.trusts_identities and self._own is not None else text
+
     def take(self, report: AgentReport, revision: BundleRevision) -> None:
         """Judge what a process said, whatever it was the answer to, and take it in."""
         self.machines.take(report, self._judge.judge(report), revision, self._clock.now())
@@ -133,6 +145,8 @@ class MachineReconciler:
         self._notices.say("refused", user_notices.refused(machines))
         self._notices.say("distrusted", user_notices.distrusted(machines))
         self._notices.say("believed", self._newly_believed(machines))
+        failure = self._own.failure if self._own is not None else None
+        self._notices.say("own-attestation", user_notices.unattested(failure) if failure is not None else "")
         self._notices.say("silent", user_notices.silent(machines))
         self._notices.say("no-plugin", user_notices.without_plugin(self._without_plugin))
 
@@ -178,6 +192,7 @@ class MachineReconciler:
             text = revision.text_for(machine.trusted)
         except KeyError:  # dropped meanwhile, for many others
             text = await self.sealed(revision, machine.trusted)
+        text = await self.for_machine(text, machine.report)
         self.machines.put(machine.sent(revision))
         addresses = sorted(self.machines.addresses(machine))
         for address in random.sample(addresses, min(ATTEMPTS, len(addresses))):

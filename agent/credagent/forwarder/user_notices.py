@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 
 from credagent.dask_cluster.agent_report import SCHEDULER, AgentReport
 from credagent.dask_cluster.dask_plugins import OWN_PROCESS
+from credagent.errors import CredagentError
 from credagent.forwarder.known_machines import KnownMachines, Machine, MachineState
 
 WHAT_IS_WELL = ("served", "standing-by")  # matters that call for nobody
@@ -102,6 +103,11 @@ def believed(grounds: Iterable[str]) -> str:
     found = sorted(set(grounds))
     more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
     return f"believed because {'; '.join(found[:SHOWN])}{more}" if found else ""
+
+
+def unattested(failure: CredagentError) -> str:
+    """Say that one's own cloud does not vouch for one's key, to machines that go by that."""
+    return f"machines that trust senders by identity are sent no word of yours: {failure}. {failure.hint}".strip()
 
 
 def silent(machines: Iterable[Machine]) -> str:

@@ -89,7 +89,7 @@ class WaitingWorkers:
         if not self._has_room(report.address, verdict, revision.number):
             return {"why": "too-many-keys: this address has named too many keys"}
         text = await self._reconciler.sealed(revision, verdict, afresh=report.outcome == "too-old")
-        return {"bundle": text, "slots": revision.granted}
+        return {"bundle": await self._reconciler.for_machine(text, report), "slots": revision.granted}
 
     def _has_room(self, address: str, recipient: TrustedRecipient, revision: int) -> bool:
         """Tell whether to seal to `recipient` for `address`: anybody may announce a new key many times a second."""

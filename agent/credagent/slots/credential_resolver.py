@@ -21,7 +21,7 @@ from msgspec import Struct
 from credagent import log
 from credagent.admission.admission_state import AdmissionSettings
 from credagent.admission.bundle_admission import BundleAdmission
-from credagent.admission.deferred_opening import NOT_OPENED_YET, Outcome
+from credagent.admission.deferred_opening import DEFERRED, Outcome
 from credagent.admission.rules import Standing
 from credagent.channels.pull_channel import Content
 from credagent.clock import Clock
@@ -124,7 +124,7 @@ class CredentialResolver:
         self.admission.readmit()
         self.refusals.rename(followed)
         errors = {arrival.channel: self._judge(arrival) for arrival in arrivals}
-        unopened = (channel for channel, error in errors.items() if error is not None and error.code == NOT_OPENED_YET)
+        unopened = (channel for channel, error in errors.items() if error is not None and error.code in DEFERRED)
         self.unlooked = frozenset((*unlooked, *unopened))
         self.resolve()
 
@@ -136,10 +136,10 @@ class CredentialResolver:
         """Take what a pull channel holds now; return why it is not in force, None where it is or is absent.
 
         `not-opened-yet`: nothing was refused, and nothing has changed; offer it again with what a key service made
-        of it (`outcome`).
+        of it (`outcome`). `not-attested-yet`: likewise, when its sender's cloud has been asked.
         """
         error = self._judge(arrival, outcome)
-        if error is None or error.code != NOT_OPENED_YET:
+        if error is None or error.code not in DEFERRED:
             self.unlooked -= {arrival.channel}
             self.resolve()
         return error
@@ -149,7 +149,7 @@ class CredentialResolver:
         try:
             standing = self.admission.admit(content, channel, outcome)
         except CredagentError as error:
-            if error.code != NOT_OPENED_YET:
+            if error.code not in DEFERRED:
                 self.refusals.refuse_push(error, channel)
             raise
         self.resolve()
@@ -213,7 +213,7 @@ class CredentialResolver:
                 self.refusals.refuse_content(error, channel)
                 return error
         except CredagentError as error:
-            if error.code != NOT_OPENED_YET:
+            if error.code not in DEFERRED:
                 self.refusals.refuse_content(error, channel)
             return error
         self.refusals.lift(channel)

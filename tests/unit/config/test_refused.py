@@ -84,6 +84,7 @@ WRONG = [
     ("bundle", "recipient_keys", '["file:key"]', "item 1 is not a recipient key"),
     ("bundle", "recipient_keys", '["credential:../key"]', "item 1 is not a recipient key"),
     ("bundle", "trusted_senders", '["credagent-recipient:x-wing:AAAA"]', "item 1 is not the public key of a sender"),
+    ("bundle", "trusted_identities", '["arn:aws:iam::*:user/ana"]', "item 1 is not an identity that a cloud attests"),
     ("bundle", "expect", '"require"', "not one of the accepted"),
     ("bundle", "max_age", "true", "a boolean"),
     ("bundle", "deliver_users", '["a:b"]', "item 1 is not the name"),

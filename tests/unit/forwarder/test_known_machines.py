@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -23,7 +24,7 @@ def revision(tmp_path: Path) -> BundleRevision:
     return reconciler(FakeCluster({}).plan(tmp_path)).revision
 
 
-def report(address: str, key: RecipientPublicKey | None, fault: str = "", **more: str) -> AgentReport:
+def report(address: str, key: RecipientPublicKey | None, fault: str = "", **more: Any) -> AgentReport:
     return AgentReport(address=address, host="h", key=key, fault=fault, **more)
 
 

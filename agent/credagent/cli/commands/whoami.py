@@ -5,10 +5,15 @@ import os
 from typing import TYPE_CHECKING
 
 from credagent.cli.common_options import add_agents_config, duration
+from credagent.credentials import Slot
 
 if TYPE_CHECKING:
     from credagent.sender.local_identity import FoundIdentity
 
+_PASTED = "trusted_identities = "
+_NOT_BY_GOOGLE = (
+    "Google attests service accounts, not a person's login: machines have to trust your key (credagent trust PUB)"
+)
 SUMMARY = "show which identity would be forwarded, or which one a worker here signs with"
 
 
@@ -65,6 +70,10 @@ def run(arguments: argparse.Namespace) -> int:
     for fact in facts:
         for name, value in fact.items():
             print(f"{f'{name}:':<14}{_text(value)}")
+    named = [str(fact["attested_as"]) for fact in facts if fact["attested_as"]]
+    if named:
+        listed = ", ".join(f'"{one}"' for one in named)
+        print(f"Machines trust you by identity, whatever key you have, with this below [bundle]:\n{_PASTED}[{listed}]")
     return 0
 
 
@@ -87,8 +96,18 @@ def _facts(found: "FoundIdentity") -> dict[str, object]:
         "method": found.method or None,
         "expires_at": text_of(ends) if ends is not None else None,
         "expiry_known": found.expiry_known,
-        "notices": list(found.notices),
+        "attested_as": _attested_as(found),
+        "notices": [*found.notices, *([] if found.slot is Slot.AWS or _attested_as(found) else [_NOT_BY_GOOGLE])],
     }
+
+
+def _attested_as(found: "FoundIdentity") -> str | None:
+    """Return how a machine's `trusted_identities` names this identity; None where no cloud attests it."""
+    from credagent.attestation.identity_pattern import pattern_of_arn
+
+    if found.slot is Slot.AWS:
+        return pattern_of_arn(found.principal) if found.principal.startswith("arn:") else None
+    return f"google:{found.principal}" if found.principal.endswith(".gserviceaccount.com") else None
 
 
 def _text(value: object) -> str:

@@ -1,4 +1,4 @@
-"""Makes a proof by the cloud that this machine is of, and verifies several proofs at once. Runs in the helper."""
+"""Makes a proof of this machine or of its user, and verifies several proofs at once. Runs in the helper."""
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -9,7 +9,12 @@ from credagent.attestation.identity import Identity
 from credagent.attestation.proof import AwsProof, GoogleProof, Proof
 from credagent.cloud_helper import https_client, progress
 from credagent.cloud_helper.failures import CloudFailure
-from credagent.cloud_helper.job_requests import AttestationClaim, AttestMachine, VerifyAttestations
+from credagent.cloud_helper.job_requests import (
+    AttestationClaim,
+    AttestMachine,
+    AttestSender,
+    VerifyAttestations,
+)
 from credagent.cloud_helper.job_responses import (
     AttestationMade,
     AttestationOutcome,
@@ -22,11 +27,15 @@ from credagent.errors import ABSENT_CODES, Refused
 AT_ONCE = 8
 
 
-def answer(request: AttestMachine | VerifyAttestations) -> AttestationMade | AttestationsVerified:
+def answer(request: AttestMachine | AttestSender | VerifyAttestations) -> AttestationMade | AttestationsVerified:
     """Return the proof, or what became of each claim. Raises CloudFailure."""
-    if isinstance(request, AttestMachine):
-        return _made(request)
-    return Verification(request.google).of(request.claims)
+    match request:
+        case AttestMachine():
+            return _made(request)
+        case AttestSender():
+            return _checked(_of_sender(request))
+        case VerifyAttestations():
+            return Verification(request.google).of(request.claims)
 
 
 def _made(request: AttestMachine) -> AttestationMade:
@@ -39,11 +48,24 @@ def _made(request: AttestMachine) -> AttestationMade:
         except CloudFailure as failure:
             failures.append(failure)
             continue
-        if len(made.attestation) > proofs.MAX_CHARACTERS:
-            raise CloudFailure("attestation-large", f"{len(made.attestation)} characters")
-        return made
+        return _checked(made)
     # What is there and fails is what a person can mend; else the first cloud's word.
     raise next((failure for failure in failures if failure.code not in ABSENT_CODES), failures[0])
+
+
+def _checked(made: AttestationMade) -> AttestationMade:
+    if len(made.attestation) > proofs.MAX_CHARACTERS:
+        raise CloudFailure("attestation-large", f"{len(made.attestation)} characters")
+    return made
+
+
+def _of_sender(request: AttestSender) -> AttestationMade:
+    with progress.preparing():
+        from credagent.cloud_helper.attestation import aws_proof, google_proof
+
+    if request.by_google:
+        return AttestationMade(attestation=google_proof.by_sender(request.binding).text)
+    return AttestationMade(attestation=aws_proof.by_sender(request.binding, request.profile).text)
 
 
 def _by_aws(request: AttestMachine) -> AttestationMade:

@@ -12,10 +12,12 @@ from urllib.parse import parse_qs, quote, urlencode, urlsplit
 from botocore.auth import SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+from msgspec import structs
 
 from credagent.attestation.proof import AwsProof
 from credagent.cloud_helper.attestation import sts_host
-from credagent.cloud_helper.aws import imds_client, instance_metadata, machine_identity
+from credagent.cloud_helper.aws import imds_client, instance_metadata, local_identity, machine_identity
+from credagent.cloud_helper.aws.clients import FALLBACK_REGION
 from credagent.cloud_helper.aws.credential_document import credentials_from
 from credagent.cloud_helper.failures import CloudFailure
 from credagent.cloud_helper.job_requests import AwsMachineIdentity
@@ -49,6 +51,13 @@ def by_machine(binding: str, *, by_role: bool) -> tuple[AwsProof, str]:
         # What keeps the first from being had is what a person can do something about.
         raise (failure if by_role or failure.code != "no-role" else instead_of) from failure
     return signed(found, binding), why
+
+
+def by_sender(binding: str, profile: str) -> AwsProof:
+    """Return a proof by the identity that boto3 would use here. Raises CloudFailure."""
+    session = local_identity.local_session(profile)
+    found, _, _ = local_identity.found_credentials(session)
+    return signed(structs.replace(found, region=local_identity.region_of(session) or FALLBACK_REGION), binding)
 
 
 def signed(credentials: AwsCredentials, binding: str) -> AwsProof:

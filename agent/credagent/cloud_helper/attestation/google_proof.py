@@ -7,6 +7,7 @@ from typing import Any
 
 from google.auth.compute_engine import _metadata
 from google.auth.exceptions import GoogleAuthError
+from google.oauth2 import id_token
 
 from credagent.attestation.proof import PREFIX, GoogleProof, parse
 from credagent.cloud_helper.failures import CloudFailure
@@ -33,6 +34,20 @@ def by_machine(binding: str) -> GoogleProof:
     except GoogleAuthError as exc:
         raise from_google(exc) from exc
     return checked(token)
+
+
+def by_sender(binding: str) -> GoogleProof:
+    """Return a token of the service account that google-auth finds here. Raises CloudFailure.
+
+    Google signs none with a chosen audience for a person's login.
+    """
+    transport = AuthTransport()
+    try:
+        credentials: Any = id_token.fetch_id_token_credentials(audience_of(binding), request=transport)
+        credentials.refresh(transport)
+    except GoogleAuthError as exc:
+        raise CloudFailure("not-attestable", type(exc).__name__) from exc
+    return checked(credentials.token)
 
 
 def checked(token: object) -> GoogleProof:

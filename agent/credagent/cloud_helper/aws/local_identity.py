@@ -43,8 +43,8 @@ FATAL_CODES = frozenset({"expired-token", "key-unknown", "key-mismatch", "clock-
 def answer(request: AwsLocalIdentity) -> AwsObtained:
     """Return a session (or, if asked for, a long-term key) and whose it is. Raises CloudFailure."""
     session = local_session(request.profile)
-    found, expires_at, method = _found(session)
-    region = _region(session)
+    found, expires_at, method = found_credentials(session)
+    region = region_of(session)
     if found.session_token is None and found.access_key_id.startswith(TEMPORARY_KEY):
         raise CloudFailure("session-token-missing", f"found by {method}")
     if found.session_token is not None:
@@ -55,7 +55,7 @@ def answer(request: AwsLocalIdentity) -> AwsObtained:
     return _session_from(found, method=method, region=region, request=request)
 
 
-def _found(session: Any) -> tuple[AwsCredentials, datetime | None, str]:  # noqa: ANN401  botocore has no types
+def found_credentials(session: Any) -> tuple[AwsCredentials, datetime | None, str]:  # noqa: ANN401  botocore has no types
     """Run the chain; None for an expiry that botocore does not know."""
     try:
         credentials = session.get_credentials()
@@ -159,7 +159,8 @@ def _with_caller(obtained: AwsObtained) -> AwsObtained:
     return structs.replace(obtained, principal=told.arn, account=told.account, notices=notices, skew_s=told.skew_s)
 
 
-def _region(session: Any) -> str:  # noqa: ANN401  as above
+def region_of(session: Any) -> str:  # noqa: ANN401  as above
+    """Return the region that is configured; empty where none is."""
     return str(session.get_config_variable("region") or os.environ.get("AWS_REGION") or "")
 
 

@@ -1,0 +1,100 @@
+"""A machine that knows no key of a sender, and trusts a person by what the person's cloud says."""
+
+import re
+import signal
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from credagent.bundle.key_pairs import SenderPrivateKey
+from credagent.forwarder import loop
+from tests.integration.forwarder.play import SECRET, client_of, token_on, write_key
+from tests.integration.forwarder.stage import Machine, Stage, within
+from tests.simulator import Simulator
+
+SCIENCE = "arn:aws:sts::123456789012:assumed-role/data-science/*"
+
+
+@pytest.fixture
+def cloud(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
+    monkeypatch.setattr(loop, "RECONCILE_S", 1.0)
+    with Simulator() as simulator:
+        simulator.create_role("data-science")
+        for name, value in simulator.environ(aws_machine=False, google_machine=False).items():
+            monkeypatch.setenv(name, value)
+            stage.environ[name] = value
+        yield simulator
+
+
+def log_in(monkeypatch: pytest.MonkeyPatch, cloud: Simulator, role: str, name: str) -> None:
+    session = cloud.issue_session(role, name)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", session["access_key_id"])
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", session["secret_access_key"])
+    monkeypatch.setenv("AWS_SESSION_TOKEN", session["session_token"])
+
+
+def configure(machine: Machine, *identities: str) -> None:
+    path = machine.folder / "config.toml"
+    text = path.read_text()
+    named = ", ".join(f'"{one}"' for one in identities)
+    text = re.sub(r"\ntrusted_identities = .*", "", text)
+    path.write_text(text.replace("trusted_senders = []", f"trusted_senders = []\ntrusted_identities = [{named}]"))
+
+
+def test_a_person_forwards_from_two_laptops_until_the_role_is_not_listed_any_more(
+    stage: Stage, forward: Callable[..., Any], cloud: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = write_key(stage.folder / "sender.key"), write_key(stage.folder / "second.key")
+    machine = stage.machine("a")
+    configure(machine, SCIENCE)
+    assert machine.agent is not None
+    machine.agent.send_signal(signal.SIGHUP)
+    within(20, lambda: machine.ask("identity").get("trusts_identities"), "the reload")
+    stage.start_scheduler(machine)
+    stage.start_worker(machine, "a", "--no-nanny")
+    log_in(monkeypatch, cloud, "data-science", "ana")
+    with client_of(stage, 1) as client:
+        with forward(aws="local", trust="first-use"):
+            assert token_on(client, "a") == SECRET
+            assert machine.ask("status")["bundle"]["sender"] == first.key_id
+        with forward(
+            aws="local", trust="first-use", sender_key=stage.folder / "second.key", environ={"DB_TOKEN": "two"}
+        ):
+            within(30, lambda: token_on(client, "a") == "two", "the second laptop's")
+            assert machine.ask("status")["bundle"]["sender"] == second.key_id
+        log_in(monkeypatch, cloud, "dask-node", "mallory")
+        stranger = write_key(stage.folder / "third.key")
+        with forward(aws="local", trust="first-use", sender_key=stage.folder / "third.key") as forwarding:
+            assert {one.code for one in forwarding.status().machines} == {"untrusted-sender"}
+        status = machine.ask("status")["bundle"]
+        assert status["sender"] == second.key_id  # what was held is unchanged
+        assert stranger.key_id not in str(status["sender"])
+        configure(machine, "arn:aws:iam::123456789012:user/ana")
+        machine.agent.send_signal(signal.SIGHUP)
+        within(20, lambda: machine.ask("status")["bundle"]["sender"] is None, "the reload")
+        assert SECRET not in str(machine.ask("set"))
+        log_in(monkeypatch, cloud, "data-science", "ana")
+        with forward(aws="local", trust="first-use") as forwarding:
+            assert {one.code for one in forwarding.status().machines} == {"untrusted-sender"}
+
+
+def test_where_the_cloud_cannot_be_asked_nothing_is_admitted_and_what_is_held_stays(
+    stage: Stage, key: SenderPrivateKey, forward: Callable[..., Any], cloud: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = stage.machine("a")
+    configure(machine, SCIENCE)
+    assert machine.agent is not None
+    machine.agent.send_signal(signal.SIGHUP)
+    within(20, lambda: machine.ask("identity").get("trusts_identities"), "the reload")
+    stage.start_scheduler(machine)
+    stage.start_worker(machine, "a", "--no-nanny")
+    log_in(monkeypatch, cloud, "data-science", "ana")
+    with client_of(stage, 1) as client:
+        with forward(aws="local", trust="first-use"):
+            assert token_on(client, "a") == SECRET
+        write_key(stage.folder / "second.key")
+        cloud.fault("sts", "GetCallerIdentity", status=503)
+        with forward(aws="local", trust="first-use", sender_key=stage.folder / "second.key") as forwarding:
+            assert {one.code for one in forwarding.status().machines} == {"service-error"}
+        assert machine.ask("status")["bundle"]["sender"] == key.key_id
