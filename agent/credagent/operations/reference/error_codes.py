@@ -148,6 +148,10 @@ ERRORS: Mapping[str, Explanation] = {
     "not-opened-yet": Explanation(
         "a key service has yet to open the bundle that was in force", "wait, or see its error in the log"
     ),
+    "not-attested-yet": Explanation(
+        "a bundle's sender is trusted by identity, and its cloud has yet to be asked",
+        "wait, or see its error in the log",
+    ),
     "role-not-listed": Explanation(
         "this machine's identity may not assume that role", "list it in [aws] assumable_roles"
     ),

@@ -98,6 +98,7 @@ EVENTS: Mapping[str, Explanation] = {
     "socket_bound_again": Explanation("agent.sock was gone, and is there again", "who removes it?"),
     "attestation_made": Explanation("the cloud has vouched for this machine's key", _NOTHING),
     "attestation_failed": Explanation("the cloud does not vouch for this machine's key", "`credagent explain CODE`"),
+    "sender_attested": Explanation("the cloud has vouched for a sender that is trusted by identity", _NOTHING),
     "machine_key_made": Explanation("this machine has a key", "`credagent public-key`: give it to senders"),
     "machine_key_replaced": Explanation(
         "the key was another machine's (a cloned disk), and this one has a new one", "give the new one to senders"
