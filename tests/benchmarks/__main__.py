@@ -1,33 +1,75 @@
-"""`python -m tests.benchmarks [--python P] [NAME …]`: runs each `bench_NAME` module in a process of its own.
+"""`python -m tests.benchmarks [--python P | --tree DIR] [NAME …]`: measures, prints one table, writes build/bench.json.
 
-P is an interpreter in which credagent is installed without what only development needs; cold starts are measured
-with it (BENCH_PYTHON), since some of what development installs is imported by whoever finds it.
+P is an interpreter in which credagent is installed without what only development needs: some of what development
+installs is imported by whoever finds it. DIR is what `packaging/tree` has made: the interpreter that ships. It ends
+after MOST_S at the latest, and when it is interrupted, with what it has.
 """
 
 import argparse
 import os
-import subprocess
+import signal
 import sys
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
+from types import FrameType
+
+from tests.benchmarks import bundles, endpoint, forwarding, idle, many_workers, node, renewals, startup
+from tests.benchmarks.figures import Figure, Unmeasured, progress, show, write
+
+MOST_S = 600
+FILE = Path(__file__).parents[2] / "build" / "bench.json"
+Topic = Callable[[node.Installed], Iterator[Figure]]
+TOPICS: Mapping[str, Topic] = {
+    "startup": startup.figures,
+    "endpoint": endpoint.figures,
+    "many_workers": many_workers.figures,
+    "idle": idle.figures,
+    "bundles": bundles.figures,
+    "renewals": renewals.figures,
+    "forwarding": forwarding.figures,
+}
 
 
 def main() -> int:
-    """Run the measurements and return whether all of them ended well."""
+    """Measure; return 1 where something could not be measured."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
-    parser.add_argument("--python", default=sys.executable, help="the interpreter to measure cold starts with")
-    parser.add_argument("names", nargs="*", help="such as `start`; all by default")
+    parser.add_argument("--python", default=sys.executable, help="the interpreter to measure with")
+    parser.add_argument("--tree", help="what packaging/tree has made, to measure instead")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(TOPICS)}; all by default")
     options = parser.parse_args()
-    found = sorted(path.stem for path in Path(__file__).parent.glob("bench_*.py"))
-    chosen = [name for name in found if not options.names or name.removeprefix("bench_") in options.names]
-    environ = {**os.environ, "BENCH_PYTHON": os.path.abspath(options.python)}
-    failed = []
-    for name in chosen:
-        print(f"\n== {name.removeprefix('bench_')}", flush=True)
-        if subprocess.run([sys.executable, "-m", f"tests.benchmarks.{name}"], env=environ, check=False).returncode:
-            failed.append(name)
-    if failed:
-        print(f"\nnot measured: {', '.join(failed)}", file=sys.stderr)
-    return 1 if failed else 0
+    unknown = set(options.names) - set(TOPICS)
+    if unknown:
+        parser.error(f"no such measurement: {', '.join(sorted(unknown))}")
+    installed = node.in_tree(Path(options.tree)) if options.tree else node.in_environment(options.python)
+    return _measure(installed, {name: TOPICS[name] for name in options.names or TOPICS})
+
+
+def _measure(installed: node.Installed, topics: Mapping[str, Topic]) -> int:
+    began, load = datetime.now(UTC), os.getloadavg()
+    figures, unmeasured, left = list[Figure](), list[Unmeasured](), dict(topics)
+    signal.signal(signal.SIGALRM, _time_is_over)
+    signal.alarm(MOST_S)
+    try:
+        for name, measure in topics.items():
+            progress(name)
+            try:
+                for figure in measure(installed):
+                    figures.append(figure)
+            except (OSError, RuntimeError, ValueError, SystemExit) as error:
+                unmeasured.append(Unmeasured(name, str(error) or type(error).__name__))
+            del left[name]
+    except KeyboardInterrupt as interruption:
+        unmeasured += [Unmeasured(name, str(interruption) or "interrupted") for name in left]
+    signal.alarm(0)
+    show(figures, unmeasured)
+    write(FILE, figures, unmeasured, began, load)
+    progress(f"written to {FILE}")
+    return 1 if unmeasured else 0
+
+
+def _time_is_over(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt(f"{MOST_S} s were over")
 
 
 if __name__ == "__main__":

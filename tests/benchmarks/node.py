@@ -1,12 +1,12 @@
-"""A machine for measurements: folders, keys, a configuration, an agent process, and when it said that it was ready."""
+"""A machine for measurements: folders, keys, a configuration, an agent, and what the kernel counts of its process."""
 
 import json
 import os
+import re
 import socket
 import subprocess
-import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -42,9 +42,23 @@ class Node(Struct, frozen=True, kw_only=True):
         return self.folder / "run" / "agent.sock"
 
 
-def python() -> str:
-    """Return the interpreter to measure cold starts with."""
-    return os.environ.get("BENCH_PYTHON", sys.executable)
+class Installed(Struct, frozen=True, kw_only=True):
+    """What is measured: the command `credagent`, and the interpreter that runs it with nothing to run."""
+
+    credagent: tuple[str, ...]
+    bare: tuple[str, ...]
+
+
+def in_environment(python: str) -> Installed:
+    """Return what is installed in the environment of an interpreter."""
+    path = os.path.abspath(python)
+    return Installed(credagent=(str(Path(path).parent / "credagent"),), bare=(path, "-I", "-c", "pass"))
+
+
+def in_tree(root: Path) -> Installed:
+    """Return what `packaging/tree` has made, started as its launcher does."""
+    python = (str(root.resolve() / "usr/lib/credagent/bin/python3"), "-IS")
+    return Installed(credagent=(*python, str(root.resolve() / "usr/bin/credagent")), bare=(*python, "-c", "pass"))
 
 
 def make(folder: Path, extra: str = '[google]\nhandover = "off"\n') -> Node:
@@ -106,19 +120,20 @@ def put(node: Node, letter: Bundle) -> float:
 
 
 @contextmanager
-def agent(node: Node, environ: Mapping[str, str] | None = None) -> Iterator[tuple["subprocess.Popen[bytes]", float]]:
+def agent(
+    installed: Installed, node: Node, environ: Mapping[str, str] | None = None
+) -> Iterator[tuple["subprocess.Popen[bytes]", float]]:
     """Run an agent; give the process and the milliseconds from before its start until it said READY."""
     notify = node.folder / "notify"
     notify.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(notify))
         manager.settimeout(READY_S)
-        command = [str(Path(python()).parent / "credagent"), "run", "--config", str(node.config)]
-        known = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-        given = {**known, "AWS_EC2_METADATA_DISABLED": "true", "NO_GCE_CHECK": "true", **(environ or {})}
+        given = {**clean_environment(), **(environ or {}), "NOTIFY_SOCKET": str(notify)}
         with (node.folder / "agent.log").open("ab") as log:
+            command = [*installed.credagent, "run", "--config", str(node.config)]
             began = time.perf_counter()
-            process = subprocess.Popen(command, env={**given, "NOTIFY_SOCKET": str(notify)}, stdout=log, stderr=log)
+            process = subprocess.Popen(command, env=given, stdout=log, stderr=log)
         try:
             while b"READY=1" not in manager.recv(4096):
                 pass
@@ -126,6 +141,12 @@ def agent(node: Node, environ: Mapping[str, str] | None = None) -> Iterator[tupl
         finally:
             process.terminate()
             process.wait()
+
+
+def clean_environment() -> dict[str, str]:
+    """Return an environment in which no cloud is asked."""
+    known = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    return {**known, "AWS_EC2_METADATA_DISABLED": "true", "NO_GCE_CHECK": "true"}
 
 
 def ask(node: Node, op: str) -> dict[str, object]:
@@ -139,8 +160,50 @@ def ask(node: Node, op: str) -> dict[str, object]:
     return answer
 
 
-def bare_ms() -> float:
-    """Return how long a bare interpreter of the same kind takes, in milliseconds."""
+def endpoint_port(node: Node) -> int:
+    """Return where the endpoint listens, as workers are told by worker.env."""
+    lines = (node.folder / "run" / "worker.env").read_text().splitlines()
+    told = dict(line.split("=", 1) for line in lines if "=" in line)
+    return int(
+        told["AWS_CONTAINER_CREDENTIALS_FULL_URI"].strip('"').removeprefix("http://127.0.0.1:").partition("/")[0]
+    )
+
+
+def timed_ms(command: Sequence[str], environ: Mapping[str, str]) -> float:
+    """Return how long a command takes that succeeds, in milliseconds."""
     began = time.perf_counter()
-    subprocess.run([python(), "-I", "-c", "pass"], check=True)
-    return (time.perf_counter() - began) * 1000
+    done = subprocess.run(command, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
+    took_ms = (time.perf_counter() - began) * 1000
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command[:4])}: {done.stderr.decode(errors='replace')[-300:]}")
+    return took_ms
+
+
+def cpu_s(pid: int) -> float:
+    """Return the processor time that a process has used: what its work costs, however busy the machine is."""
+    return _of_threads(pid, "schedstat", lambda text: int(text.split(maxsplit=1)[0]) / 1e9)
+
+
+def children_s(pid: int) -> float:
+    """Return the processor time of its children that have ended."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[13:15])) / os.sysconf("SC_CLK_TCK")
+
+
+def wake_ups(pid: int) -> float:
+    """Return how often a process has waited: the voluntary context switches of all its threads."""
+    return _of_threads(pid, "status", _voluntary)
+
+
+def uss_mb(pid: int) -> float:
+    """Return what would be free if the process ended, in MB of 10^6 bytes. Needs root: an agent is non-dumpable."""
+    counted = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return sum(int(kb) for kb in re.findall(r"^Private_\w+: +(\d+) kB", counted, re.MULTILINE)) * 1024 / 1e6
+
+
+def _of_threads(pid: int, name: str, read: Callable[[str], float]) -> float:
+    return sum(read((task / name).read_text()) for task in Path(f"/proc/{pid}/task").iterdir())
+
+
+def _voluntary(text: str) -> float:
+    return next(float(line.split()[1]) for line in text.splitlines() if line.startswith("voluntary_ctxt"))

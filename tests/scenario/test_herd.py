@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.benchmarks.bench_herd import AGENTS, BOOT_S, BOUND, LIVES, Herd, load
+from tests.benchmarks.renewals import AGENTS, BOOT_S, BOUND, LIVES, Herd, load
 
 
 @pytest.mark.parametrize("name", LIVES)

@@ -10,11 +10,14 @@ second, of which chance alone makes 16 in the fullest); the absolute peak, which
 
 import random
 from collections import Counter
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct
 
 from credagent.slots import renewal_schedule
+from tests.benchmarks import node
+from tests.benchmarks.figures import Aim, Figure, progress
 
 AGENTS = 10_000
 BOOT_S = 60.0
@@ -74,14 +77,10 @@ def load(calls: list[float]) -> Wave:
     return Wave(peak=max(seconds.values()), mean=len(calls) / lasts_s, lasts_s=lasts_s)
 
 
-def main() -> None:
-    """Print one line for each kind of credentials."""
+def figures(_installed: node.Installed) -> Iterator[Figure]:
+    """Return the unevenness of the first wave, for each kind of credentials."""
+    progress("renewals")
     for name, (life, lead) in LIVES.items():
-        first, day = load(Herd(life, lead).wave()), load(Herd(life, lead).calls_until(DAY_S))
-        print(f"{name:<18} fullest second / mean of the first wave: {first.ratio:.2f}   aim: below {BOUND}")
-        print(f"{'':<18} {first.peak} calls beside {first.mean:.1f}/s for {first.lasts_s:.0f} s", end="; ")
-        print(f"{AGENTS / BOOT_S:.0f}/s at the boot; later at most {day.peak}/s, over a day {day.mean:.1f}/s")
-
-
-if __name__ == "__main__":
-    main()
+        wave = load(Herd(life, lead).wave())
+        fullest = f"10,000 renewals ({name}), fullest second beside the mean"
+        yield Figure(name=fullest, unit="x", values=(wave.ratio,), aim=Aim(BOUND))

@@ -1,17 +1,16 @@
 """What an idle agent costs that has used every source once: private memory, processor time, wake-ups; needs root.
 
-`python -m tests.benchmarks.bench_idle [--seconds 60]`. A machine has one AWS identity of its own, so there are three
+A machine has one AWS identity of its own, so there are three
 agents, one for each kind, and each goes through all other sources; the worst of the three counts. They end with an
 assumed role and an impersonated account, so that every loop of their own goes on. Memory is counted from outside (an
 agent makes itself non-dumpable), processor time and wake-ups (voluntary context switches of all its threads) by the
 kernel, the former with its helper processes.
 """
 
-import argparse
-import os
+import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -31,7 +30,7 @@ from credagent.bundle.contents import (
 from credagent.credentials import Slot, Statement
 from credagent.secret import Secret
 from tests.benchmarks import node
-from tests.benchmarks.bench_memory import uss_mb
+from tests.benchmarks.figures import Aim, Figure, progress
 from tests.demo.stage import Stage, start_cloud
 
 CONTAINER_PATH = "/v2/credentials/2f1b6d4e-7b1f-4c39-8a44-0b7c5d0a9e11"  # the simulator's ECS task
@@ -39,7 +38,8 @@ CONTAINER_PATH = "/v2/credentials/2f1b6d4e-7b1f-4c39-8a44-0b7c5d0a9e11"  # the s
 SECONDS = 60
 PATIENCE_S = 60.0
 CALM_S = 3.0
-AIM_MB, AIM_SHARE, AIM_PER_S = 28.0, 0.1, 0.5
+WATCHED = {"WATCHDOG_USEC": "60000000"}  # as in the unit
+ASLEEP = "import time; time.sleep(60)"
 CONFIGURATION = """
 [aws]
 assumable_roles = ["arn:aws:iam::123456789012:role/reader"]
@@ -51,33 +51,40 @@ listen = ["127.0.0.1:0"]
 """
 
 
-def main() -> None:
-    """Use every source, wait, measure, and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=int, default=SECONDS)
-    seconds = parser.parse_args().seconds
-    with tempfile.TemporaryDirectory(prefix="ca-bi-") as folder, Stage(Path(folder)) as stage:
+def figures(installed: node.Installed) -> Iterator[Figure]:
+    """Use every source, wait, and measure, for as long as an idle agent looks at the clock twice."""
+    with tempfile.TemporaryDirectory(prefix="ca-bi-") as folder, Stage(Path(folder)) as stage, ExitStack() as agents:
+        progress("idle: three agents use every source")
         cloud, environ, addresses = start_cloud(stage)
-        environ |= {"CLOUDSDK_API_ENDPOINT_OVERRIDES_IAMCREDENTIALS": addresses["google-iam"]}
-        pids = []
-        with ExitStack() as agents:
-            for origin, own in machine_identities(Path(folder), cloud, addresses).items():
-                (Path(folder) / origin).mkdir()
-                machine = node.make(Path(folder) / origin, CONFIGURATION)
-                process, _ = agents.enter_context(node.agent(machine, {**environ, **own}))
-                use_every_source(machine, origin, cloud, addresses)
-                pids.append(process.pid)
-            time.sleep(CALM_S)
-            before = [cost(pid) for pid in pids]
-            time.sleep(seconds)
-            after = [cost(pid) for pid in pids]
-            memory = max(uss_mb(pid) for pid in pids)
-    cpu_s, wake_ups = (
-        max(now[which] - then[which] for now, then in zip(after, before, strict=True)) for which in (0, 1)
+        environ |= {"CLOUDSDK_API_ENDPOINT_OVERRIDES_IAMCREDENTIALS": addresses["google-iam"], **WATCHED}
+        machines, pids = [], []
+        for origin, own in machine_identities(Path(folder), cloud, addresses).items():
+            (Path(folder) / origin).mkdir()
+            machine = node.make(Path(folder) / origin, CONFIGURATION)
+            process, _ = agents.enter_context(node.agent(installed, machine, {**environ, **own}))
+            use_every_source(machine, origin, cloud, addresses)
+            machines.append(machine)
+            pids.append(process.pid)
+        time.sleep(CALM_S)
+        progress(f"idle: {SECONDS} s")
+        before = [cost(pid) for pid in pids]
+        time.sleep(SECONDS)
+        after = [cost(pid) for pid in pids]
+        memory = tuple(node.uss_mb(pid) for pid in pids)
+        for machine in machines:
+            node.ask(machine, "status")
+        asked = tuple(node.uss_mb(pid) for pid in pids)
+        with subprocess.Popen([*installed.bare[:-1], ASLEEP]) as sleeper:
+            time.sleep(1)
+            bare = (node.uss_mb(sleeper.pid),)
+            sleeper.kill()
+    shares, wake_ups = (
+        tuple((now[which] - then[which]) / SECONDS for now, then in zip(after, before, strict=True)) for which in (0, 1)
     )
-    show("private memory (USS) after every source", memory, "MB", AIM_MB)
-    show(f"processor time in {seconds} idle s", 100 * cpu_s / seconds, "%", AIM_SHARE)
-    show(f"wake-ups in {seconds} idle s", wake_ups / seconds, "/s", AIM_PER_S)
+    yield Figure(name="wake-ups of an idle agent", unit="/s", values=wake_ups, aim=Aim(0.05))
+    yield Figure(name="processor of an idle agent", unit="%", values=tuple(100 * one for one in shares), aim=Aim(0.1))
+    yield Figure(name="memory (USS)", unit="MB", values=memory, beside="bare interpreter", reference=bare, aim=Aim(28))
+    yield Figure(name="memory (USS) after a status", unit="MB", values=asked, beside="bare interpreter", reference=bare)
 
 
 def machine_identities(folder: Path, cloud: Any, addresses: dict[str, str]) -> dict[str, dict[str, str]]:
@@ -88,11 +95,6 @@ def machine_identities(folder: Path, cloud: Any, addresses: dict[str, str]) -> d
     web_identity = {"AWS_WEB_IDENTITY_TOKEN_FILE": str(token), "AWS_ROLE_ARN": cloud.create_role("pod")}
     container = {"AWS_CONTAINER_CREDENTIALS_FULL_URI": addresses["container"] + CONTAINER_PATH}
     return {"aws-metadata": {}, "container": container, "web-identity": web_identity}
-
-
-def show(what: str, value: float, unit: str, aim: float) -> None:
-    """Print one figure beside its aim."""
-    print(f"{what:<42} {value:7.3f} {unit:<3} aim: at most {aim:g}")
 
 
 def use_every_source(machine: node.Node, origin: str, cloud: Any, addresses: dict[str, str]) -> None:
@@ -152,23 +154,5 @@ def wait_for(machine: node.Node, aws: str, google: str) -> None:
 
 
 def cost(pid: int) -> tuple[float, float]:
-    """Return the processor seconds of a process and of its children that have ended, and its voluntary switches."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    children_s = sum(map(int, fields[13:15])) / os.sysconf("SC_CLK_TCK")
-    return _of_threads(pid, "schedstat", _on_cpu_s) + children_s, _of_threads(pid, "status", _voluntary)
-
-
-def _of_threads(pid: int, name: str, read: Callable[[str], float]) -> float:
-    return sum(read((task / name).read_text()) for task in Path(f"/proc/{pid}/task").iterdir())
-
-
-def _on_cpu_s(text: str) -> float:
-    return int(text.split(maxsplit=1)[0]) / 1e9
-
-
-def _voluntary(text: str) -> float:
-    return next(float(line.split()[1]) for line in text.splitlines() if line.startswith("voluntary_ctxt"))
-
-
-if __name__ == "__main__":
-    main()
+    """Return the processor seconds of a process and of its children that have ended, and how often it has waited."""
+    return node.cpu_s(pid) + node.children_s(pid), node.wake_ups(pid)
