@@ -17,7 +17,7 @@ help:
 	@echo "make pictures     what README shows of the demo, status and doctor, in a terminal"
 	@echo "make test         lint, unit, property, vector, scenario and integration tests, layers, duplicates"
 	@echo "make lint         ruff, mypy"
-	@echo "make bench        start-up, memory and crypto figures, beside a bare interpreter's"
+	@echo "make bench        start, requests, idle, crypto: one table beside references, and build/bench.json"
 	@echo "make matrix       what each client sees of renewed and withdrawn credentials"
 	@echo "make package      wheel, sdist, deb, rpm, tarball, container image, into dist/"
 	@echo "make test-system  the packages in booted machines and in containers (needs root)"
