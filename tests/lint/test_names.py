@@ -20,6 +20,7 @@ FILE_KINDS = ("py", "md", "toml", "service", "socket", "lock")
 ELSEWHERE = frozenset(
     {
         "ADR-NN-title.md",  # how a decision record is named
+        "build/bench.json",  # what the bench makes
         "dist",  # what the build makes
         "lab-key/recipient.key",  # part of an example
         "lib/python3.13/code_archive.bin",  # of the packages' tree
