@@ -7,7 +7,12 @@ import sys
 
 def main() -> int:
     """Run the command and return its exit status."""
-    gc.disable()  # until the command runs: what is imported stays, and looking through it takes time
+    if sys.version_info < (3, 11):  # noqa: UP036  pip does not install it there, but a path can lead there
+        version = ".".join(map(str, sys.version_info[:2]))
+        sys.stderr.write(f"credagent: needs Python 3.11 or later; this one is {version}\n")
+        sys.stderr.write("hint: python3.11 -m venv VENV, or the packages, which bring a Python of their own\n")
+        return 69
+    gc.disable()  # what is imported stays, and looking through it takes time; what runs for long enables it
     _open_closed_streams()
     _leave_foreign_packages(os.environ.get("PYTHONPATH", ""))
     from credagent.cli.main import main as run  # noqa: PLC0415  from the path as it is now

@@ -55,6 +55,13 @@ def test_the_package_is_found_where_pythonpath_is_how_it_was_installed(tmp_path:
     assert done.returncode == 0, done.stderr
 
 
+def test_a_python_that_is_too_old_is_named_as_such() -> None:
+    program = "import sys; sys.version_info = (3, 9, 2); from credagent.__main__ import main; sys.exit(main())"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 69
+    assert done.stderr.startswith("credagent: needs Python 3.11 or later; this one is 3.9\nhint: ")
+
+
 def test_a_value_that_is_not_utf8_is_named_as_such(machine: Machine) -> None:
     made = machine.run("keygen", "--role", "sender", "--out", str(machine.folder / "keys"))
     assert made.returncode == 0

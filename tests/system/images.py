@@ -34,6 +34,7 @@ NEEDED = {  # command → Debian package
     "man": "man-db",
     "nft": "nftables",
     "promtool": "prometheus",
+    "strace": "strace",
 }
 
 

@@ -80,7 +80,6 @@ def _run(words: list[str]) -> int:
 
 def _command(name: str, words: list[str]) -> int:
     module = _module(name)
-    gc.enable()
     if getattr(module, "PLAIN", False):
         from credagent.cli.plain_arguments import PlainParser
 
@@ -88,6 +87,7 @@ def _command(name: str, words: list[str]) -> int:
         module.add_arguments(plain)
         if (usual := plain.parse(words)) is not None:
             return int(module.run(usual))
+    gc.enable()
     from credagent.cli.command_parser import CommandParser, HelpFormatter
 
     parser = CommandParser(

@@ -4,6 +4,7 @@ Attaching needs no more than the socket. Where no agent runs, one is forked besi
 `daemon`'s.
 """
 
+import gc
 import os
 import signal
 from collections.abc import Callable, Mapping
@@ -90,6 +91,7 @@ def _beside_another(start: ProgramStart, source: AgentAt) -> int:
 
 
 def _supervise(start: ProgramStart, source: AgentSource, *, companion: SharedAgent | None) -> int:
+    gc.enable()
     process_control.forbid_dumping()
     process_control.adopt_orphans()
     speak = partial(_speak, start.config)

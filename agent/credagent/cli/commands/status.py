@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -47,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Show the status; 1 where workers do not get what was meant for them."""
     if arguments.watch:
+        gc.enable()
         return _watch(arguments)
     document = _asked(arguments)
     sys.stdout.write(_text(document, arguments))
