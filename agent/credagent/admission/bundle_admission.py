@@ -14,6 +14,7 @@ from credagent.admission.deferred_opening import NOT_OPENED_YET, Outcome
 from credagent.admission.rules import Standing
 from credagent.admission.state_file import Load, Save, SavedState
 from credagent.bundle import envelope as grammar
+from credagent.bundle.fingerprint import fingerprint
 from credagent.clock import Clock
 from credagent.cloud_helper.job_requests import AttestationClaim
 from credagent.cloud_helper.job_responses import AttestationOutcome
@@ -97,12 +98,12 @@ class BundleAdmission:
 def _say_admitted(before: Admitted | None, after: Admitted | None) -> None:
     if after is None:
         return
-    bundle, sender = after.bundle, after.sender_id
+    bundle, sender = after.bundle, fingerprint(after.sender_id)
     log.info(
         "bundle_admitted", bundle_id=bundle.bundle_id, sender=sender, sequence=bundle.sequence, channel=after.channel
     )
-    if before is not None and before.sender_id != sender:
-        log.warning("sender_in_force_changed", before=before.sender_id, now=sender)
+    if before is not None and before.sender_id != after.sender_id:
+        log.warning("sender_in_force_changed", before=fingerprint(before.sender_id), now=sender)
 
 
 def _say_withheld(before: AdmissionState, after: AdmissionState) -> None:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from credagent import log
 from credagent.admission import state_file
 from credagent.bundle import envelope
+from credagent.bundle.fingerprint import fingerprint
 from credagent.bundle.key_pairs import Kem, RecipientPrivateKey
 from credagent.bundle.opening import stanza_for
 from credagent.config.default_folders import BINDING_FILE
@@ -67,7 +68,7 @@ def put_back(keys: list[RecipientPrivateKey], state_dir: str) -> None:
     write_private(f"{state_dir}/{BINDING_FILE}", _binding())
     for key in previous:
         write_private(f"{state_dir}/{OLDER_PREFIX}{key.key_id}{OLDER_SUFFIX}", _text_of(key))
-    log.warning("machine_key_restored", key_id=own.key_id)
+    log.warning("machine_key_restored", key=fingerprint(own.key_id))
 
 
 def read_key(path: str, *, group_may_read: bool = False) -> RecipientPrivateKey:
@@ -104,7 +105,7 @@ def _make_key(state_dir: str) -> RecipientPrivateKey:
     key = RecipientPrivateKey.generate(Kem.X_WING)
     write_private(f"{state_dir}/{KEY_FILE}", _text_of(key))
     write_private(f"{state_dir}/{BINDING_FILE}", _binding())
-    log.info("machine_key_made", key_id=key.key_id)
+    log.info("machine_key_made", key=fingerprint(key.key_id))
     return key
 
 
@@ -120,7 +121,7 @@ def _previous_keys(state_dir: str, *, writes: bool) -> list[RecipientPrivateKey]
             kept.append(key)
         elif writes:
             _forget(path)
-            log.info("previous_machine_key_removed", key_id=key.key_id)
+            log.info("previous_machine_key_removed", key=fingerprint(key.key_id))
     return kept
 
 

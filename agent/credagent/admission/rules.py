@@ -19,6 +19,7 @@ from credagent.bundle.contents import (
     GoogleAuthorizedUserGrant,
 )
 from credagent.bundle.envelope import Envelope
+from credagent.bundle.fingerprint import fingerprint
 from credagent.bundle.refusal_codes import RefusalCode, refusal
 from credagent.bundle.timestamps import moment_of, text_of
 from credagent.credentials import Slot
@@ -147,7 +148,9 @@ def in_force_of(envelope: Envelope) -> InForce:
 def _check_sender(envelope: Envelope, policy: AdmissionPolicy) -> None:
     header = envelope.header
     if header.sender not in policy.trusted_senders:
-        raise refusal(RefusalCode.UNTRUSTED_SENDER, f"this machine does not trust its sender {header.sender_id}")
+        raise refusal(
+            RefusalCode.UNTRUSTED_SENDER, f"this machine does not trust its sender {fingerprint(header.sender_id)}"
+        )
     if policy.audience and header.audience != policy.audience:
         raise refusal(RefusalCode.WRONG_AUDIENCE, f"it is for {header.audience!r}, and this is {policy.audience!r}")
 

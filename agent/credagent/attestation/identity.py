@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from credagent.attestation.refusal_codes import AttestationCode, refusal
+from credagent.bundle.fingerprint import fingerprint
 
 INSTANCE_ROLE = "aws:ec2-instance"
 """The role that every EC2 instance has and nobody can assume: no role of an account may have a colon in its name."""
@@ -136,7 +137,7 @@ def from_claims(claims: Mapping[str, object]) -> GoogleIdentity:
 def ground(identity: Identity, key_id: str) -> str:
     """Say on what ground a key is believed."""
     cloud = "AWS" if isinstance(identity, AwsIdentity) else "Google"
-    return f"{cloud} says that key {key_id[:8]}… belongs to {identity.words}"
+    return f"{cloud} says that key {fingerprint(key_id)} belongs to {identity.words}"
 
 
 def _is(pattern: re.Pattern[str], value: object) -> bool:

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from credagent.bundle import base64url, hpke_suites
 from credagent.bundle.content_key_wrapping import SENDER_LINE_PREFIX, StanzaKind, WrapContext
+from credagent.bundle.fingerprint import fingerprint
 from credagent.bundle.hpke_suites import SEED_BYTES, Kem
 from credagent.bundle.refusal_codes import RefusalCode, refusal
 from credagent.bundle.signature import is_of_small_order, verifies
@@ -64,7 +65,7 @@ class RecipientPublicKey(Struct, frozen=True):
         try:
             return hpke_suites.wrap(self.kem, content_key, hpke_suites.encapsulator(self.kem, self.raw), context.info)
         except ValueError:
-            raise _wrong_key(f"the {self.kem.value} public key {self.key_id} is not usable") from None
+            raise _wrong_key(f"the {self.kem.value} public key {fingerprint(self.key_id)} is not usable") from None
 
     @classmethod
     def parse(cls, line: str) -> "RecipientPublicKey":

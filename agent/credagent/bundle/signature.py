@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from credagent.bundle.content_key_wrapping import FORMAT_NAME
 from credagent.bundle.envelope import Envelope
+from credagent.bundle.fingerprint import fingerprint
 from credagent.bundle.refusal_codes import RefusalCode, refusal
 
 SIGNATURE_DOMAIN = FORMAT_NAME.encode() + b" signature\x00"
@@ -47,4 +48,6 @@ def verify_signature(envelope: Envelope) -> None:
     """Raise Refused unless the sender named in the header signed every byte. Says nothing about trust."""
     header = envelope.header
     if not verifies(header.sender, envelope.signature, message_of(envelope.signed)):
-        raise refusal(RefusalCode.BAD_SIGNATURE, f"its signature is not by the sender it names ({header.sender_id})")
+        raise refusal(
+            RefusalCode.BAD_SIGNATURE, f"its signature is not by the sender it names ({fingerprint(header.sender_id)})"
+        )

@@ -34,7 +34,7 @@ LONGEST_TEXT = 300
 UTC = timezone.utc  # noqa: UP017  datetime.UTC is of Python 3.11
 NAMES = re.compile(r"arn:[^\s\"'`,;]+|[\w.+-]+@[\w.-]+|\b\d{12}\b")  # roles and users, e-mail addresses, accounts
 NO_PLUGIN = {"fault": "no-plugin", "hint": "forwarding is not installed there: see its log"}
-KEY_ID = re.compile(r"\b([0-9a-f]{8})[0-9a-f]{24}\b")
+KEY_ID = re.compile(r"\b([0-9a-f]{16})[0-9a-f]{16}\b")  # shown as its fingerprint, `bundle/fingerprint`
 
 HEADINGS = ("machine", "slot", "identity", "origin", "expires in", "generation of workers", "last error", "what to do")
 STYLE = (
@@ -242,8 +242,8 @@ def _process(process: Mapping[str, Any], newest: int | None) -> str:
 
 
 def _abbreviated(identity: str) -> str:
-    """Return an identity with the id of a key cut to what tells two of them apart."""
-    return KEY_ID.sub(r"\1…", identity)
+    """Return an identity with the id of a key as its fingerprint."""
+    return KEY_ID.sub(r"\1", identity)
 
 
 def _remaining(seconds: int | None) -> str:

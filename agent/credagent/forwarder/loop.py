@@ -12,6 +12,7 @@ import socket
 from collections.abc import AsyncIterator
 
 from credagent.attestation.policy import AttestPolicy
+from credagent.bundle.fingerprint import fingerprint
 from credagent.clock import Clock
 from credagent.credentials import Slot
 from credagent.dask_cluster.agent_report import AgentReport
@@ -241,7 +242,9 @@ class ForwarderLoop:
             return True
         own = "which will stop" if other.sender == self.own.sender else "which stops where the machines trust you"
         if await _is_connected(scheduler, other):
-            self._notices.say("forwarder", f"takes over from the forwarder of sender {other.sender}, {own}")
+            self._notices.say(
+                "forwarder", f"takes over from the forwarder of sender {fingerprint(other.sender)}, {own}"
+            )
         return True
 
     async def _stand_by(self, scheduler: SchedulerClient, other: Forwarder | None) -> bool:
@@ -280,7 +283,11 @@ class ForwarderLoop:
 
     def _yield(self, other: Forwarder | None = None) -> None:
         self.state = "replaced"
-        who = f"sender {other.sender}" if other is not None and other.sender != self.own.sender else "another process"
+        who = (
+            f"sender {fingerprint(other.sender)}"
+            if other is not None and other.sender != self.own.sender
+            else "another process"
+        )
         if other is None or not other.is_of_the_process_of(self.own):  # else the later one has said so, in this process
             self._notices.say("forwarder", f"{who} forwards to this cluster now: this forwarder stops")
         self.end()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 
+from credagent.bundle.fingerprint import fingerprint
 from credagent.dask_cluster.agent_report import SCHEDULER, AgentReport
 from credagent.dask_cluster.dask_plugins import OWN_PROCESS
 from credagent.errors import CredagentError
@@ -120,9 +121,9 @@ def replaced(machines: Iterable[Machine], own_sender: str) -> str:
     """Say whose bundle is, or was, in force where this one goes."""
     found = list(machines)
     if others := sorted({machine.replaced_by for machine in found} - {"", own_sender}):
-        return f"what sender {others[0]} forwards has replaced yours on some machines"
+        return f"what sender {fingerprint(others[0])} forwards has replaced yours on some machines"
     others = sorted({machine.report.sender for machine in found} - {"", own_sender})
-    return f"what sender {others[0]} had forwarded is replaced" if others else ""
+    return f"what sender {fingerprint(others[0])} had forwarded is replaced" if others else ""
 
 
 def without_plugin(addresses: Iterable[str]) -> str:

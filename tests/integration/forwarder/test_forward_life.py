@@ -4,6 +4,7 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
+from credagent.bundle.fingerprint import fingerprint
 from credagent.bundle.key_pairs import RecipientPublicKey, SenderPrivateKey
 from credagent.bundle.sealing import seal
 from tests.integration.forwarder.play import READ, SECRET, Said, address_of, client_of, small, token_on, write_key
@@ -100,7 +101,7 @@ def test_a_second_forwarder_takes_over_and_both_say_so(
         within(15, lambda: first.status().state == "replaced", "the first forwarder stops")
         assert second.status().state == "forwarding"
     assert said.about("takes over from the forwarder of")
-    assert said.about(f"what sender {key.key_id} had forwarded is replaced")
+    assert said.about(f"what sender {fingerprint(key.key_id)} had forwarded is replaced")
     assert said.about("this forwarder stops")
 
 

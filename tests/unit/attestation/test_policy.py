@@ -80,7 +80,7 @@ def test_what_means_nothing_is_refused_before_anything_is_asked(said: Any) -> No
 
 def test_the_ground_is_said_in_words() -> None:
     told = ground(instance(), "1f2e3d4c")
-    assert told == f"AWS says that key 1f2e3d4c… belongs to i-0abc1234 in account {OWN}"
+    assert told == f"AWS says that key 1f2e3d4c belongs to i-0abc1234 in account {OWN}"
     assert "project p-one" in ground(VM, "1f2e3d4c")
     assert "no machine is named" in ground(POD, "1f2e3d4c")
 

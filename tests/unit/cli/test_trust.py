@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from credagent.admission.trust_file import trusted_senders
+from credagent.bundle.fingerprint import fingerprint
 from credagent.bundle.key_pairs import SenderPrivateKey
 from credagent.cli.main import main
 from credagent.config import load
@@ -40,7 +41,7 @@ def test_an_agent_that_is_told_nothing_trusts_nobody_at_first_and_then_whom_its_
     assert main(["trust", ana.line, "--comment", "ana's laptop"]) == 0
     assert main(["trust", str(tmp_path / "ben.pub")]) == 0
     assert trusted() == {ana.raw, ben.raw}
-    assert ana.key_id in capsys.readouterr().out
+    assert f"sender {fingerprint(ana.key_id)}, in" in capsys.readouterr().out
     assert trust_file.read_text() == f"{ana.line} ana's laptop\n{ben.line}\n"
     assert stat.S_IMODE(trust_file.stat().st_mode) == 0o644
 

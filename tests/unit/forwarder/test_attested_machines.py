@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from credagent.attestation.identity import AwsIdentity
 from credagent.attestation.policy import AttestPolicy
 from credagent.attestation.statement import KeyStatement, Purpose
+from credagent.bundle.fingerprint import fingerprint
 from credagent.bundle.key_pairs import RecipientPrivateKey
 from credagent.cloud_helper.job_requests import VerifyAttestations
 from credagent.cloud_helper.job_responses import AttestationOutcome, AttestationsVerified
@@ -97,7 +98,7 @@ async def test_a_machine_of_one_s_own_account_is_believed_and_the_ground_is_said
     assert story.judge.judge(found) == TrustedRecipient(found.key, "lab")
     assert found.key is not None
     assert story.judge.ground(found) == (
-        f"AWS says that key {found.key.key_id[:8]}… belongs to i-1 in account {ACCOUNT}"
+        f"AWS says that key {fingerprint(found.key.key_id)} belongs to i-1 in account {ACCOUNT}"
     )
 
 

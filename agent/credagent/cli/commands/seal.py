@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from credagent.bundle.fingerprint import fingerprint
 from credagent.cli.seal_options import add_sealing_arguments, identity_options
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def seal_to(arguments: argparse.Namespace, options: "GrantOptions") -> int:
     _write(arguments.out, text)
     _tell(bundle_draft.describe(draft), "")
     names = ", ".join(recipients.name(wrapper) for wrapper in wrappers)
-    _tell([f"for {names}; audience {options.audience}; signed by sender {key.key_id}"], "")
+    _tell([f"for {names}; audience {options.audience}; signed by sender {fingerprint(key.key_id)}"], "")
     _tell(draft.notices, "warning: ")
     return 0
 

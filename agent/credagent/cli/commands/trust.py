@@ -5,6 +5,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from credagent.bundle.fingerprint import fingerprint
 from credagent.cli.common_options import add_config, config, reload_command
 from credagent.errors import ConfigurationError, UsageError
 
@@ -44,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     key = _read(arguments.sender)
     path = trust_file.path_of(config(arguments), os.environ, os.geteuid())
     added = trust_file.add(path, key, comment)
-    print(f"trusted: sender {key.key_id}, in {path}" if added else f"trusted already: sender {key.key_id}, in {path}")
+    print(f"trusted{'' if added else ' already'}: sender {fingerprint(key.key_id)}, in {path}")
     if added:
         print(f"credagent: an agent that runs reads it when it is reloaded: {reload_command()}", file=sys.stderr)
     return 0

@@ -35,7 +35,12 @@ LIFE_PASSED = Family(
     "Share of the life of a session that only its sender renews of whose passing people were warned: 0.5, 0.75, 0.9.",
 )
 LOST = Family("slot_lost", "gauge", ("slot",), "1 where a slot does not hold what was meant for it.")
-FAILURES = Family("renewal_failures", "gauge", ("slot",), "Attempts that failed since the last one that did not.")
+FAILURES = Family(
+    "renewal_failures",
+    "gauge",
+    ("slot",),
+    "Attempts that failed since the last one that did not; 0 where this cloud has nothing for the machine.",
+)
 WORKERS = Family("workers", "gauge", ("role", "current"), "Processes supplied, and whether they have this generation.")
 UPTIME = Family("uptime_seconds", "gauge", (), "Seconds since the agent started.")
 
@@ -66,7 +71,10 @@ def _gauges(snapshot: Snapshot) -> Iterator[tuple[Family, Mapping[tuple[str, ...
     yield LIFE_PASSED, {(slot.value,): shown.life_passed for slot, shown in snapshot.slots.items() if slot in held}
     yield LOST, {(slot.value,): int(shown.loud) for slot, shown in snapshot.slots.items()}
     failures = {slot: shown.failure for slot, shown in snapshot.slots.items()}
-    yield FAILURES, {(slot.value,): failure.failures if failure else 0 for slot, failure in failures.items()}
+    yield (
+        FAILURES,
+        {(slot.value,): failure.failures if failure and not failure.quiet else 0 for slot, failure in failures.items()},
+    )
     yield WORKERS, _workers(snapshot)
 
 

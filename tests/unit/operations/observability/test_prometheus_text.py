@@ -19,6 +19,7 @@ from credagent.operations.observability.prometheus_text import render
 from credagent.operations.observability.readiness import is_ready, not_ready_because
 from credagent.operations.observability.status_document import AgentSnapshot, SlotSnapshot, Snapshot, WorkerSnapshot
 from credagent.secret import Secret
+from credagent.slots.source_state import SourceFailure
 
 MONITORING = Path(__file__).parents[4] / "packaging" / "monitoring"
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
@@ -131,6 +132,15 @@ def test_no_secret_and_no_principal_is_told() -> None:
     text = render(snapshot(held(10)), EventCounters())
     assert "secret" not in text.replace("# HELP", "")
     assert "arn:" not in text
+
+
+@pytest.mark.parametrize(("code", "failures"), [("access-denied", "4"), ("no-identity", "0")])
+def test_what_a_cloud_does_not_have_for_a_machine_is_no_failure_of_a_renewal(code: str, failures: str) -> None:
+    failure = SourceFailure(code=code, message="why", at=NOW, failures=4)
+    taken = snapshot(Empty())
+    slots = {**taken.slots, Slot.AWS: structs.replace(taken.slots[Slot.AWS], failure=failure)}
+    text = render(structs.replace(taken, slots=slots), EventCounters())
+    assert f'credagent_renewal_failures{{slot="aws"}} {failures}\n' in text
 
 
 def test_workers_are_counted_by_whether_they_are_current() -> None:
