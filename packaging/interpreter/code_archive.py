@@ -12,7 +12,7 @@ import marshal
 import mmap
 import os
 import sys
-from _imp import source_hash
+from _imp import is_frozen, source_hash
 from importlib._bootstrap_external import MAGIC_NUMBER
 from importlib.machinery import ModuleSpec, SourceFileLoader
 
@@ -115,8 +115,8 @@ def names(library: str) -> list[str]:
         importlib.import_module(name)
 
     def is_of_it(name: str) -> bool:
-        spec = getattr(sys.modules[name], "__spec__", None)
-        return type(getattr(spec, "loader", None)) is SourceFileLoader and spec.origin.startswith(f"{library}/")
+        path = f"{library}/{name.replace('.', '/')}"
+        return not is_frozen(name) and (os.path.isfile(f"{path}.py") or os.path.isfile(f"{path}/__init__.py"))
 
     own = pkgutil.walk_packages([f"{library}/{OWN}"], f"{OWN}.")
     return sorted({*filter(is_of_it, [*sys.modules]), *(one.name for one in own)})
