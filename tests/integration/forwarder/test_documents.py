@@ -19,6 +19,7 @@ from tests.demo.stage import clean_environment
 from tests.integration.clouds import WITHOUT_MACHINE, Cloud, cloud
 from tests.integration.forwarder.play import SECRET, write_key
 from tests.integration.forwarder.stage import BIN, Machine, Stage, run, within
+from tests.patience import scaled
 
 __all__ = ["cloud"]
 
@@ -141,8 +142,15 @@ def test_on_tls_the_readmes_script_and_the_command_run_as_they_stand(stage: Stag
         )
     stage.processes.append(process)
     within(30, lambda: "forwarded to 1 machine" in log.read_text(), "forwarding", process)
+    within(30, lambda: _handles(process.pid, signal.SIGTERM), "the end by a signal", process)
     process.send_signal(signal.SIGINT)
-    assert process.wait(30) == 0, log.read_text()
+    assert process.wait(scaled(30)) == 0, log.read_text()
+
+
+def _handles(pid: int, number: signal.Signals) -> bool:
+    """Tell whether a process has a handler for a signal: SigCgt of proc_pid_status(5)."""
+    caught = re.search(r"^SigCgt:\s*(\w+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return caught is not None and bool(int(caught[1], 16) >> (number - 1) & 1)
 
 
 def test_by_hand_a_bundle_is_sealed_delivered_and_taken_back(stage: Stage, laptop: dict[str, str]) -> None:
