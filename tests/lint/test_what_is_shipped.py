@@ -34,10 +34,10 @@ def test_the_example_configuration_says_what_is_so_without_it() -> None:
 
 
 def test_the_configurations_that_pages_show_are_read(tmp_path: Path) -> None:
-    """FORWARDING's and INTERCEPTION's; a key that a page leaves to its reader is one that has been made."""
+    """FORWARDING's, INTERCEPTION's, a README's; a key that a page leaves to its reader is one that has been made."""
     key = SenderPrivateKey.generate().public_key.line
-    for page in ("forwarder/FORWARDING.md", "handover/interception/INTERCEPTION.md"):
-        for block in pages.run_by(__file__, f"agent/credagent/{page}"):
+    for page in (path for room in ("agent", "packaging") for path in (ROOT / room).rglob("*.md")):
+        for block in pages.run_by(__file__, str(page.relative_to(ROOT))):
             path = tmp_path / "config.toml"
             path.write_text(block.text.replace("credagent-sender:ed25519:…", key))
             shown = {f"{section}.{name}" for section, keys in tomllib.loads(path.read_text()).items() for name in keys}
