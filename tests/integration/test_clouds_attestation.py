@@ -9,6 +9,7 @@ from credagent.attestation.identity import AwsIdentity, GoogleIdentity
 from credagent.attestation.proof import MAX_CHARACTERS
 from credagent.attestation.statement import KeyStatement, Purpose
 from credagent.bundle.key_pairs import RecipientPrivateKey
+from credagent.cli.main import main
 from credagent.cloud_helper.job_requests import AttestationClaim, AttestMachine, VerifyAttestations
 from credagent.cloud_helper.job_responses import AttestationOutcome
 from tests.integration.clouds import WITHOUT_MACHINE, Cloud
@@ -124,3 +125,21 @@ def test_what_was_attested_of_one_key_audience_and_purpose_says_nothing_of_anoth
     claims = tuple(AttestationClaim(text, other.binding) for text in (by_aws, by_google))
     outcomes = cloud.ask(VerifyAttestations(claims=claims), **WITHOUT_MACHINE).outcomes
     assert [outcome.code for outcome in outcomes] == ["attestation-mismatch", "token-audience"]
+
+
+def test_the_doctor_shows_each_step_and_nothing_secret(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in {**cloud.environ, **ON_AWS}.items():
+        monkeypatch.setenv(name, value)
+    assert main(["doctor", "--attest"]) == 0
+    told = capsys.readouterr().out
+    assert "✓ proof by the instance" in told
+    assert "i-0c7eda1ba5e0f0011 in account 123456789012" in told
+    assert "named arn:aws:sts::123456789012:assumed-role/dask-node/*" in told
+    assert told.count("refused: AWS says that the signature is not over this statement (attestation-mismatch)") == 2
+    issued = [cloud.simulator.cloud.ledger.get(one["id"]) for one in cloud.simulator.credentials()]
+    assert not any(one and (one.secret in told or one.token in told) for one in issued)
+    cloud.simulator.instance(mode="disabled")
+    assert main(["doctor", "--attest"]) == 1
+    assert "modify-instance-metadata-options" in capsys.readouterr().out

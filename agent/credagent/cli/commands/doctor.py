@@ -23,6 +23,9 @@ Exit status: 0 where nothing is wrong (a warning says what soon may be), 1 where
 It changes nothing, and answers within three seconds, also where the agent hangs. As root it sees
 more: what workers started with, who holds a port, containers.
 
+Whether this machine's cloud would vouch for its key, step by step (asks the cloud):
+  credagent doctor --attest
+
 From your own machine, over Dask, what each machine of a cluster would answer:
   credagent doctor --from laptop --scheduler tls://10.0.0.1:8786
 """
@@ -38,6 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--from", dest="place", choices=("node", "laptop"), default="node", help="where you are (default: node)"
     )
+    parser.add_argument(
+        "--attest", action="store_true", help="have this machine's cloud vouch for a key, and show each step"
+    )
     parser.add_argument("--scheduler", metavar="ADDRESS", help="with --from laptop: the cluster's scheduler")
     for option, what in (
         ("--tls-ca-file", "the cluster's CA"),
@@ -49,6 +55,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Look at everything; 1 where something is wrong."""
+    if arguments.attest:
+        return _attest(as_json=arguments.json)
     if arguments.place == "laptop":
         return _show(*_from_laptop(arguments), as_json=arguments.json)
     if arguments.scheduler:
@@ -57,6 +65,26 @@ def run(arguments: argparse.Namespace) -> int:
 
     facts = look(arguments.config)
     return _show(diagnose(facts), list(notes(facts)), as_json=arguments.json)
+
+
+def _attest(*, as_json: bool) -> int:
+    from credagent.cli.attest_probe import steps
+
+    found = []
+    for step in steps():
+        found.append(step)
+        if not as_json:
+            sys.stdout.write(
+                f"{SOUND if step.ok else MARKS['error']} {step.step:<{INDENT + 8}}{printable(step.answer)}\n"
+            )
+            if step.remedy:
+                sys.stdout.write(f"{' ' * (INDENT - 2)}→ {printable(step.remedy)}\n")
+            sys.stdout.flush()
+    sound = any(step.ok for step in found) and all(step.ok for step in found if step.step == "for another key")
+    if as_json:
+        plain = [{name: getattr(one, name) for name in one.__struct_fields__} for one in found]
+        sys.stdout.write(json.dumps({"version": 1, "healthy": sound, "steps": plain}, indent=2) + "\n")
+    return Exit.DONE if sound else Exit.CHECK_FAILED
 
 
 def look(path: str | None) -> "Facts":
