@@ -23,6 +23,7 @@ from credagent.sender.cloudprovider_options import USER_DATA_BYTES
 from credagent.worker import credagent_worker
 from tests.integration.agents import Machine, machine
 from tests.integration.letters import AUDIENCE, letter
+from tests.simulator import Simulator
 
 __all__ = ["machine"]
 
@@ -180,10 +181,26 @@ def test_the_remote_command_of_ssh_cluster_finds_the_workers_side(monkeypatch: p
     assert done.stdout.strip() == "credagent_worker"
 
 
-def test_the_example_for_dask_cloudprovider_makes_its_options(machine: Machine) -> None:
+def test_the_example_for_dask_cloudprovider_trusts_whoever_launches_the_machines(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     example = example_of("dask_cloudprovider_ec2")
-    example.PUBLIC_KEY = machine.sender.public_key.line
-    assert set(example.options()) == {"env_vars", "docker_args", "extra_bootstrap"}
+    with Simulator() as simulator:
+        simulator.create_role("data-science")
+        session = simulator.issue_session("data-science", "ana")
+        for name, value in simulator.environ(aws_machine=False, google_machine=False).items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", session["access_key_id"])
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", session["secret_access_key"])
+        monkeypatch.setenv("AWS_SESSION_TOKEN", session["session_token"])
+        given = example.options()
+        assert set(given) == {"env_vars", "docker_args", "extra_bootstrap"}
+        assert "arn:aws:sts::123456789012:assumed-role/data-science/*" in json.dumps(given["extra_bootstrap"])
+        assert "trusted_senders" not in json.dumps(given)
+        simulator.fault("sts", "GetCallerIdentity", status=503)
+        with pytest.raises(UsageError) as raised:
+            example.options()
+        assert raised.value.code == "no-senders"
 
 
 def example_of(name: str) -> Any:

@@ -20,6 +20,7 @@ from credagent.cloud_helper.job_requests import AttestationClaim, AttestMachine,
 from credagent.errors import Unavailable
 
 DEADLINE_S = 20.0
+_NO_CLOUD = "on a machine of no cloud, name its key to the sender: recipients= (--recipient)"
 
 
 class AttestStep(Struct, frozen=True, kw_only=True):
@@ -45,7 +46,8 @@ def _by(statement: KeyStatement, key_id: str, *, by_role: bool) -> Iterator[Atte
         request = AttestMachine(binding=statement.binding, by_role=by_role)
         made = call_blocking(request, deadline_s=DEADLINE_S, environ=os.environ)
     except Unavailable as error:
-        yield AttestStep(step=f"proof {whose}", answer=f"none: {error.why} ({error.code})", ok=False, remedy=error.hint)
+        answer = f"none: {error.why} ({error.code})"
+        yield AttestStep(step=f"proof {whose}", answer=answer, ok=False, remedy=error.hint or _NO_CLOUD)
         return
     yield AttestStep(step=f"proof {whose}", answer=made.notice or _shown(made.attestation))
     if made.notice:

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping
 from credagent.bundle import envelope
 from credagent.bundle.key_pairs import SenderPublicKey
 from credagent.bundle.signature import verify_signature
-from credagent.errors import UsageError
+from credagent.errors import Unavailable, UsageError
+from credagent.sender.grant_options import GrantOptions
 
 RUNTIME_DIR = "/run/credagent"
 WORKER_PATH = "/usr/share/credagent/worker"  # where the packages put the worker's module
@@ -26,8 +27,9 @@ UNFIT = frozenset("'\"$`\\\n")
 
 def cloudprovider_options(
     *,
-    trusted_senders: str | Iterable[str],
     audience: str,
+    trusted_senders: str | Iterable[str] = (),
+    trusted_identities: str | Iterable[str] = (),
     bundle: str | os.PathLike[str] | None = None,
     recipient_keys: Iterable[str] = ("state",),
     channels: Iterable[str] = ("socket",),
@@ -38,9 +40,11 @@ def cloudprovider_options(
 ) -> dict[str, object]:
     """Return `env_vars`, `docker_args` and `extra_bootstrap` for a cluster of dask-cloudprovider, as keyword arguments.
 
-    ``EC2Cluster(**cloudprovider_options(trusted_senders=…, audience="lab"), iam_instance_profile=…)``; likewise for
-    GCPCluster and every other VMCluster. The agent runs on each machine, beside Docker; containers get its runtime
-    folder and the worker's module mounted, and need nothing installed.
+    ``EC2Cluster(**cloudprovider_options(audience="lab"), iam_instance_profile=…)``; likewise for GCPCluster and every
+    other VMCluster. The machines trust senders by key (`trusted_senders`) or by what a cloud says of them
+    (`trusted_identities`); where neither is named, the AWS identity that is found here, which is asked of AWS. The
+    agent runs on each machine, beside Docker; containers get its runtime folder and the worker's module mounted, and
+    need nothing installed.
 
     `install`: shell commands that install credagent on the machine, for an image that does not bring it. `bundle`: a
     sealed bundle (its text, or a file) that each machine has at boot; machines that do not exist yet have no key yet,
@@ -49,14 +53,21 @@ def cloudprovider_options(
     something that does not survive the launcher's quoting, or more than user data holds would go there.
     """
     senders = [trusted_senders] if isinstance(trusted_senders, str) else list(trusted_senders)
+    identities = [trusted_identities] if isinstance(trusted_identities, str) else list(trusted_identities)
+    if not senders and not identities:
+        identities = [_own_identity()]
     for line in senders:
         SenderPublicKey.parse(line)  # a private key by mistake ends here, and not in user data
     text = None if bundle is None else _sealed(bundle)
     wanted = [*channels, *([f"file:{BUNDLE_PATH}"] if text else [])]
     sections: dict[str, dict[str, object]] = {
         "agent": {"audience": audience},
-        "bundle": {"trusted_senders": senders, "recipient_keys": list(recipient_keys), "channels": wanted},
+        "bundle": {"recipient_keys": list(recipient_keys), "channels": wanted},
     }
+    if senders:
+        sections["bundle"]["trusted_senders"] = senders
+    if identities:
+        sections["bundle"]["trusted_identities"] = identities
     for section, values in (config or {}).items():
         sections.setdefault(section, {}).update(values)
     bootstrap = [*install, _written(CONFIG_PATH, _toml(sections), "0644")]
@@ -74,6 +85,26 @@ def cloudprovider_options(
     }
     _demand_room(options)
     return options
+
+
+def _own_identity() -> str:
+    """Return how machines name whoever launches them. Raises UsageError where AWS does not say who that is."""
+    from credagent.attestation.identity_pattern import pattern_of_arn  # noqa: PLC0415  only where nobody was named
+    from credagent.sender.local_identity import look  # noqa: PLC0415  as above
+
+    try:
+        found = look(GrantOptions(audience="launch")).found
+    except Unavailable as error:
+        raise _nobody_trusted(str(error)) from error
+    named = [pattern_of_arn(one.principal) for one in found if one.principal.startswith("arn:")]
+    if not named:
+        raise _nobody_trusted("AWS does not say who you are")
+    return named[0]
+
+
+def _nobody_trusted(why: str) -> UsageError:
+    hint = "say whom the machines trust: trusted_identities= (credagent whoami) or trusted_senders= (a public key)"
+    return UsageError("no-senders", why, what="cloudprovider_options", hint=hint)
 
 
 def _variables(given: Mapping[str, str]) -> dict[str, str]:

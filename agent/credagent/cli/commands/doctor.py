@@ -75,7 +75,7 @@ def _attest(*, as_json: bool) -> int:
         found.append(step)
         if not as_json:
             sys.stdout.write(
-                f"{SOUND if step.ok else MARKS['error']} {step.step:<{INDENT + 10}}{printable(step.answer)}\n"
+                f"{SOUND if step.ok else MARKS['error']} {step.step:<{INDENT + 12}}{printable(step.answer)}\n"
             )
             if step.remedy:
                 sys.stdout.write(f"{' ' * (INDENT - 2)}→ {printable(step.remedy)}\n")

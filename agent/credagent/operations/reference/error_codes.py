@@ -56,6 +56,9 @@ ERRORS: Mapping[str, Explanation] = {
     "wrong-channel": Explanation(
         "a channel's address cannot be understood", "`credagent check-config` explains channels"
     ),
+    "no-senders": Explanation(
+        "launched machines would trust nobody", "name `trusted_identities` (`credagent whoami`) or `trusted_senders`"
+    ),
     "no-audience": Explanation(
         "a key that several machines hold needs an audience", "set agent.audience on these machines"
     ),
