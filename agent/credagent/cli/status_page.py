@@ -3,15 +3,20 @@
 Pure. Times are shown relative and absolute, keys by their fingerprint, senders by the name that the configuration has.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from __future__ import annotations
+
 from datetime import UTC, datetime
 from itertools import pairwise
-from typing import Any, NamedTuple
 
 from credagent.bundle.fingerprint import fingerprint
-from credagent.cli.terminal_text import printable
+from credagent.cli.terminal_text import hung, printable
 from credagent.errors import ABSENT_CODES
 from credagent.operations.observability.status_troubles import OLD_NEWS, StatusTrouble, troubles
+
+TYPE_CHECKING = False  # typing takes as long to load as all of a page
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from typing import Any
 
 LABEL = 12  # columns before a value
 MINUTE_S = 60
@@ -35,13 +40,16 @@ GREEN, YELLOW, RED, BOLD, DIM = "32", "33", "31", "1", "2"
 COLOURS = {"ready": GREEN, "degraded": YELLOW, "unavailable": RED, "starting": YELLOW}
 
 
-class View(NamedTuple):
+class View:
     """How the page is shown. `width` 0: lines are as long as they are. `user_name` says who a uid is."""
 
-    now: datetime
-    width: int = 0
-    colour: bool = False
-    user_name: Callable[[int], str] = str
+    __slots__ = ("colour", "now", "user_name", "width")
+
+    def __init__(
+        self, now: datetime, width: int = 0, *, colour: bool = False, user_name: Callable[[int], str] = str
+    ) -> None:
+        """Show what is true `now`."""
+        self.now, self.width, self.colour, self.user_name = now, width, colour, user_name
 
 
 def page(document: Mapping[str, Any], view: View) -> list[str]:
@@ -66,9 +74,9 @@ def slot_page(name: str, document: Mapping[str, Any], view: View) -> list[str]:
     lines = _slot(name, {**slot, "because": ()}, document, view)
     lines += _wrapped("", [printable(outcome)], view) if outcome else []
     for depth, reason in enumerate(reasons, 1):
-        lines += _hung(f"{' ' * LABEL}{'  ' * depth}because ", [printable(reason)], view)
+        lines += hung(f"{' ' * LABEL}{'  ' * depth}because ", [printable(reason)], view.width)
     if error and error["hint"]:
-        lines += _hung(f"{' ' * LABEL}→ ", [printable(error["hint"])], view)
+        lines += hung(f"{' ' * LABEL}→ ", [printable(error["hint"])], view.width)
     return lines
 
 
@@ -129,9 +137,9 @@ def _trouble_lines(found: Iterable[StatusTrouble], view: View) -> list[str]:
     lines = []
     for one in found:
         mark, colour = ("✗", RED) if one.failing else ("!", YELLOW)
-        lines += [_styled(line, colour, view) for line in _hung(f"  {mark} ", [printable(one.what)], view)]
+        lines += [_styled(line, colour, view) for line in hung(f"  {mark} ", [printable(one.what)], view.width)]
         if one.remedy:
-            lines += _hung("    → ", [printable(one.remedy)], view)
+            lines += hung("    → ", [printable(one.remedy)], view.width)
     return lines
 
 
@@ -241,35 +249,7 @@ def _times(failures: int) -> str:
 
 def _wrapped(label: str, parts: Iterable[str], view: View) -> list[str]:
     """Return parts behind a label in the first column."""
-    return _hung(f"{label:<{LABEL - 1}} ", parts, view)
-
-
-def _hung(head: str, parts: Iterable[str], view: View) -> list[str]:
-    """Return parts behind `head`, with a separator, on as many lines as the width needs; a part breaks at blanks."""
-    indent, lines, line = " " * len(head), [], head
-    for number, part in enumerate(parts):
-        separator = " · " if number else ""
-        if view.width and number and _columns(line) + len(separator) + _columns(part) > view.width:
-            lines.append(line)
-            line, separator = indent, ""
-        for position, word in enumerate(part.split(" ")):
-            blank = separator if position == 0 else " "
-            room = view.width - _columns(line) - len(blank) - _columns(word)
-            if view.width and room < 0 and line.strip() and line != head:
-                lines.append(line)
-                line, blank = indent, ""
-            line += blank + word
-    return [*lines, line] if line.strip() else lines
-
-
-def _columns(text: str) -> int:
-    """Return how many columns a text takes, styles aside."""
-    shown, rest = 0, text
-    while rest:
-        before, escape, rest = rest.partition("\x1b[")
-        shown += len(before)
-        rest = rest.partition("m")[2] if escape else ""
-    return shown
+    return hung(f"{label:<{LABEL - 1}} ", parts, view.width)
 
 
 def _styled(text: str, style: str, view: View) -> str:

@@ -11,11 +11,12 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from msgspec import Struct, structs
+import msgspec
+from msgspec import Struct
 
 from credagent.cli.agent_client import ask
 from credagent.cli.process_reading import StartEnvironment, read_environ, read_start_environment
-from credagent.cli.terminal_text import printable
+from credagent.cli.terminal_text import hung, printable, terminal_width
 from credagent.config import AwsSection, Config, GoogleSection
 from credagent.errors import CredagentError, Exit, PermissionRefused, Unavailable
 from credagent.operations.observability.home_credential_files import Home, Shadow
@@ -61,17 +62,20 @@ def run(pid: int, *, config_path: str | None, asks: bool, as_json: bool) -> int:
     """Show one process, or every one that the agent supplies (`EVERY`); 1 where one signs with something else."""
     found = list(_found(pid, config_path, asks=asks))
     if as_json:
-        document = [{**structs.asdict(one), "uses": _plain(one.uses), "shadows": _plain(one.shadows)} for one in found]
-        for one in document:
-            one["asked"] = one["asked"] and structs.asdict(one["asked"])
+        document = [_plain(one) for one in found]
         sys.stdout.write(json.dumps({"version": 1, "processes": document}, indent=2) + "\n")
     else:
-        sys.stdout.write("".join(f"{printable(line)}\n" for one in found for line in _lines(one)))
+        width = terminal_width()
+        for one in found:
+            for head, text in _lines(one):
+                sys.stdout.write("".join(f"{line}\n" for line in hung(head, [printable(text)], width)))
     return Exit.DONE if all(one.sound for one in found) else Exit.CHECK_FAILED
 
 
-def _plain(values: tuple[Struct, ...]) -> list[dict[str, Any]]:
-    return [structs.asdict(value) for value in values]
+def _plain(one: WorkerIdentity) -> dict[str, Any]:
+    """Return one process as JSON values."""
+    document: dict[str, Any] = msgspec.to_builtins(one)
+    return document
 
 
 def _found(pid: int, config_path: str | None, *, asks: bool) -> Iterator[WorkerIdentity]:
@@ -174,26 +178,28 @@ def _asked(facts: ProcessFacts, use: SlotUse, handed_out: Mapping[str, str]) -> 
     return Asked(principal=obtained.principal, why="" if obtained.principal else "STS did not say")
 
 
-def _lines(one: WorkerIdentity) -> Iterator[str]:
+def _lines(one: WorkerIdentity) -> Iterator[tuple[str, str]]:
+    """Yield what is said of a process, each with what stands before it."""
     generation = "follows no agent" if one.generation is None else f"generation {one.generation}"
     if one.generation not in (None, one.current):
         generation += f", the agent has {one.current}"
-    yield f"{one.role} {one.pid} of {_user(one.uid)}: {generation}"
+    yield "", f"{one.role} {one.pid} of {_user(one.uid)}: {generation}"
+    below = f"  {'':<9} "
     for use in one.uses:
-        yield f"  {use.slot:<9} {use.source}"
+        yield f"  {use.slot:<9} ", use.source
         if use.ours and use.slot in one.holds:
-            yield f"  {'':<9} {one.holds[use.slot]}"
+            yield below, one.holds[use.slot]
         if use.slot == "aws" and one.asked is not None:
-            yield f"  {'':<9} STS: {one.asked.principal or one.asked.why}"
+            yield below, f"STS: {one.asked.principal or one.asked.why}"
         if not use.ours and use.slot in one.holds:
-            yield f"  {'':<9} and not what the agent holds: {one.holds[use.slot]}"
+            yield below, f"and not what the agent holds: {one.holds[use.slot]}"
     for shadow in one.shadows:
-        yield f"  {'!' if shadow.always else '·'} {shadow.found}"
-        yield f"    → {shadow.remedy}"
+        yield f"  {'!' if shadow.always else '·'} ", shadow.found
+        yield "    → ", shadow.remedy
     if one.versions:
-        yield "  versions  " + ", ".join(f"{name} {version}" for name, version in one.versions.items())
+        yield "  versions  ", ", ".join(f"{name} {version}" for name, version in one.versions.items())
     if one.unread:
-        yield f"  · {one.unread}"
+        yield "  · ", one.unread
 
 
 def _user(uid: int | None) -> str:

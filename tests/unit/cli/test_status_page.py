@@ -12,7 +12,7 @@ HELD = slot("bundle", principal=ANA, expires_at="2026-11-30T21:53:03Z")
 
 
 def shown(document: dict[str, Any], width: int = 0, *, colour: bool = False) -> str:
-    return "\n".join(page(document, View(NOW, width, colour, lambda uid: f"user{uid}")))
+    return "\n".join(page(document, View(NOW, width, colour=colour, user_name=lambda uid: f"user{uid}")))
 
 
 def test_the_page_of_a_machine_that_does_its_work() -> None:

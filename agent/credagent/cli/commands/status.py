@@ -14,6 +14,7 @@ from credagent.cli import status_page
 from credagent.cli.agent_client import ask
 from credagent.cli.common_options import add_agents_config
 from credagent.cli.status_page import View
+from credagent.cli.terminal_text import terminal_width
 from credagent.errors import CredagentError, Exit
 
 TYPE_CHECKING = False
@@ -84,7 +85,7 @@ def _view() -> View:
     """Return how to show a page here: colour and the width of a terminal on a terminal only."""
     now, terminal = datetime.now(UTC), sys.stdout.isatty()
     colour = terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    return View(now=now, width=_size()[0] if terminal else 0, colour=colour, user_name=_user_name)
+    return View(now=now, width=terminal_width(), colour=colour, user_name=_user_name)
 
 
 def _size() -> tuple[int, int]:
@@ -117,7 +118,7 @@ def _watch(arguments: argparse.Namespace) -> int:
                 lines = [str(error), f"hint: {error.hint}"]
             columns, rows = _size()
             clock = datetime.now(UTC).strftime("%H:%M:%S UTC").rjust(columns)
-            shown = "".join(f"\x1b[K{line}\r\n" for line in [clock, *lines][: rows - 1])
+            shown = "".join(f"\x1b[K{line}\n" for line in [clock, *lines][: rows - 1])
             sys.stdout.write(f"\x1b[H{shown}\x1b[J")
             sys.stdout.flush()
             time.sleep(WATCH_S)

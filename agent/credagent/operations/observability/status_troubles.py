@@ -3,10 +3,14 @@
 A function of the document; what a page or an exit status makes of it is the command line's.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from __future__ import annotations
 
 from credagent.errors import ABSENT_CODES
+
+TYPE_CHECKING = False  # typing takes as long to load as all of a page
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import Any
 
 OLD_NEWS = frozenset({"replayed", "superseded"})
 """Refusals that stand for nothing: old content is what it was."""
@@ -18,12 +22,14 @@ OF_THE_MACHINE = frozenset({"aws-metadata", "google-metadata", "container", "web
 """Origins that are this machine's own identity."""
 
 
-class StatusTrouble(NamedTuple):
+class StatusTrouble:
     """One thing that is wrong. `failing`: workers do not get what was meant for them, or will not."""
 
-    what: str
-    remedy: str = ""
-    failing: bool = True
+    __slots__ = ("failing", "remedy", "what")
+
+    def __init__(self, what: str, remedy: str = "", *, failing: bool = True) -> None:
+        """Say what is wrong, with its consequence, and what to type."""
+        self.what, self.remedy, self.failing = what, remedy, failing
 
 
 def troubles(document: Mapping[str, Any]) -> tuple[StatusTrouble, ...]:
