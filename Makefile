@@ -10,7 +10,7 @@ JOBS   ?= 4
 # What the packages carry: plain (minutes) or optimised (an hour; for releases).
 INTERPRETER ?= plain
 
-.PHONY: help demo pictures test lint bench matrix package test-system test-deployments clean
+.PHONY: help demo pictures test lint bench matrix package test-system test-deployments compatibility clean
 
 help:
 	@echo "make demo         the main job, shown on this machine: a simulated cloud, the agent, a real Dask cluster"
@@ -22,6 +22,7 @@ help:
 	@echo "make package      wheel, sdist, deb, rpm, tarball, container image, into dist/"
 	@echo "make test-system  the packages in booted machines and in containers (needs root)"
 	@echo "make test-deployments  the pages for batch queues, gateways and pods, against real ones (needs root)"
+	@echo "make compatibility  which releases of Dask and which Pythons work, tried and written into COMPATIBILITY.md"
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "credagent needs Python 3.11 or later; say which: make PYTHON=python3.12 …" >&2; exit 69; }
@@ -71,6 +72,9 @@ test-system: $(VENV)/.installed-dev
 
 test-deployments: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.deployments
+
+compatibility: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.deployments.compatibility
 
 clean:
 	rm -rf $(VENV) build dist

@@ -89,6 +89,7 @@ class Stage(Struct):
     processes: list["subprocess.Popen[bytes]"] = field(default_factory=list)
     machines: list[Machine] = field(default_factory=list)
     scheduler: str = ""
+    python: str = sys.executable  # of the cluster's processes
 
     def machine(self, name: str, *trusted: str, agent: bool = True, **more: Any) -> Machine:
         folder = self.folder / name
@@ -132,7 +133,7 @@ class Stage(Struct):
         return process
 
     def dask(self, machine: Machine, name: str, *words: str, **environ: str) -> "subprocess.Popen[bytes]":
-        command = (*machine.enter, sys.executable, "-m", "distributed.cli.dask_" + words[0], *words[1:])
+        command = (*machine.enter, self.python, "-m", "distributed.cli.dask_" + words[0], *words[1:])
         with (machine.folder / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
                 command,
@@ -167,7 +168,7 @@ def staged(folder: Path, environ: dict[str, str]) -> Iterator[Stage]:
         sys.stdout.write(stage.logs())  # kept by pytest where a test fails
 
 
-def end(process: "subprocess.Popen[bytes]", number: signal.Signals = signal.SIGTERM) -> None:
+def end(process: "subprocess.Popen[Any]", number: signal.Signals = signal.SIGTERM) -> None:
     """End a process and what it started; nannies and their workers are one session."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, number)

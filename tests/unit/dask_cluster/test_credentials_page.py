@@ -1,8 +1,11 @@
 """The page Credentials: what it says of each machine, what it keeps to itself; no text of a worker is markup."""
 
+import asyncio
 import json
 from datetime import UTC, datetime
 from typing import Any
+
+import pytest
 
 from credagent.dask_cluster import credentials_page
 from tests.canary import CANARY
@@ -60,6 +63,24 @@ def test_whose_credentials_they_are_is_told_only_where_the_configuration_says_so
         assert "assume the role" in said, "the remedy stays"
         assert not any(part in said for part in (ARN, "123456789012", "ana@"))
     assert ARN in credentials_page.as_html(overview(*told, principals=True))
+
+
+def test_the_configuration_of_dask_says_so() -> None:
+    dask = pytest.importorskip("dask")
+
+    class Scheduler:
+        workers: dict[str, Any] = {}
+
+    async def status() -> dict[str, Any]:
+        return worker("scheduler")
+
+    async def said() -> str:
+        answers = credentials_page._Answers(Scheduler(), status)
+        return json.dumps(await answers.document())
+
+    assert ARN not in asyncio.run(said())
+    with dask.config.set({credentials_page.PRINCIPALS: True}):
+        assert ARN in asyncio.run(said())
 
 
 def test_what_is_wrong_comes_first_with_its_remedy() -> None:

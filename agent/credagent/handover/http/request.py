@@ -116,6 +116,8 @@ class RequestReader:
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take one whole header."""
         name = name.lower()
+        if self._head_complete:
+            self.malformed = NO_LENGTH  # a trailer, of a body that has none
         self._head_bytes += len(name) + len(value) + 4
         if name in SINGULAR and name in self._headers:
             self.malformed = TWICE
@@ -128,12 +130,17 @@ class RequestReader:
         self._head_complete = True
         if self._head_bytes > HEAD_LIMIT_BYTES:
             self.malformed = TOO_LARGE_HEAD
-        elif b"transfer-encoding" in self._headers:
+        elif b"transfer-encoding" in self._headers and self._parser.get_method() != b"PUT":
             self.malformed = NO_LENGTH
         elif not self._target.startswith(b"/"):
             self.malformed = NOT_A_PATH
         elif b"content-length" in self._headers and int(self._headers[b"content-length"]) > BODY_LIMIT_BYTES:
             self.malformed = TOO_LARGE_BODY  # llhttp has checked that these are digits
+
+    def on_body(self, _body: bytes) -> None:
+        """Refuse a body of unknown length. An empty one is how s3fs-fuse PUTs for its token, which EC2 answers."""
+        if b"transfer-encoding" in self._headers:
+            self.malformed = NO_LENGTH
 
     def on_message_complete(self) -> None:
         """Finish a request; after a refused one the rest is not listened to."""

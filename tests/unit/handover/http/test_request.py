@@ -95,6 +95,18 @@ def test_a_body_has_a_limit_and_a_length() -> None:
     assert request.method == b"POST"
 
 
+def test_an_empty_put_of_unknown_length_is_a_request_and_nothing_may_be_in_it() -> None:
+    """So asks s3fs-fuse for its token; EC2's own service answers it."""
+    put = b"PUT /latest/api/token HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    for piece in (1, 10_000):
+        (request,) = read(put + b"0\r\n\r\n", piece).requests
+        assert request.method == b"PUT"
+        assert malformed(put + b"1\r\nx\r\n0\r\n\r\n", piece) == "transfer-encoding"
+        assert malformed(put + b"0\r\nAuthorization: x\r\n\r\n", piece) == "transfer-encoding"
+    both = put.replace(b"Host: a", b"Content-Length: 5")
+    assert malformed(both + b"0\r\n\r\n") == "not-http"
+
+
 @pytest.mark.parametrize(
     "twice",
     [b"Host: a\r\nHost: b", b"Authorization: a\r\nauthorization: b", b"Metadata-Flavor: Google\r\nMetadata-Flavor: x"],
