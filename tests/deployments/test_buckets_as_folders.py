@@ -120,9 +120,7 @@ def test_s3fs_asks_the_metadata_address_where_the_agent_answers(space: Space, ma
     (command,) = re.findall("`(s3fs my-bucket [^`]+)`", pages.read("buckets-as-folders").text)
     pause_s = SESSIONS * SESSION_S / S3FS_READS
     addresses = json.loads(content(machine.folder / "cloud.json"))["addresses"]
-    script = S3FS.format(
-        command=command, s3=addresses["s3"], reads=S3FS_READS, folder=BUCKET, key=KEY, pause_s=pause_s
-    )
+    script = S3FS.format(command=command, s3=addresses["s3"], reads=S3FS_READS, folder=BUCKET, key=KEY, pause_s=pause_s)
     become = ["setpriv", f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups"]
     environ = {name: value for name, value in clean_environment().items() if name not in OF_TESTS}
     done = subprocess.run(

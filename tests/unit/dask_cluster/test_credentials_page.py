@@ -69,7 +69,8 @@ def test_the_configuration_of_dask_says_so() -> None:
     dask = pytest.importorskip("dask")
 
     class Scheduler:
-        workers: dict[str, Any] = {}
+        def __init__(self) -> None:
+            self.workers: dict[str, Any] = {}
 
     async def status() -> dict[str, Any]:
         return worker("scheduler")
