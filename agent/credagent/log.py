@@ -2,7 +2,7 @@
 
 A line for programs is one JSON document; structlog is loaded only where lines are for people, on a terminal.
 Until `start` is called, events wait in memory (bounded) and keep the time at which they happened.
-In systemd's journal each line carries its priority (sd-daemon(3)), so that `journalctl -p warning` finds warnings.
+In systemd's journal an event has its priority, so that `journalctl -p warning` finds it, and its fields (`journal`).
 """
 
 import json
@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from credagent.journal import Journal, opened
 from credagent.secret import Secret
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
@@ -24,10 +25,11 @@ Renderer = Callable[[object, str, dict[str, Any]], str]
 
 
 class _Sink(NamedTuple):
-    """How lines look, and from which level on they are written."""
+    """How lines look, from which level on they are written, and the journal where standard error leads there."""
 
     render: Renderer
     least: int
+    journal: Journal | None = None
 
 
 _waiting: deque[tuple[str, str, dict[str, Any]]] = deque(maxlen=WAITING_EVENTS)
@@ -75,7 +77,8 @@ def start(level: str = "info", log_format: str = "auto") -> None:
     """Write what has waited, and from now on each event as it happens, to stderr."""
     global _sink  # noqa: PLW0603  the one switch of a process-wide log
     console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
-    _sink = _Sink(_for_people() if console else _for_programs, LEVELS[level])
+    journal = opened() if not console and priority_prefix(level) else None
+    _sink = _Sink(_for_people() if console else _for_programs, LEVELS[level], journal)
     while _waiting:
         _write(_sink, *_waiting.popleft())
 
@@ -112,8 +115,12 @@ def _emit(level: str, event: str, fields: dict[str, object]) -> None:
 def _write(sink: _Sink, level: str, event: str, fields: dict[str, Any]) -> None:
     if LEVELS[level] < sink.least:
         return
+    whole = {**fields, "event": event}
+    line = sink.render(None, level, whole)
+    if sink.journal is not None and sink.journal.send(line, PRIORITIES[level], whole):
+        return
     try:
-        sys.stderr.write(_prioritised(level, sink.render(None, level, {**fields, "event": event})) + "\n")
+        sys.stderr.write(_prioritised(level, line) + "\n")
         sys.stderr.flush()
     except OSError:
         return  # a full disk, a reader that is gone: what is held is worth more than what is said

@@ -1,5 +1,6 @@
 """The same packages on other machines: older and newer Debians without any Python, and one without dpkg."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,9 @@ def test_the_four_commands_of_the_readme_work_as_they_are_typed(make: Make, send
     machine.run("sh", "-c", f"cd /root && {deliver_it}", check=False)
     machine.run("sh", "-c", "cp /root/bundle /run/credagent/inbox/bundle")
     machine.until(lambda: "refused" in machine.run("journalctl", "--unit=credagent", "--priority=warning"))
+    told = machine.run("journalctl", "--unit=credagent", "--output=json", "CREDAGENT_EVENT=bundle_refused")
+    event = json.loads(told.splitlines()[0])
+    assert (event["PRIORITY"], event["CREDAGENT_CODE"]) == ("4", "not-an-envelope")
 
 
 def apt_install(machine: Machine, deb: Path) -> None:
