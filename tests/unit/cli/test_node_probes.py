@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -191,3 +191,19 @@ def test_an_agent_of_an_earlier_release_is_asked_what_it_knows(tmp_path: Path) -
     assert answers.pid == os.getpid()
     assert answers.silence is None
     assert ask_agent([path]).silence is not None
+
+
+def test_of_hundreds_of_workers_all_are_known_though_the_first_alone_are_reported_on(tmp_path: Path) -> None:
+    class Crowded(StandIn):
+        async def status(self) -> Mapping[str, object]:
+            rows = [{"pid": pid, "uid": 0, "role": "worker", "generation": 1} for pid in range(1, 300)]
+            return {"version": 1, "state": "ready", "generation": 1, "workers": rows}
+
+        def processes(self, pid: int | None) -> Mapping[str, object]:
+            return {"processes": [{"pid": 1, "uid": 0, "role": "worker", "generation": 1, "process": {"names": []}}]}
+
+    path = str(tmp_path / "agent.sock")
+    with Running(path, Crowded()):
+        answers = ask_agent([path])
+    assert [one["pid"] for one in answers.processes] == list(range(1, 300))
+    assert [one["pid"] for one in answers.processes if "process" in one] == [1]

@@ -129,9 +129,9 @@ def readable(found: "list[Finding]", notes: "list[Note]", width: int) -> list[st
     """Return everything for people: findings first; remedies are not broken, so that they can be copied."""
     lines: list[str] = []
     for one in found:
-        first, *rest = textwrap.wrap(printable(one.found), width - INDENT) or [""]
+        first, *rest = _wrapped(one.found, width)
         lines.append(f"{MARKS[one.level]} {one.check:<{INDENT - 2}}{first}")
-        lines += [" " * INDENT + line for line in (*rest, *textwrap.wrap(printable(one.why), width - INDENT))]
+        lines += [" " * INDENT + line for line in (*rest, *_wrapped(one.why, width))]
         lines += [f"{' ' * (INDENT - 2)}→ {printable(one.remedy)}", ""]
     lines += [f"{SILENT} {one.check:<{INDENT - 2}}{printable(one.found)}" for one in notes]
     errors = sum(one.level == "error" for one in found)
@@ -147,6 +147,10 @@ def readable(found: "list[Finding]", notes: "list[Note]", width: int) -> list[st
         if found
         else f"{SOUND} nothing wrong was found",
     ]
+
+
+def _wrapped(sentence: str, width: int) -> list[str]:
+    return textwrap.wrap(printable(sentence), width - INDENT, break_long_words=False, break_on_hyphens=False) or [""]
 
 
 def _plain(values: "Iterable[Finding | Note]") -> list[dict[str, object]]:

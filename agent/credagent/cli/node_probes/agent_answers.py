@@ -68,16 +68,20 @@ def _answers(path: str, pid: int, uid: int) -> AgentAnswers:
     except credagent_worker.AgentAbsent:
         pass
     try:
-        processes = tuple(credagent_worker.ask({"op": "processes"}, path, ANSWER_S)["processes"])
+        reports = credagent_worker.ask({"op": "processes"}, path, ANSWER_S)["processes"]
     except (credagent_worker.AgentRefused, credagent_worker.AgentAbsent, KeyError):
-        processes = ()  # an earlier release's
+        reports = ()  # an earlier release's
+    # Of hundreds only the first are reported on; the status lists all of them.
+    processes = {one["pid"]: one for one in (*status.get("workers", ()), *reports)}
+    if not os.path.exists(f"/proc/{pid}"):  # an agent that took the sockets over from one that is gone
+        pid = int(status.get("agent", {}).get("pid", 0))
     never_started = status.get("state") == "unavailable" and status.get("generation") == 0 and failure is not None
     return AgentAnswers(
         status=status,
         socket=path,
         pid=pid,
         uid=uid,
-        processes=processes or tuple(status.get("workers", ())),
+        processes=tuple(processes.values()),
         handed_out=handed_out,
         start_failure=failure if never_started else None,
     )

@@ -41,7 +41,7 @@ def processes(facts: Facts) -> Iterator[Finding]:
         pid, generation = worker.process.pid, worker.process.generation
         if worker.state == "T" and pid not in known:
             yield _stopped(worker.role, pid)
-        if status is not None and generation != status["generation"]:
+        if status is not None and generation not in (None, status["generation"]):  # None: it is just starting
             yield Finding(
                 check="worker",
                 level="warning",
