@@ -57,7 +57,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
     monkeypatch.setattr(tempfile, "tempdir", MEMORY)
     # On a busy machine nothing is late: what is judged here is what is found.
     monkeypatch.setattr(agent_answers, "ANSWER_S", scaled(10))
-    for limit in ("AGENT_S", "REST_S"):
+    for limit in ("AGENT_S", "ALL_S"):
         monkeypatch.setattr(collection, limit, scaled(40))
     with machines(Machine) as made:
         made.configure(workers={"users": [str(os.geteuid())], "groups": []})

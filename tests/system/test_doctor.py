@@ -108,6 +108,7 @@ def test_a_container_that_reaches_metadata_a_full_memory_and_a_rule_that_is_miss
     node: Machine, sender: Sender
 ) -> None:
     with background(node, "unshare", "-n", "sh", "-c", _CONTAINER, user="root"):
+        node.until(lambda: node.run("sh", "-c", "pgrep -f serve_forever || true"))
         node.until(lambda: codes(node) == ["container-reaches-metadata"], scaled(60))
 
     node.run("sh", "-c", "fallocate -l $(($(stat -f -c '%a*%S' /run))) /run/filler")

@@ -17,7 +17,7 @@ from credagent.operations.doctor.facts import ContainerFacts, OtherAgent, PortHo
 from credagent.operations.doctor.remedies import INTERCEPTION, SERVICE, SOCKET
 
 SYSTEMD = "/run/systemd/system"  # sd_booted(3)
-UNIT_S, CONTAINER_S = 1.5, 1.5
+UNIT_S, CONTAINER_S = 2.0, 2.0  # doctor goes on without those that are late
 PROPERTIES = "Id,LoadState,ActiveState,UnitFileState,MainPID,Result"
 LISTENING = "0A"  # TCP_LISTEN in /proc/net/tcp: proc_pid_net(5)
 MOST_CONTAINERS = 8  # asked beside each other
