@@ -120,6 +120,9 @@ def test_a_container_that_reaches_metadata_a_full_memory_and_a_rule_that_is_miss
     (newer,) = findings(node)
     assert newer["code"] == "configuration-not-loaded"
     node.run("sh", "-c", typed(newer))
+    (waits,) = findings(node)
+    assert (waits["code"], "workers.intercept" in waits["found"]) == ("restart-needed", True)
+    node.run("sh", "-c", typed(waits))
     node.until(lambda: codes(node) == ["interception-missing"], scaled(60))
 
 

@@ -40,6 +40,7 @@ class Agent:
         remembered = runtime_folders.recall(config)
         self.settings = settings_of(config, environ, writes=writes)
         self.configured_at = self.clock.now()
+        self.needs_restart: tuple[str, ...] = ()
         load, save = load_and_save(config.agent.state_dir, writes=writes)
         self.fetcher = fetcher = SourceFetcher(lambda: self.settings.fetch, self.clock)
         self.resolver = CredentialResolver(
@@ -96,14 +97,16 @@ class Agent:
         endpoint, metrics = tuple(self.handover.sockets), tuple(self.handover.metrics)
         return ListeningSockets(unix=tuple(self.bound), endpoint=endpoint, metrics=metrics)
 
-    def reconfigure(self, config: Config) -> None:
+    def reconfigure(self, config: Config, *, needs_restart: tuple[str, ...] = ()) -> None:
         """Go over to another configuration, keeping what is held where it still may be.
+
+        `needs_restart`: keys whose new values are not in `config`, since they take a restart.
 
         Raises CredagentError, and nothing has changed: all that can fail is made before any of it is used.
         """
         settings = settings_of(config, self.environ)
         before, after = names(self.config.bundle.channels), names(config.bundle.channels)
-        self.settings, self.configured_at = settings, self.clock.now()
+        self.settings, self.configured_at, self.needs_restart = settings, self.clock.now(), needs_restart
         self.resolver.reconfigure(settings.admission, settings.slots)
         self.resolve({before[channel]: name for channel, name in after.items() if channel in before})
         self.handover.write(self.resolver.store.current)  # the configuration says where to, and with which region

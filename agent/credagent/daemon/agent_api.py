@@ -191,6 +191,7 @@ class AgentApi:
                 pid=os.getpid(),
                 uptime_s=self._clock.monotonic() - self._started,
                 configured_at=self._agent.configured_at,
+                needs_restart=self._agent.needs_restart,
                 clock_skew_s=self._agent.fetcher.skew_s,
             ),
         )

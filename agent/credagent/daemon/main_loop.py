@@ -117,7 +117,7 @@ class MainLoop:
         notify.reloading(int(self.agent.clock.monotonic() * 1_000_000))
         try:
             config, late = self._reread(self.agent.config)
-            self.agent.reconfigure(config)
+            self.agent.reconfigure(config, needs_restart=tuple(late))
         except CredagentError as error:
             self._reload_error = ("reload-failed",)
             log.error("reload_failed", code=error.code, why=str(error), hint=error.hint)

@@ -37,6 +37,15 @@ def configuration(facts: Facts) -> Iterator[Finding]:
             why=f"the agent works with what stood there at {read_at}",
             remedy=remedies.reload(facts),
         )
+    if waiting := ((status or {}).get("agent") or {}).get("needs_restart"):
+        yield Finding(
+            check="configuration",
+            level="warning",
+            code="restart-needed",
+            found=f"{', '.join(waiting)} of the configuration {'waits' if len(waiting) == 1 else 'wait'} for a restart",
+            why="the agent goes on with the value that it started with",
+            remedy=remedies.restart(facts),
+        )
     if facts.config.bundle.expect == "required" and not facts.config.bundle.trusted_senders:
         yield Finding(
             check="configuration",

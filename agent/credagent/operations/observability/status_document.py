@@ -85,14 +85,16 @@ class RefusalSnapshot(Struct, frozen=True, kw_only=True):
 class AgentSnapshot(Struct, frozen=True, kw_only=True):
     """The agent's own process.
 
-    `configured_at`: when it read the configuration that is in force. `clock_skew_s`: the cloud's clock minus this
-    machine's; None where no service has said its time. Memory is None where nobody measured it.
+    `configured_at`: when it read the configuration that is in force; `needs_restart`: keys that wait for a restart.
+    `clock_skew_s`: the cloud's clock minus this machine's; None where no service has said its time. Memory is None
+    where nobody measured it.
     """
 
     version: str
     pid: int
     uptime_s: float
     configured_at: datetime | None = None
+    needs_restart: tuple[str, ...] = ()
     clock_skew_s: float | None = None
     rss_bytes: int | None = None
     uss_bytes: int | None = None
@@ -157,6 +159,7 @@ def document(snapshot: Snapshot) -> dict[str, Any]:
             "version": snapshot.agent.version,
             "pid": snapshot.agent.pid,
             "configured_at": text(snapshot.agent.configured_at),
+            "needs_restart": list(snapshot.agent.needs_restart),
             "clock_skew_s": snapshot.agent.clock_skew_s,
             "rss_bytes": snapshot.agent.rss_bytes,
             "uss_bytes": snapshot.agent.uss_bytes,

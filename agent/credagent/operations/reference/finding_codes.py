@@ -17,6 +17,9 @@ FINDINGS: Mapping[str, Explanation] = {
     "configuration-not-loaded": Explanation(
         "the configuration is newer than what the agent has read", "`systemctl reload credagent`"
     ),
+    "restart-needed": Explanation(
+        "keys of the configuration were changed that are read at a start", "`systemctl restart credagent`"
+    ),
     "no-sender-trusted": Explanation("a bundle is required, and no sender is trusted", "`credagent trust PUB`"),
     "agent-hangs": Explanation("the agent listens and does not answer", "`systemctl restart credagent`"),
     "agent-stopped": Explanation("the agent was stopped by a signal", "`kill -CONT PID`"),

@@ -496,6 +496,14 @@ FAULTS = (
         level="warning",
     ),
     Fault(
+        name="a key that waits for a restart",
+        plant=lambda facts: changed(facts, agent={**STATUS["agent"], "needs_restart": ["workers.intercept"]}),
+        code="restart-needed",
+        says="workers.intercept of the configuration waits",
+        type="systemctl restart credagent",
+        level="warning",
+    ),
+    Fault(
         name="nobody trusted, a bundle required",
         plant=lambda facts: with_config(facts, bundle=BundleSection(expect="required")),
         code="no-sender-trusted",

@@ -131,7 +131,7 @@ def test_everything_unknown_is_null_and_nothing_is_left_out() -> None:
     assert shown["bundle"]["refused"] == []
     unknown = ("rss_bytes", "configured_at", "clock_skew_s")
     assert [shown["agent"][name] for name in unknown] == [None] * 3
-    assert shown["agent"]["uptime_s"] == 1.235
+    assert (shown["agent"]["uptime_s"], shown["agent"]["needs_restart"]) == (1.235, [])
 
 
 def test_what_is_known_is_shown_in_utc_and_whole_seconds() -> None:
