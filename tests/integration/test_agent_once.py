@@ -189,10 +189,14 @@ def test_status_is_the_documented_document(machine: Machine) -> None:
     assert (aws["origin"], aws["statement"], aws["renewable"]) == ("bundle", "granted", False)
     assert aws["principal"].startswith("arn:aws:sts::")
     assert aws["expires_at"].endswith("Z")
+    assert aws["because"][0] == "workers get what the bundle grants"
+    assert (aws["fallback"], aws["falls_back_to"], aws["lost"], aws["life_passed"]) == ("absent", "nothing", False, 0.0)
     assert document["slots"]["environment"]["names"] == ["DB_TOKEN"]
     bundle = document["bundle"]
     assert {"bundle_id", "sender", "sequence", "issued_at", "not_after", "channel", "refused"} <= set(bundle)
     assert bundle["channel"] == "file"
+    assert bundle["sender_name"] is None
+    assert document["state_since"] >= document["since"]
     assert {"code", "at", "channel"} <= set(bundle["refused"][0])
     agent = document["agent"]
     assert agent["pid"] == process.pid

@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from credagent.errors import Exit, Unavailable
 from credagent.forwarder.identity_renewal import IdentityRenewal, Renewal
 from credagent.sender.grant_options import GrantOptions
 from tests.integration.clouds import WITHOUT_MACHINE, Cloud, cloud
+from tests.standin import Running, StandIn
 
 __all__ = ["cloud"]
 
@@ -206,3 +208,33 @@ def test_variables_alone_need_no_identity(laptop: Cloud, seal: Seal, monkeypatch
     monkeypatch.setenv("DB_TOKEN", "x")
     assert isinstance(seal("--aws", "none", "--env", "DB_TOKEN").grant(Slot.ENVIRONMENT), EnvironmentGrant)
     assert laptop.simulator.log() == []
+
+
+# ---- whoami --worker --ask
+
+
+class Holding(StandIn):
+    """An agent that holds what it hands out, and supplies this process."""
+
+    async def status(self) -> Mapping[str, object]:
+        aws = {"origin": "bundle", "principal": None, "handover": "environment"}
+        google = {"origin": "none", "principal": None, "handover": "metadata"}
+        return {"version": 1, "state": "ready", "generation": 1, "slots": {"aws": aws, "google": google}}
+
+    def processes(self, pid: int | None) -> Mapping[str, object]:
+        process = {"names": ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"], "changed": [], "proxied": False}
+        return {"processes": [{"pid": os.getpid(), "uid": 0, "role": "worker", "generation": 1, "process": process}]}
+
+
+def test_sts_is_asked_with_what_a_worker_was_given(
+    laptop: Cloud, capsys: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = laptop.simulator.create_user("ben")
+    socket = str(laptop.home / "agent.sock")
+    monkeypatch.setenv("CREDAGENT_SOCKET", socket)
+    given = {"AWS_ACCESS_KEY_ID": key["access_key_id"], "AWS_SECRET_ACCESS_KEY": key["secret_access_key"]}
+    with Running(socket, Holding(**given)):
+        assert main(["whoami", "--worker", "--ask"]) == 0
+    said = capsys.readouterr().out
+    assert "STS: arn:aws:iam::123456789012:user/ben" in said
+    assert key["secret_access_key"] not in said

@@ -82,12 +82,14 @@ def _found(pid: int, config_path: str | None, *, asks: bool) -> Iterator[WorkerI
     status = ask({"op": "status"}, config_path=config_path)
     handed_out: Mapping[str, str] = ask({"op": "set"}, config_path=config_path)["environment"]
     request = {"op": "processes"} if pid == EVERY else {"op": "processes", "pid": pid}
-    supplied = {one["pid"]: one for one in ask(request, config_path=config_path)["processes"]}
+    supplied: list[Mapping[str, Any]] = ask(request, config_path=config_path)["processes"]
     if pid == EVERY and not supplied:
         hint = "name a process with --worker PID, or start workers by `credagent exec -- …`"
         raise Unavailable("no-worker", "the agent supplies no process", what="whoami", hint=hint)
-    for one in supplied or [pid]:
-        yield _judged(one, supplied.get(one), status, handed_out, asks=asks)
+    if not supplied:
+        yield _judged(pid, None, status, handed_out, asks=asks)
+    for one in supplied:  # several may have the number 0: they are of other PID namespaces
+        yield _judged(one["pid"], one, status, handed_out, asks=asks)
 
 
 def _judged(
@@ -99,7 +101,7 @@ def _judged(
     asks: bool,
 ) -> WorkerIdentity:
     reported = (supplied or {}).get("process")
-    start = _start(pid, handed_out, needed=reported is None)
+    start = _start(pid, handed_out, needed=supplied is None)
     slots = status["slots"]
     runs = Config(
         aws=AwsSection(handover=slots["aws"]["handover"]), google=GoogleSection(handover=slots["google"]["handover"])

@@ -87,6 +87,15 @@ def test_a_process_that_is_behind_fails(agent: Agent, command: Command, capsys: 
     assert "generation 3, the agent has 4" in capsys.readouterr().out
 
 
+def test_processes_of_other_pid_namespaces_are_told_one_by_one(
+    agent: Agent, command: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The kernel has no number for them here."""
+    agent.reported = (report(0, "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), {**report(0), "process": None})
+    command("whoami", "--worker")
+    assert capsys.readouterr().out.count("worker 0 of ") == 2
+
+
 @pytest.mark.usefixtures("agent")
 def test_a_process_that_follows_no_agent_is_judged_by_its_start_without_a_value(
     command: Command, capsys: pytest.CaptureFixture[str], canary: str, tmp_path: Path
