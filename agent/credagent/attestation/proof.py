@@ -84,6 +84,15 @@ def parse(text: str) -> Proof:
             raise refusal(AttestationCode.UNKNOWN_CLOUD, "it is of a cloud that this credagent does not know")
 
 
+def describe(text: str) -> str:
+    """Return the parts of an attestation that are nobody's secret, and the lengths of the others. Raises Refused."""
+    found = parse(text)
+    if isinstance(found, AwsProof):
+        token = f"a session token of {len(found.session_token)} characters"
+        return f"AWS, {found.region}, signed at {found.signed_at}, {token}; {len(text)} characters in all"
+    return f"Google, a token of {len(found.token)} characters"
+
+
 def signing_time(proof: AwsProof) -> datetime:
     """Return when it was signed, or raise Refused: 99 is no hour."""
     try:

@@ -12,7 +12,6 @@ from msgspec import Struct
 from credagent.attestation import identity as identities
 from credagent.attestation import proof as proofs
 from credagent.attestation.identity_pattern import pattern_of
-from credagent.attestation.proof import AwsProof
 from credagent.attestation.statement import KeyStatement, Purpose
 from credagent.bundle.key_pairs import RecipientPrivateKey
 from credagent.cloud_helper.helper_call import call_blocking
@@ -49,9 +48,9 @@ def _by(statement: KeyStatement, key_id: str, *, by_role: bool) -> Iterator[Atte
         answer = f"none: {error.why} ({error.code})"
         yield AttestStep(step=f"proof {whose}", answer=answer, ok=False, remedy=error.hint or _NO_CLOUD)
         return
-    yield AttestStep(step=f"proof {whose}", answer=made.notice or _shown(made.attestation))
+    yield AttestStep(step=f"proof {whose}", answer=made.notice or proofs.describe(made.attestation))
     if made.notice:
-        yield AttestStep(step="its parts", answer=_shown(made.attestation))
+        yield AttestStep(step="its parts", answer=proofs.describe(made.attestation))
     for claimed, told in ((statement.binding, "asked back"), ("x" * 43, "for another key")):
         yield _verified(made.attestation, claimed, key_id, told, is_own=claimed == statement.binding)
 
@@ -68,12 +67,3 @@ def _verified(attestation: str, binding: str, key_id: str, told: str, *, is_own:
     answer = f"{identities.ground(outcome.identity, key_id)}; named {pattern_of(outcome.identity)}"
     hint = "do not use attested machines with this cloud, and report it"
     return AttestStep(step=told, answer=answer, ok=is_own, remedy="" if is_own else hint)
-
-
-def _shown(attestation: str) -> str:
-    """Return the parts of a proof that are nobody's secret, and the lengths of the others."""
-    proof = proofs.parse(attestation)
-    if isinstance(proof, AwsProof):
-        token = f"a session token of {len(proof.session_token)} characters"
-        return f"AWS, {proof.region}, signed at {proof.signed_at}, {token}; {len(attestation)} characters in all"
-    return f"Google, a token of {len(proof.token)} characters"

@@ -73,6 +73,11 @@ def add_sealing_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--allow-missing", action="store_true", help="without local credentials: decline instead of failing"
     )
+    parser.add_argument(
+        "--attested",
+        action="store_true",
+        help="add your cloud's word for your key: for machines that trust you by identity, within 15 minutes",
+    )
     parser.add_argument("--out", default="-", metavar="FILE", help="where the bundle goes (default: standard output)")
 
 

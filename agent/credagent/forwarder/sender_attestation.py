@@ -9,13 +9,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
-from credagent.admission import attested_senders
-from credagent.bundle import envelope as grammar
 from credagent.clock import Clock
 from credagent.cloud_helper.helper_call import call
 from credagent.cloud_helper.job_requests import AttestSender
 from credagent.cloud_helper.job_responses import AttestationMade
 from credagent.errors import CredagentError
+from credagent.sender.attested_bundle import request_for
 from credagent.sender.grant_options import GrantOptions
 
 YOUNG_S = 480.0  # machines believe it for 15 minutes
@@ -32,29 +31,27 @@ class SenderAttestation:
         self, options: GrantOptions, environ: Mapping[str, str], clock: Clock, make: Make | None = None
     ) -> None:
         """Make nothing yet; `make` has a helper do it."""
-        self._by_google, self._profile = not options.wants_local_aws, options.profile
-        self._clock, self._make = clock, make or partial(call, environ=environ)
+        self._options, self._clock, self._make = options, clock, make or partial(call, environ=environ)
         self._kept: dict[str, tuple[float, str]] = {}  # by the binding: when, and the text or none
         self._one_at_a_time = asyncio.Lock()
         self.failure: CredagentError | None = None
 
     async def beside(self, text: str) -> str:
         """Return an envelope's text with the attestation of its sender; alone, where none is to be had."""
-        binding = attested_senders.statement_of(grammar.parse(text).header).binding
+        request = request_for(text, self._options)
         async with self._one_at_a_time:
-            at, attestation = self._kept.get(binding, (float("-inf"), ""))
+            at, attestation = self._kept.get(request.binding, (float("-inf"), ""))
             if self._clock.monotonic() - at > (YOUNG_S if attestation else FAILED_S):
-                attestation = await self._made(binding)
+                attestation = await self._made(request)
         return f"{text}\n{attestation}" if attestation else text
 
-    async def _made(self, binding: str) -> str:
-        request = AttestSender(binding=binding, by_google=self._by_google, profile=self._profile)
+    async def _made(self, request: AttestSender) -> str:
         try:
             text, self.failure = (await self._make(request)).attestation, None
         except CredagentError as error:
             text, self.failure = "", error
-        self._kept.pop(binding, None)
-        self._kept[binding] = (self._clock.monotonic(), text)
+        self._kept.pop(request.binding, None)
+        self._kept[request.binding] = (self._clock.monotonic(), text)
         if len(self._kept) > MOST_KEPT:
             del self._kept[next(iter(self._kept))]
         return text

@@ -1,5 +1,6 @@
 """The sending side: the identity of this machine becomes a bundle, and a sealed bundle reaches clouds.
 
+attested_bundle: a sealed bundle with its sender's attestation beside it
 bundle_draft: looks at the identity, takes a number, composes; and says what is in it
 cloudprovider_options: what dask-cloudprovider needs so that its workers find credentials
 jobqueue_options: what dask-jobqueue needs so that the workers of batch jobs find credentials

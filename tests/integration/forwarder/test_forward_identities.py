@@ -10,7 +10,7 @@ import pytest
 from credagent.bundle.key_pairs import SenderPrivateKey
 from credagent.forwarder import loop
 from tests.integration.forwarder.play import SECRET, client_of, token_on, write_key
-from tests.integration.forwarder.stage import Machine, Stage, within
+from tests.integration.forwarder.stage import BIN, Machine, Stage, run, within
 from tests.simulator import Simulator
 
 SCIENCE = "arn:aws:sts::123456789012:assumed-role/data-science/*"
@@ -98,3 +98,44 @@ def test_where_the_cloud_cannot_be_asked_nothing_is_admitted_and_what_is_held_st
         with forward(aws="local", trust="first-use", sender_key=stage.folder / "second.key") as forwarding:
             assert {one.code for one in forwarding.status().machines} == {"service-error"}
         assert machine.ask("status")["bundle"]["sender"] == key.key_id
+
+
+def test_a_bundle_that_is_delivered_by_hand_brings_its_sender_s_word_if_that_was_said(
+    stage: Stage, key: SenderPrivateKey, cloud: Simulator
+) -> None:
+    machine = stage.machine("a", agent=False)
+    machine.start_agent()
+    configure(machine, SCIENCE)
+    assert machine.agent is not None
+    machine.agent.send_signal(signal.SIGHUP)
+    within(20, lambda: machine.ask("identity").get("trusts_identities"), "the reload")
+    session = cloud.issue_session("data-science", "ana")
+    environ = {
+        **stage.environ,
+        "AWS_ACCESS_KEY_ID": session["access_key_id"],
+        "AWS_SECRET_ACCESS_KEY": session["secret_access_key"],
+        "AWS_SESSION_TOKEN": session["session_token"],
+        "XDG_STATE_HOME": str(stage.folder),
+    }
+    bundle = stage.folder / "bundle"
+    seal = [
+        str(BIN / "credagent"),
+        "seal",
+        "--recipient",
+        machine.public_key,
+        "--audience",
+        "lab",
+        "--out",
+        str(bundle),
+    ]
+    seal += ["--sender-key", str(stage.folder / "sender.key")]
+    deliver = [str(BIN / "credagent"), "deliver", str(bundle), "--to", f"socket:{machine.socket}"]
+    assert run(seal, env=environ).returncode == 0
+    refused = run(deliver, env=environ)
+    assert (refused.returncode, "does not trust its sender" in refused.stderr) == (65, True)
+    assert run([*seal, "--attested"], env=environ).returncode == 0
+    assert "attestation:" in run([str(BIN / "credagent"), "inspect", str(bundle)], env=environ).stdout
+    admitted = run(deliver, env=environ)
+    assert admitted.returncode == 0, admitted.stderr
+    status = machine.ask("status")["bundle"]
+    assert status["sender"] == key.key_id

@@ -35,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Look at the bundle's form, then put it there."""
+    from credagent.admission import attested_senders
     from credagent.bundle import envelope
     from credagent.bundle.signature import verify_signature
     from credagent.config import parse_channel
@@ -43,9 +44,10 @@ def run(arguments: argparse.Namespace) -> int:
         target = parse_channel(arguments.to)
     except ConfigurationError as error:
         raise UsageError(error.code, error.why, what="--to", hint=error.hint) from error
-    parsed = envelope.parse(read_bundle(arguments.bundle))
+    content, attestation = attested_senders.split(read_bundle(arguments.bundle))
+    parsed = envelope.parse(content)
     verify_signature(parsed)  # what every agent would refuse is not carried anywhere
-    return _put(target, parsed.text)
+    return _put(target, f"{parsed.text}\n{attestation}" if attestation else parsed.text)
 
 
 def _put(target: "Target", text: str) -> int:

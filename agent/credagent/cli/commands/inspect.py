@@ -25,11 +25,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Show it; raise Refused where its signature is not its sender's, after showing what it claims."""
+    from credagent.admission import attested_senders
+    from credagent.attestation import proof
     from credagent.bundle import envelope
     from credagent.bundle.signature import verify_signature
 
-    parsed = envelope.parse(read_bundle(arguments.bundle))
+    content, attestation = attested_senders.split(read_bundle(arguments.bundle))
+    parsed = envelope.parse(content)
     facts = _envelope_facts(parsed)
+    if attestation:
+        facts["attestation"] = proof.describe(attestation)
     sound = facts["signature"] == "valid"
     if arguments.recipient_key and sound:
         facts["inside"] = _inside(_open(parsed, arguments.recipient_key))

@@ -47,6 +47,10 @@ def seal_to(arguments: argparse.Namespace, options: "GrantOptions") -> int:
     key = signing_key.load(arguments.sender_key)
     draft = bundle_draft.draft_bundle(options, key, os.environ, SystemClock())
     text = seal(draft.bundle, wrappers, key)
+    if arguments.attested:
+        from credagent.sender.attested_bundle import attested
+
+        text = attested(text, options, os.environ)
     _write(arguments.out, text)
     _tell(bundle_draft.describe(draft), "")
     names = ", ".join(recipients.name(wrapper) for wrapper in wrappers)
