@@ -216,14 +216,16 @@ class AgentApi:
         )
 
     def _bundle(self) -> BundleSnapshot | None:
-        admitted = self._resolver.admission.state.in_force
+        admission = self._resolver.admission.state
+        admitted = admission.in_force
         if admitted is None:
             return None
-        bundle = admitted.bundle
+        bundle, attested = admitted.bundle, admission.saved.senders.get(admitted.sender_id)
+        named = self._agent.settings.sender_names.get(admitted.sender_id, "")
         return BundleSnapshot(
             bundle_id=bundle.bundle_id,
             sender=admitted.sender_id,
-            sender_name=self._agent.settings.sender_names.get(admitted.sender_id, ""),
+            sender_name=named or (attested.identity.name if attested is not None else ""),
             sequence=bundle.sequence,
             issued_at=bundle.issued_at,
             not_after=bundle.not_after,

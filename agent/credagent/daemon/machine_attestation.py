@@ -21,8 +21,9 @@ YOUNG_S = 300.0
 """Handed out as it is; a sender believes it for 15 minutes."""
 USABLE_S = 600.0
 """Handed out while the next one is made."""
-FAILED_S = 20.0
-"""So long a failure is told without another attempt: each sender asks each machine twice a minute."""
+FAILED_S, REFUSED_S = 20.0, 300.0
+"""So long a failure is told without another attempt, and one that stands until somebody changes something: each sender
+asks each machine twice a minute."""
 PATIENCE_S = 6.0
 """So long who asks waits for one that is being made; it asks again."""
 
@@ -35,6 +36,13 @@ class _Kept(Struct, frozen=True, kw_only=True):
     at: float
     text: str = ""
     failure: Unavailable | None = None
+
+    @property
+    def lasts_s(self) -> float:
+        """Return for how long it is told before there is another attempt."""
+        if self.failure is None:
+            return YOUNG_S
+        return FAILED_S if self.failure.retry else REFUSED_S
 
 
 class MachineAttestation:
@@ -51,7 +59,7 @@ class MachineAttestation:
         request = AttestMachine(binding=statement.binding, by_role=by_role)
         kept = self._kept.get(request)
         age_s = self._clock.monotonic() - kept.at if kept is not None else float("inf")
-        if kept is None or age_s > (YOUNG_S if kept.text else FAILED_S):
+        if kept is None or age_s > kept.lasts_s:
             making = self._begin(request)
             if kept is None or not kept.text or age_s > USABLE_S:
                 await asyncio.wait([making], timeout=PATIENCE_S)
@@ -69,14 +77,17 @@ class MachineAttestation:
         return self._making[request]
 
     async def _remember(self, request: AttestMachine) -> None:
+        before = self._kept.get(request)
         try:
             made = await self._make(request)
         except Unavailable as error:
             kept = _Kept(at=self._clock.monotonic(), failure=error)
-            log.warning("attestation_failed", code=error.code, why=error.why, hint=error.hint)
+            if before is None or before.failure is None or before.failure.code != error.code:  # once, not at each try
+                log.warning("attestation_failed", code=error.code, why=error.why, hint=error.hint)
         else:
             kept = _Kept(at=self._clock.monotonic(), text=made.attestation)
-            log.info("attestation_made", by_role=request.by_role, notice=made.notice)
+            if before is None or not before.text:
+                log.info("attestation_made", by_role=request.by_role, notice=made.notice)
         finally:
             del self._making[request]
         # Of another key or audience nothing is asked any more.

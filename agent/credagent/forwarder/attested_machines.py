@@ -22,7 +22,7 @@ from credagent.cloud_helper.helper_call import call
 from credagent.cloud_helper.job_requests import AttestationClaim, VerifyAttestations
 from credagent.cloud_helper.job_responses import AttestationOutcome, AttestationsVerified, GoogleCertificates
 from credagent.dask_cluster.agent_report import AgentReport
-from credagent.errors import ABSENT_CODES, CredagentError
+from credagent.errors import NO_IDENTITY, CredagentError
 from credagent.forwarder.key_trust import NOT_ATTESTED, Distrusted
 
 HOLDS = timedelta(minutes=15)
@@ -95,7 +95,8 @@ class AttestedMachines:
             refused = self._policy().refused(known.identity)
             return Distrusted(refused.code, f"{refused.why}; {refused.hint}") if refused is not None else None
         if known is not None and known.newest == _digest(report.attestation) and known.outcome.code:
-            return Distrusted(known.outcome.code, f"{known.outcome.why}; {known.outcome.hint}")
+            told = f"{known.outcome.why}; {known.outcome.hint}"
+            return Distrusted(known.outcome.code, told, passing=known.outcome.retry)
         return _unattested(report)
 
     def ground(self, report: AgentReport) -> str:
@@ -158,13 +159,13 @@ class AttestedMachines:
 def _unattested(report: AgentReport) -> Distrusted:
     """Return what is said of a machine of whose attestation nothing is known."""
     fault = report.attestation_fault
-    if fault in ABSENT_CODES:
+    if fault == NO_IDENTITY:
         return Distrusted(NO_CLOUD, _NO_CLOUD)
     if fault == "bad-request":
         return Distrusted(TOO_OLD_AGENT, _TOO_OLD)
     if fault and fault != "attestation-pending":
         return Distrusted(fault, f"it cannot attest: {report.attestation_hint or fault}")
-    return Distrusted(NOT_ATTESTED, "its agent has not yet told what its cloud says of its key")
+    return Distrusted(NOT_ATTESTED, "its agent has not yet told what its cloud says of its key", passing=True)
 
 
 def _subject(report: AgentReport) -> _Subject:

@@ -54,10 +54,11 @@ class TrustedRecipient(Struct, frozen=True):
 
 
 class Distrusted(Struct, frozen=True):
-    """Why a machine gets nothing: a code, and a sentence for people."""
+    """Why a machine gets nothing: a code, and a sentence for people. `passing`: it may get something in a moment."""
 
     code: str
     why: str
+    passing: bool = False
 
 
 Verdict = TrustedRecipient | Distrusted

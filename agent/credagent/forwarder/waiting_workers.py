@@ -15,7 +15,7 @@ from credagent.dask_cluster import agent_report, answer_limits
 from credagent.dask_cluster.agent_report import AgentReport
 from credagent.dask_cluster.answer_limits import NoAnswer
 from credagent.dask_cluster.scheduler_client import SchedulerClient
-from credagent.forwarder.key_trust import NOT_ATTESTED, Distrusted, KeyJudge, TrustedRecipient
+from credagent.forwarder.key_trust import Distrusted, KeyJudge, TrustedRecipient
 from credagent.forwarder.machine_reconciler import MachineReconciler
 from credagent.task_groups import for_each
 
@@ -82,7 +82,7 @@ class WaitingWorkers:
         if report.fault:
             return {"why": report.fault}
         if isinstance(verdict, Distrusted):
-            if verdict.code == NOT_ATTESTED:
+            if verdict.passing:
                 return None
             return {"why": f"{verdict.code}: {verdict.why}"}
         revision = self._reconciler.revision

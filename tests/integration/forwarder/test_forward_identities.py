@@ -138,4 +138,4 @@ def test_a_bundle_that_is_delivered_by_hand_brings_its_sender_s_word_if_that_was
     admitted = run(deliver, env=environ)
     assert admitted.returncode == 0, admitted.stderr
     status = machine.ask("status")["bundle"]
-    assert status["sender"] == key.key_id
+    assert (status["sender"], status["sender_name"]) == (key.key_id, f"{SCIENCE[:-1]}ana")

@@ -165,6 +165,9 @@ async def test_a_cloud_that_cannot_be_asked_is_asked_again_and_nothing_is_believ
     found = story.report()
     assert await story.code(found) == "throttled"
     assert await story.code(found) == "throttled"
+    verdict = story.judge.judge(found)
+    assert isinstance(verdict, Distrusted)
+    assert verdict.passing  # a worker that waits for its first bundle waits on
     assert len(story.cloud.requests) == 1
     story.cloud.fails = None
     story.clock.step(1)
@@ -198,6 +201,7 @@ async def test_a_machine_that_cannot_attest_is_refused_with_its_remedy() -> None
     assert await story.code(bare) == "not-attested"
     assert await story.code(replace(bare, attestation_fault="no-identity")) == "no-cloud"
     assert await story.code(replace(bare, attestation_fault="bad-request")) == "agent-too-old"
+    assert await story.code(replace(bare, attestation_fault="no-service-account")) == "no-service-account"
     filtered = replace(bare, attestation_fault="hop-limit", attestation_hint="raise it")
     verdict = story.judge.judge(filtered)
     assert isinstance(verdict, Distrusted)

@@ -22,7 +22,7 @@ from credagent.cloud_helper.job_responses import (
     GoogleCertificates,
 )
 from credagent.cloud_helper.machine_vendor import maker
-from credagent.errors import ABSENT_CODES, Refused
+from credagent.errors import NO_IDENTITY, Refused
 
 AT_ONCE = 8
 
@@ -49,8 +49,8 @@ def _made(request: AttestMachine) -> AttestationMade:
             failures.append(failure)
             continue
         return _checked(made)
-    # What is there and fails is what a person can mend; else the first cloud's word.
-    raise next((failure for failure in failures if failure.code not in ABSENT_CODES), failures[0])
+    # What is there and fails is what a person can mend.
+    raise next((failure for failure in failures if failure.code != NO_IDENTITY), failures[0])
 
 
 def _checked(made: AttestationMade) -> AttestationMade:

@@ -53,7 +53,7 @@ class SlotSnapshot(Struct, frozen=True, kw_only=True):
 
 
 class BundleSnapshot(Struct, frozen=True, kw_only=True):
-    """The bundle in force. `sender_name`: as the configuration has it, "" where it has none."""
+    """The bundle in force. `sender_name`: as the configuration has it, else as a cloud attests it, else ""."""
 
     bundle_id: str
     sender: str
