@@ -40,8 +40,10 @@ install_files() {
     elif ! id credagent >/dev/null 2>&1; then
         useradd --system --no-create-home --home-dir /var/lib/credagent --shell /usr/sbin/nologin credagent
     fi
-    if command -v systemd-tmpfiles >/dev/null; then systemd-tmpfiles --create credagent.conf || true; fi
+    # In an image /run gets no folder: whoever its containers run as makes one of its own, and a machine when it boots.
+    if command -v systemd-tmpfiles >/dev/null; then systemd-tmpfiles --create --prefix=/etc credagent.conf || true; fi
     if under_systemd; then
+        systemd-tmpfiles --create credagent.conf || true
         systemctl daemon-reload
         systemctl try-restart credagent.service credagent-intercept.service # workers keep what they have; a stopped one stays stopped
     fi

@@ -19,12 +19,15 @@ tmp_dir = "{folder}/state"
 
 FOLDER = images.FOLDER / "podman"
 AGENT, STOCK = "localhost/credagent:test", "localhost/stock-dask"
+BASE, SOMEBODYS = "localhost/somebodys-base", "localhost/somebodys-dask"
+_SCRIPT = r"""#!/bin/bash\necho prepared\nexec "$@"\n"""
+PREPARE = f"RUN printf '{_SCRIPT}' >/usr/bin/prepare.sh && chmod 755 /usr/bin/prepare.sh"
 
 # As the stock image of Dask starts: a shell script that becomes its arguments.
 _STOCK = f"""\
 FROM {AGENT}
 USER 0
-RUN printf '#!/bin/bash\\necho prepared\\nexec "$@"\\n' >/usr/bin/prepare.sh && chmod 755 /usr/bin/prepare.sh
+{PREPARE}
 USER 9817:9817
 ENTRYPOINT ["credagent", "exec", "--", "/usr/bin/prepare.sh"]
 """
@@ -69,3 +72,16 @@ def build(deb: Path) -> None:
     subprocess.run([script, deb, AGENT], check=True, env={**environ(), "PODMAN": " ".join(command())})
     (FOLDER / "Stock").write_text(_STOCK)
     podman("build", "--network=none", "--tag", STOCK, "--file", str(FOLDER / "Stock"), str(FOLDER / "run"))
+
+
+def build_somebodys(root: Path, tarball: Path) -> None:
+    """Build an image of somebody's own on `root`, by the lines that packaging/container/README.md has for that."""
+    context = FOLDER / "somebodys"
+    context.mkdir(parents=True, exist_ok=True)
+    (context / tarball.name).write_bytes(tarball.read_bytes())
+    page = (images.ROOT / "packaging" / "container" / "README.md").read_text()
+    recipe = page.partition("```dockerfile\n")[2].partition("```")[0]
+    (context / "Containerfile").write_text(f"FROM {BASE}\n{PREPARE}\n{recipe}")
+    with subprocess.Popen(["tar", "--create", "--directory", root, "."], stdout=subprocess.PIPE) as packed:
+        subprocess.run(command("import", "--quiet", "-", BASE), stdin=packed.stdout, env=environ(), check=True)
+    podman("build", "--network=none", "--tag", SOMEBODYS, str(context), timeout_s=300)

@@ -197,3 +197,11 @@ def _until_said(name: str, words: str) -> None:
     while words not in podman("logs", name):
         assert time.monotonic() < give_up, podman("logs", name)
         time.sleep(0.05)
+
+
+def test_the_three_lines_for_an_image_of_ones_own_give_one_that_starts_with_the_agent() -> None:
+    """The oldest Debian, without any Python; the agent's comes with it."""
+    containers.build_somebodys(images.plain("bullseye"), images.built()["tarball"])
+    assert podman("run", *OFFLINE, containers.SOMEBODYS, "echo", "worker").split() == ["prepared", "worker"]
+    said = podman("run", *OFFLINE, *HARDENED, "--user=1234", "--tmpfs=/tmp", containers.SOMEBODYS, *ECHO, check=False)
+    assert said.split() == ["prepared"]
