@@ -46,6 +46,7 @@ class FolderSupervisor:
                     for folder in self._watchable():
                         events.watch(folder, _TAKEN)
                     await self._keep_watched(events)
+                await asyncio.sleep(SETTLE_S)  # somebody who changes them without end does not keep the agent busy
             except OSError:  # no instance is left, or a folder is away
                 await asyncio.sleep(LOOK_S)
                 await self.look()
@@ -89,7 +90,7 @@ class FolderSupervisor:
         agent = self._agent
         files = [bound.path for bound in agent.bound]
         files += [agent.config.workers.env_file] if agent.config.workers.env_file else []
-        return frozenset((*runtime_folders.folders(agent.config), *map(os.path.dirname, files)))
+        return frozenset((*runtime_folders.folders(agent.config), *(os.path.dirname(file) or "." for file in files)))
 
     def _fingerprint(self) -> Fingerprint:
         return tuple(_identity(folder) for folder in runtime_folders.folders(self._agent.config))
