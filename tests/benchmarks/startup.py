@@ -43,18 +43,19 @@ def figures(installed: node.Installed) -> Iterator[Figure]:
 
 
 def _agent(installed: node.Installed, machine: node.Node) -> Iterator[Figure]:
-    starts: list[tuple[float, float]] = []
+    starts: list[tuple[float, float, float]] = []
 
     def start() -> float:
         began = time.perf_counter()
-        with node.agent(installed, machine) as (_, ready_ms):
+        with node.agent(installed, machine) as (process, ready_ms):
             _first_answer(machine)
-            starts.append((ready_ms, (time.perf_counter() - began) * 1000))
+            starts.append((ready_ms, (time.perf_counter() - began) * 1000, node.cpu_s(process.pid) * 1000))
         return ready_ms
 
     taken = in_turn(ROUNDS, {BARE: _bare(installed), "READY": start})
-    ready, answered = zip(*starts[1:], strict=True)
-    gaps = tuple(then - at for at, then in starts[1:])
+    ready, answered, cost = zip(*starts[1:], strict=True)
+    gaps = tuple(then - at for at, then, _ in starts[1:])
+    bare_cost = tuple(node.cpu_ms(installed.bare, node.clean_environment()) for _ in range(ROUNDS))
     yield Figure(name="READY", unit="ms", values=ready, beside=BARE, reference=taken[BARE], aim=READY)
     yield Figure(
         name="first answer of the endpoint",
@@ -65,6 +66,7 @@ def _agent(installed: node.Installed, machine: node.Node) -> Iterator[Figure]:
         aim=ANSWERED,
     )
     yield Figure(name="from READY to that answer", unit="ms", values=gaps, aim=GAP_MS)
+    yield Figure(name="processor until that answer", unit="ms", values=cost, beside=BARE, reference=bare_cost)
 
 
 def _first_answer(machine: node.Node) -> None:
