@@ -75,11 +75,14 @@ class Recording(Struct, frozen=True):
 
 
 def _moves(moments: tuple[tuple[float, int], ...], rows: int, lines: int) -> str:
-    """Return the animation: lines come from under a cover, then the text moves up; braces are doubled for Rich."""
-    lasts_s = moments[-1][0] / _FASTER + _AT_THE_END_S
+    """Return the animation: lines come from under a cover, then the text moves up; braces are doubled for Rich.
+
+    It begins with the end, which is what is seen where nothing moves.
+    """
+    lasts_s = _AT_THE_END_S + moments[-1][0] / _FASTER
     scroll, cover = [], []
-    for at, count in moments:
-        percent = 100 * at / _FASTER / lasts_s
+    for at_s, count in [(0.0, lines), *((_AT_THE_END_S + at / _FASTER, count) for at, count in moments)]:
+        percent = 100 * at_s / lasts_s
         scroll.append(f"{percent:.2f}% {{{{ transform: translateY({-max(0, count - rows) * _LINE_HEIGHT:.1f}px) }}}}")
         cover.append(f"{percent:.2f}% {{{{ transform: translateY({min(count, rows) * _LINE_HEIGHT:.1f}px) }}}}")
     end = -max(0, lines - rows) * _LINE_HEIGHT
