@@ -72,6 +72,7 @@ def _draw_node(folder: Path) -> None:
         with play._cluster(acting) as client:
             play._forward(acting, person, client)
             _draw(acting, person, "status")
+            person.leave()  # who would put the next session over the stranger's
             colleague = Person(folder / "bea", person.environ, audience=play.AUDIENCE, inbox=person.inbox)
             colleague.recipient = person.recipient
             colleague.put(colleague.seal())
