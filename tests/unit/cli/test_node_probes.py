@@ -69,6 +69,7 @@ def test_a_worker_without_a_nanny_is_the_command_itself(tmp_path: Path) -> None:
         assert [one for one in processes.dask_processes(AccessRules(own_uid=4242)) if one.uid not in (0, 4242)] == []
         child.communicate()
     assert (found.role, found.uid, bool(found.state)) == ("worker", os.geteuid(), True)
+    assert 0 <= found.age_s < scaled(60)
     assert found.process is not None
     assert "AWS_PROFILE" in (found.process.at_start or ())
 

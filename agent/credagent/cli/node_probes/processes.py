@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import time
 from collections.abc import Iterable, Iterator, Mapping
 
 from credagent.cli.node_probes.agent_answers import AgentAnswers
@@ -84,8 +85,8 @@ def dask_processes(rules: AccessRules) -> tuple[DaskProcess, ...]:
         for one in children if role == "worker" and children else [pid]:
             uid = _uid(one)
             if uid is not None and _may_ask(rules, uid):
-                state = state_and_parent(one)[0]
-                found.append(DaskProcess(pid=one, uid=uid, role=role, state=state, process=_at_start(one)))
+                state, process = state_and_parent(one)[0], _at_start(one)
+                found.append(DaskProcess(pid=one, uid=uid, role=role, age_s=_age_s(one), state=state, process=process))
     return tuple(sorted(found, key=lambda one: one.pid))
 
 
@@ -164,6 +165,16 @@ def _may_ask(rules: AccessRules, uid: int) -> bool:
     except KeyError:
         groups = frozenset()
     return rules.may_ask(Caller(pid=0, uid=uid, gid=0 if uid == 0 else OVERFLOW_UID, groups=groups))
+
+
+def _age_s(pid: int) -> float:
+    """Return how long a process runs: field 22 of proc_pid_stat(5), in ticks since boot; 0.0 for one that is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            began = int(file.read(1024).rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError):
+        return 0.0
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - began
 
 
 def _uid(pid: int) -> int | None:

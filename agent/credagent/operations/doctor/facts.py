@@ -55,7 +55,7 @@ class WorkerFacts(Struct, frozen=True, kw_only=True):
 
 
 class DaskProcess(Struct, frozen=True, kw_only=True):
-    """A process that runs a Dask worker or scheduler, by its command line.
+    """A process that runs a Dask worker or scheduler, by its command line, for `age_s` seconds.
 
     `process`: what it started with; None where that may not be read.
     """
@@ -63,6 +63,7 @@ class DaskProcess(Struct, frozen=True, kw_only=True):
     pid: int
     uid: int
     role: str
+    age_s: float
     state: str = ""
     process: ProcessFacts | None = None
 

@@ -8,6 +8,7 @@ from credagent.operations.doctor.findings import Finding, Level
 from credagent.operations.observability.home_credential_files import Shadow, shadows
 from credagent.operations.observability.process_identity import process_shadows, uses
 
+STARTING_S = 20.0  # in which a process imports Dask and comes to its preload, on a busy machine
 LISTED = 3  # processes by number; a node may have hundreds
 OVERFLOW_UID = 65_534  # how users of another user namespace look
 
@@ -25,7 +26,7 @@ def processes(facts: Facts) -> Iterator[Finding]:
     for one in facts.dask:
         if one.state == "T":
             yield _stopped(one.role, one.pid)
-        if status is not None and one.pid not in supplied and one.role != "scheduler":
+        if status is not None and one.pid not in supplied and one.role == "worker" and one.age_s > STARTING_S:
             yield Finding(
                 check="worker",
                 level="error",

@@ -122,7 +122,7 @@ ENVIRONMENT = Facts(
     folders=FOLDERS,
     files={ENV_FILE: PathFacts(path=ENV_FILE, uid=CREDAGENT, mode=0o600)},
     workers=(worker(*KEYS, *REGIONS),),
-    dask=(DaskProcess(pid=WORKER, uid=DASK, role="worker", state="S"),),
+    dask=(DaskProcess(pid=WORKER, uid=DASK, role="worker", age_s=3600, state="S"),),
     homes=(HOME,),
     watches_files=True,
     machine=MachineFacts(instance_id="i-0abc1234def567890", region="eu-central-1", skew_s=0.4),
@@ -293,7 +293,7 @@ def _stopped(facts: Facts) -> Facts:
 def _without_preload(facts: Facts) -> Facts:
     process = ProcessFacts(pid=815, at_start=frozenset({"AWS_PROFILE"}))
     return structs.replace(
-        facts, dask=(*facts.dask, DaskProcess(pid=815, uid=DASK, role="worker", state="S", process=process))
+        facts, dask=(*facts.dask, DaskProcess(pid=815, uid=DASK, role="worker", age_s=60, state="S", process=process))
     )
 
 

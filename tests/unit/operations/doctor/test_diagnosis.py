@@ -4,8 +4,10 @@ import re
 import sys
 
 import pytest
+from msgspec import structs
 
 from credagent.operations.doctor.diagnosis import diagnose, notes
+from credagent.operations.doctor.facts import DaskProcess
 from credagent.operations.doctor.findings import ECHOES, ECHOES_OF_THE_SUBJECT, healthy
 from tests.unit.operations.doctor.nodes import FAULTS, SOUND, Fault, changed, refused
 
@@ -52,6 +54,14 @@ def test_a_refusal_before_the_bundle_in_force_was_made_is_history() -> None:
     assert status is not None
     old = {"code": "untrusted-sender", "at": "2026-12-01T01:00:00Z", "channel": "socket", "message": "", "hint": ""}
     assert diagnose(changed(SOUND["environment"], bundle={**status["bundle"], "refused": [old]})) == []
+
+
+def test_a_worker_that_starts_may_have_come_to_no_preload_yet() -> None:
+    (started, starting) = (
+        DaskProcess(pid=pid, uid=1001, role="worker", age_s=age) for pid, age in ((815, 60), (816, 2))
+    )
+    found = diagnose(structs.replace(SOUND["environment"], dask=(started, starting)))
+    assert [(one.code, one.subject) for one in found] == [("worker-without-preload", "815")]
 
 
 def test_an_old_copy_of_a_bundle_is_no_fault() -> None:
