@@ -37,7 +37,8 @@ class Kubelet:
         self._folder, self._network = folder, network
         self._environ = {"PATH": f"{BIN}:{os.environ['PATH']}", "HOME": "/nonexistent", "LANG": "C.UTF-8", **environ}
         self._hosts = {"localhost": "127.0.0.1"}
-        self._running: list[subprocess.Popen[bytes]] = []
+        self._running: dict[str, list[subprocess.Popen[bytes]]] = {}
+        self._pods: dict[str, tuple[Mapping[str, Any], Mapping[str, str]]] = {}
         self.secrets: dict[str, dict[str, bytes]] = {}
 
     def name(self, host: str, machine: str) -> None:
@@ -46,8 +47,16 @@ class Kubelet:
 
     def run(self, machine: str, spec: Mapping[str, Any], **variables: str) -> None:
         """Start the containers of a pod, sidecars first; `variables` are what an admission webhook adds to each."""
+        self._pods[machine] = spec, variables
         for container in [*spec.get("initContainers", []), *spec["containers"]]:
             self._start(machine, spec, container, variables)
+
+    def restart(self, machine: str) -> None:
+        """Kill a pod, and start it anew as its Deployment does."""
+        for one in self._running.pop(machine):
+            kill_tree(one)
+        spec, variables = self._pods[machine]
+        self.run(machine, spec, **variables)
 
     def logs(self) -> str:
         """Return what all containers have said."""
@@ -55,7 +64,7 @@ class Kubelet:
 
     def close(self) -> None:
         """End every container."""
-        for one in self._running:
+        for one in [one for pod in self._running.values() for one in pod]:
             kill_tree(one)
         print(self.logs())
 
@@ -79,9 +88,9 @@ class Kubelet:
         ]
         name = f"{machine}-{container['name']}"
         command = [*self._network.enter(machine), "unshare", "--mount", "sh", "-c", "\n".join(script)]
-        with (self._folder / f"{name}.log").open("wb") as log:
+        with (self._folder / f"{name}.log").open("ab") as log:
             started = subprocess.Popen(command, env=environ, stdout=log, stderr=log, cwd="/", start_new_session=True)
-        self._running.append(started)
+        self._running.setdefault(machine, []).append(started)
 
     def _mounts(self, machine: str, spec: Mapping[str, Any], container: Mapping[str, Any]) -> list[str]:
         volumes = {volume["name"]: volume for volume in spec.get("volumes", [])}

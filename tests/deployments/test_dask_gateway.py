@@ -84,6 +84,11 @@ with Gateway() as gateway, gateway.new_cluster(sender=sender) as cluster, cluste
     while len(everywhere(client, 2) - before) != 1:
         time.sleep(0.2)
     print("killed", 1, flush=True)
+    began = time.monotonic()
+    while time.monotonic() - began < 15:  # longer than half of a session's life
+        client.run(read)
+        time.sleep(0.5)
+    print("renewed", len(everywhere(client, 2)), flush=True)
     forwarding.stop()
 
     Path("cluster.crt").write_text(cluster.security.tls_cert)
@@ -96,14 +101,17 @@ with Gateway() as gateway, gateway.new_cluster(sender=sender) as cluster, cluste
 """
 
 
-def test_a_client_a_late_worker_a_killed_one_the_scheduler_and_a_process_of_its_own(
+def test_a_client_a_late_worker_a_killed_one_renewal_the_scheduler_and_a_process_of_its_own(
     gateway: DaskGateway, person: Person, cloud: SimulatedCloud
 ) -> None:
     page = pages.read("dask-gateway")
     follow(pages.Page("", page.steps[:2]), person, gateway)
+    cloud.remote.expire_after("sts", 24)
     person.write("life.py", LIFE)
     done = person.types("python life.py")
     assert done.returncode == 0
     said = dict(line.split() for line in done.stdout.splitlines())
-    assert said == {"client": "1", "scheduler": "8", "late": "2", "killed": "1", "apart": "0"}
+    assert said == {"client": "1", "scheduler": "8", "late": "2", "killed": "1", "renewed": "2", "apart": "0"}
+    assert len(cloud.readers()) > 1, "renewed under running workers"
+    assert {call["code"] for call in cloud.remote.log("s3", "GetObject")} == {"ok"}
     assert {name.rpartition("-")[0] for name in cloud.readers()} == {"session-token"}

@@ -19,6 +19,7 @@ from tests.deployments.person import Person
 from tests.deployments.pods import Kubelet
 from tests.deployments.reader import following
 from tests.deployments.ssh_machines import Bridge
+from tests.ending import kill_tree
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("bridge")]  # one network of one address
 MACHINES = ("scheduler", "worker-1", "worker-2", "late")
@@ -150,6 +151,34 @@ def test_where_nothing_was_sent_a_pod_reads_as_its_service_account(
         owner.write("as_the_pod.py", AS_THE_POD.replace("SCHEDULER", network.address("scheduler")))
         assert owner.types("timeout 120 python as_the_pod.py").returncode == 0
     assert {name.rpartition("-")[0] for name in cluster_cloud.readers()} == {"web-identity"}
+
+
+# Workers that are there before a forwarder has come (back) start with what their pods have: nothing.
+UNTIL_READ = "timeout 150 sh -c 'until python read.py; do sleep 1; done'"
+
+
+def test_a_scheduler_and_workers_that_are_restarted_are_served_again(
+    cluster: Cluster, owner: Person, network: Bridge, cluster_cloud: SimulatedCloud
+) -> None:
+    """Forwarded by a process of its own; the new pods are other machines, with the cluster key of the Secret."""
+    scheduler = network.address("scheduler")
+    owner.write("read.py", AS_THE_POD.replace("SCHEDULER", scheduler))
+    forward = f"exec credagent forward --scheduler tcp://{scheduler}:8786 --recipient lab-key/recipient.pub"
+    with following(pages.Page("", pages.read("kubernetes").steps[:2]), owner, {}, {"kubectl": cluster.kubectl}):
+        assert owner.types("timeout 120 python read.py || true").returncode == 0  # the scheduler is there
+        with (owner.home / "forward.log").open("wb") as log:
+            process = owner.starts(f"{forward} --audience lab", stdout=log, stderr=subprocess.STDOUT)
+        try:
+            assert owner.types(UNTIL_READ).returncode == 0
+            for machine in MACHINES[:3]:
+                cluster.kubelet.restart(machine)
+            again = cluster_cloud.remote.last_seq()
+            assert owner.types(UNTIL_READ).returncode == 0
+            assert process.poll() is None, "the same process still forwards"
+        finally:
+            kill_tree(process)
+            print((owner.home / "forward.log").read_text())
+    assert {name.rpartition("-")[0] for name in cluster_cloud.readers(again)} == {"session-token"}
 
 
 LIFE = """
