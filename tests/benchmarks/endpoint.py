@@ -35,7 +35,8 @@ UNITS_MS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
 FLOOR = "bare asyncio and httptools"
 TOKEN_PATH = "/computeMetadata/v1/instance/service-accounts/default/token"
 CONFIGURATION = '[aws]\nhandover = "endpoint"\n[endpoint]\nlisten = ["127.0.0.1:0"]\n'
-HALF, NO_MORE = Aim(0.5, "ratio"), Aim(1.0, "ratio")
+AWS, GOOGLE = "AWS endpoint", "Google metadata"
+AIMS = {"processor": Aim(0.5, "ratio"), "p99": Aim(1.0, "ratio")}  # beside programs of the same kind
 
 BARE_SERVER = """
 import asyncio, httptools
@@ -80,36 +81,33 @@ def figures(installed: node.Installed) -> Iterator[Figure]:
         peers = {
             name: running.enter_context(start(Path(folder))) for name, start in PEERS.items() if shutil.which(name)
         }
-        taken: dict[tuple[str, int], list[Load]] = {}
-        for number in range(ROUNDS):
-            for connections in CONNECTIONS:
-                progress(f"endpoint: round {number + 1} of {ROUNDS}, {connections} connections")
+        for connections in CONNECTIONS:
+            taken: dict[str, list[Load]] = {name: [] for name in (*servers, *peers)}
+            for number in range(ROUNDS):
+                progress(f"endpoint: {connections} connections, round {number + 1} of {ROUNDS}")
                 for name, served in (servers | peers).items():
-                    taken.setdefault((name, connections), []).append(_loaded(served, connections, generate))
-    for name in servers.keys() - {FLOOR}:
-        yield from _beside(name, FLOOR, taken, {})
-    for peer in peers:
-        yield from _beside("AWS endpoint", peer, taken, {"processor": HALF, "p99": NO_MORE})
+                    taken[name].append(_loaded(served, connections, generate))
+            for name in (AWS, GOOGLE):
+                yield from _beside(f"{name}, {connections} connections", taken[name], FLOOR, taken[FLOOR], {})
+            for peer in peers:
+                yield from _beside(f"{AWS}, {connections} connections", taken[AWS], peer, taken[peer], AIMS)
 
 
-def _beside(
-    name: str, other: str, taken: Mapping[tuple[str, int], list[Load]], aims: Mapping[str, Aim]
-) -> Iterator[Figure]:
+def _beside(name: str, ours: list[Load], other: str, theirs: list[Load], aims: Mapping[str, Aim]) -> Iterator[Figure]:
     kinds: Mapping[str, tuple[str, Callable[[Load], float]]] = {
         "processor": ("µs", lambda load: load.cpu_us),
         "p50": ("ms", lambda load: load.p50_ms),
         "p99": ("ms", lambda load: load.p99_ms),
     }
-    for connections in CONNECTIONS:
-        for kind, (unit, of) in kinds.items():
-            yield Figure(
-                name=f"{name}, {connections} connections, {kind}",
-                unit=unit,
-                values=tuple(map(of, taken[name, connections])),
-                beside=other,
-                reference=tuple(map(of, taken[other, connections])),
-                aim=aims.get(kind),
-            )
+    for kind, (unit, of) in kinds.items():
+        yield Figure(
+            name=f"{name}, {kind}",
+            unit=unit,
+            values=tuple(map(of, ours)),
+            beside=other,
+            reference=tuple(map(of, theirs)),
+            aim=aims.get(kind),
+        )
 
 
 def _loaded(served: Served, connections: int, generate: Callable[[Served, int], tuple[int, float, float]]) -> Load:
@@ -207,10 +205,8 @@ def _agent(installed: node.Installed, folder: Path) -> Iterator[dict[str, Served
         port = node.endpoint_port(machine)
         bearer = f"Authorization: {(machine.folder / 'run' / 'token').read_text()}"
         yield {
-            "AWS endpoint": Served(pid=process.pid, port=port, path=aws_endpoint.PATH, headers=(bearer,)),
-            "Google metadata": Served(
-                pid=process.pid, port=port, path=TOKEN_PATH, headers=("Metadata-Flavor: Google",)
-            ),
+            AWS: Served(pid=process.pid, port=port, path=aws_endpoint.PATH, headers=(bearer,)),
+            GOOGLE: Served(pid=process.pid, port=port, path=TOKEN_PATH, headers=("Metadata-Flavor: Google",)),
         }
 
 
