@@ -74,13 +74,11 @@ def build(deb: Path) -> None:
     podman("build", "--network=none", "--tag", STOCK, "--file", str(FOLDER / "Stock"), str(FOLDER / "run"))
 
 
-def build_somebodys(root: Path, tarball: Path) -> None:
-    """Build an image of somebody's own on `root`, by the lines that packaging/container/README.md has for that."""
+def build_somebodys(root: Path, tarball: Path, recipe: str) -> None:
+    """Build an image of somebody's own: `root`, which starts by a script, and the lines of `recipe`."""
     context = FOLDER / "somebodys"
     context.mkdir(parents=True, exist_ok=True)
     (context / tarball.name).write_bytes(tarball.read_bytes())
-    page = (images.ROOT / "packaging" / "container" / "README.md").read_text()
-    recipe = page.partition("```dockerfile\n")[2].partition("```")[0]
     (context / "Containerfile").write_text(f"FROM {BASE}\n{PREPARE}\n{recipe}")
     with subprocess.Popen(["tar", "--create", "--directory", root, "."], stdout=subprocess.PIPE) as packed:
         subprocess.run(command("import", "--quiet", "-", BASE), stdin=packed.stdout, env=environ(), check=True)

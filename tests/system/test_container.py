@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import pages
 from tests.canary import CANARY
 from tests.system import containers, images
 from tests.system.acts import deliver, variable
@@ -201,7 +202,8 @@ def _until_said(name: str, words: str) -> None:
 
 def test_the_three_lines_for_an_image_of_ones_own_give_one_that_starts_with_the_agent() -> None:
     """The oldest Debian, without any Python; the agent's comes with it."""
-    containers.build_somebodys(images.plain("bullseye"), images.built()["tarball"])
+    (recipe,) = pages.run_by(__file__, "packaging/container/README.md")
+    containers.build_somebodys(images.plain("bullseye"), images.built()["tarball"], recipe.text)
     assert podman("run", *OFFLINE, containers.SOMEBODYS, "echo", "worker").split() == ["prepared", "worker"]
     said = podman("run", *OFFLINE, *HARDENED, "--user=1234", "--tmpfs=/tmp", containers.SOMEBODYS, *ECHO, check=False)
     assert said.split() == ["prepared"]
