@@ -92,8 +92,10 @@ def supplied(machine: Machine, **environ: str) -> Iterator["subprocess.Popen[str
         assert process.stdin is not None
         assert process.stdout.readline() == "up\n"
         machine.until(lambda: [one["generation"] for one in machine.status()["workers"]] != [None])
-        yield process
-        process.stdin.close()
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize("handover", ["environment", "endpoint"])

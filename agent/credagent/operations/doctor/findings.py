@@ -60,11 +60,21 @@ ECHOES_OF_THE_SUBJECT: Mapping[str, frozenset[str]] = {
 
 
 def without_echoes(found: Iterable[Finding]) -> list[Finding]:
-    """Return the findings, the gravest first, without those that follow from another."""
+    """Return the findings, the gravest first, without those that follow from another.
+
+    What the agent says of itself by a code alone follows from the finding of that code which says where.
+    """
     found = list(found)
     of_node = frozenset[str]().union(*(ECHOES.get(one.code, frozenset()) for one in found))
+    placed = {one.code for one in found if one.subject}
     of_subject = {(code, one.subject) for one in found for code in ECHOES_OF_THE_SUBJECT.get(one.code, ())}
-    kept = [one for one in found if one.code not in of_node and (one.code, one.subject) not in of_subject]
+    kept = [
+        one
+        for one in found
+        if one.code not in of_node
+        and (one.code, one.subject) not in of_subject
+        and (one.subject or one.code not in placed)
+    ]
     return sorted(kept, key=lambda one: one.level != "error")
 
 

@@ -669,7 +669,9 @@ FAULTS = (
     ),
     Fault(
         name="folder open",
-        plant=replaced(folders=(folder(RUN, 0o777), FOLDERS[1])),
+        plant=lambda facts: structs.replace(
+            changed(facts, problems=["folder-mode"], state="degraded"), folders=(folder(RUN, 0o777), FOLDERS[1])
+        ),
         code="folder-mode",
         says="0777",
         type=f"chmod go-w {RUN}",
