@@ -27,7 +27,7 @@ MODULES = {  # beyond a bare interpreter's, when the command has ended; `exec`: 
     "status": 74,
     "exec": 155,
 }
-MODULES_UNTIL_READY, MODULES_AFTERWARDS = 375, 10
+MODULES_UNTIL_READY, MODULES_AFTERWARDS = 390, 10
 HEAVY = {
     "argparse",
     "asyncio",
