@@ -99,7 +99,8 @@ async def _idle(agent: Agent, loop: IdleLoop) -> int:
     before = loop.waiting.wake_ups
     await asyncio.sleep(IDLE_S)
     wake_ups = loop.waiting.wake_ups - before
-    signal.raise_signal(signal.SIGTERM)
+    if not running.done():  # else it failed, and nobody would take the signal
+        signal.raise_signal(signal.SIGTERM)
     await running
     return wake_ups
 
