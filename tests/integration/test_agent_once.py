@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import stat
 from pathlib import Path
 from typing import Any
@@ -225,6 +226,21 @@ def test_status_for_people(machine: Machine) -> None:
     for expected in ("ready", "aws", "google", "environment", "arn:aws:sts", "DB_TOKEN", "MB private"):
         assert expected in done.stdout
     assert CANARY not in done.stdout
+
+
+def test_a_session_near_its_end_without_its_sender_is_told_by_status_and_metrics(machine: Machine) -> None:
+    machine.put(machine.sealed(letter(aws=Statement.GRANTED, seconds=600, later_s=-3000)))
+    machine.start()
+    machine.until(lambda: machine.status()["slots"]["aws"]["life_passed"] == 0.75)
+    done = machine.run("status", "--config", str(machine.config))
+    assert done.returncode == 0  # workers have all that was meant for them, and a person has to do something
+    assert "! 75% of the life of aws's session has passed, and its sender has not renewed it" in done.stdout
+    with socket.socket(socket.AF_UNIX) as scraper:
+        scraper.connect(str(machine.socket))
+        scraper.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        metrics = b"".join(iter(lambda: scraper.recv(65_536), b"")).decode()
+    assert 'credagent_session_life_passed_ratio{slot="aws"} 0.750' in metrics
+    assert 'credagent_session_life_passed_ratio{slot="environment"} 0' in metrics
 
 
 def test_asking_where_nobody_answers_is_69_and_says_what_to_do(machine: Machine) -> None:

@@ -49,7 +49,8 @@ def test_the_first_task_of_each_kind_of_worker_has_present_values(cluster: Clust
 
 
 def test_what_would_shadow_them_is_gone_before_the_first_task(cluster: Cluster) -> None:
-    cluster.agent.agent.document["scrub"] = ["AWS_PROFILE"]
+    agent = cluster.agent.agent
+    agent.document = {**agent.document, "scrub": ["AWS_PROFILE"]}  # the same object would say the same
     cluster.add_worker("--no-nanny", name="scrubbed", environ={"AWS_PROFILE": "mine"})
     found = cluster.client.submit(read, "AWS_PROFILE", workers=["scrubbed"], pure=False)
     assert found.result(PATIENCE_S) is None
