@@ -64,6 +64,11 @@ class BundleSection(Struct, frozen=True, kw_only=True):
     max_age_s: int = 86_400
     deliver_users: tuple[str, ...] = ()
 
+    @property
+    def trusts_nobody(self) -> bool:
+        """Tell whether no sender is trusted, neither by key nor by identity: no bundle is admitted."""
+        return not (self.trusted_senders or self.trusted_identities)
+
 
 class AwsSection(Struct, frozen=True, kw_only=True):
     """The slot `aws`."""

@@ -15,6 +15,7 @@ from credagent.attestation.identity import AwsIdentity, GoogleIdentity
 from credagent.attestation.identity_pattern import is_trusted, pattern_of
 from credagent.bundle import envelope as grammar
 from credagent.cloud_helper.job_responses import AttestationOutcome
+from credagent.config.sections import BundleSection
 from credagent.credentials import Slot, Statement
 from credagent.errors import CredagentError, Refused, Unavailable
 from tests.scenario.harness import ALICE, AUDIENCE, MACHINE, START, World
@@ -119,6 +120,11 @@ def test_nothing_but_an_attestation_is_taken_for_a_second_line(content: str) -> 
     for form in (content, content.encode()):
         assert attested_senders.split(form) == (form, "") or "\r" in content
     assert attested_senders.split("a\ncredagent-attestation:1:x\n") == ("a", "credagent-attestation:1:x")
+
+
+def test_a_configuration_that_names_identities_trusts_somebody() -> None:
+    assert BundleSection().trusts_nobody
+    assert not BundleSection(trusted_identities=(f"{ROLE}/*",)).trusts_nobody
 
 
 def test_names_are_whole_and_only_a_session_may_be_left_open() -> None:

@@ -82,8 +82,8 @@ def _as_toml(settings: list[Setting]) -> str:
 def _notes(loaded: Config) -> list[str]:
     """Return what follows from the values and may surprise."""
     notes = []
-    if not loaded.bundle.trusted_senders:
-        notes.append("no bundle will be admitted: bundle.trusted_senders names nobody")
+    if loaded.bundle.trusts_nobody:
+        notes.append("no bundle will be admitted: bundle.trusted_senders and trusted_identities name nobody")
     if loaded.bundle.expect == "required":
         notes.append('bundle.expect = "required" makes every fallback "never"')
     if loaded.agent.audience == "":

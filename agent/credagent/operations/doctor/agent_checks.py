@@ -46,7 +46,7 @@ def configuration(facts: Facts) -> Iterator[Finding]:
             why="the agent goes on with the value that it started with",
             remedy=remedies.restart(facts),
         )
-    if facts.config.bundle.expect == "required" and not facts.config.bundle.trusted_senders:
+    if facts.config.bundle.expect == "required" and facts.config.bundle.trusts_nobody:
         yield Finding(
             check="configuration",
             level="error",

@@ -37,7 +37,7 @@ def notes(facts: Facts) -> Iterator[Note]:
     """Yield what was looked at, for people: a sound node has nothing else to show."""
     config, status = facts.config, facts.status
     yield Note(check="configuration", found=config.path or "none: the defaults apply")
-    if not config.bundle.trusted_senders:
+    if config.bundle.trusts_nobody:
         yield Note(check="trust", found="no sender is trusted: no bundle is admitted")
     if not config.agent.audience:
         yield Note(check="audience", found="any audience is accepted: agent.audience is empty")
