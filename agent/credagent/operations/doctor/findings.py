@@ -52,8 +52,6 @@ ECHOES: Mapping[str, frozenset[str]] = {
 """Of each code, the codes of findings that are nothing but its consequences."""
 
 ECHOES_OF_THE_SUBJECT: Mapping[str, frozenset[str]] = {
-    "worker-stopped": frozenset({"worker-behind", "worker-without-preload"}),
-    "worker-without-preload": frozenset({"variable-shadows", "proxy-catches-loopback", "file-shadows"}),
     "folder-mode": frozenset({"folder-full"}),
 }
 """The same, where both are about the same subject."""

@@ -1,6 +1,6 @@
 """Checks of the Dask processes on a node, of who else asked, and of ways past the agent."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from credagent.operations.doctor import remedies
 from credagent.operations.doctor.facts import DaskProcess, Facts
@@ -20,65 +20,80 @@ All measured ones (worker_environment/CLIENTS.md) are newer; keys in the environ
 
 
 def processes(facts: Facts) -> Iterator[Finding]:
-    """Judge each Dask process: whether it runs, whether the agent supplies it, and whether it is up to date."""
-    status = facts.status
-    supplied = {one.process.pid for one in facts.workers}
-    for one in facts.dask:
-        if one.state == "T":
-            yield _stopped(one.role, one.pid)
-        if status is not None and one.pid not in supplied and one.role == "worker" and one.age_s > STARTING_S:
-            yield Finding(
-                check="worker",
-                level="error",
-                code="worker-without-preload",
-                found=f"{one.role} {one.pid} takes nothing from the agent{_set_there(facts, one)}",
-                why=f"its tasks sign with {_signs_with(facts, one)}",
-                remedy="start it by `credagent exec -- dask worker …`, or `export PYTHONPATH=$(credagent worker-path) "
-                "DASK_DISTRIBUTED__WORKER__PRELOAD=credagent_worker` before",
-                subject=str(one.pid),
-            )
-    known = {one.pid for one in facts.dask}
-    for worker in facts.workers:
-        pid, generation = worker.process.pid, worker.process.generation
-        if worker.state == "T" and pid not in known:
-            yield _stopped(worker.role, pid)
-        if status is not None and generation not in (None, status["generation"]):  # None: it is just starting
-            yield Finding(
-                check="worker",
-                level="warning",
-                code="worker-behind",
-                found=f"{worker.role} {pid} has generation {generation}, and the agent {status['generation']}",
-                why="a task that holds Python's GIL keeps it from applying what is new",
-                remedy=f"`py-spy dump --pid {pid}` shows the task; it is up to date when that ends",
-                subject=str(pid),
-            )
+    """Judge the Dask processes: whether they run, whether the agent supplies them, and whether they are up to date."""
+    supplied = {one.process.pid: one for one in facts.workers}
+    states = {pid: one.state for pid, one in supplied.items()} | {one.pid: one.state for one in facts.dask}
+    stopped = [pid for pid, state in states.items() if state == "T"]
+    if stopped:
+        schedulers = {one.pid for one in facts.dask if one.role == "scheduler"}.intersection(stopped)
+        yield Finding(
+            check="worker",
+            level="error",
+            code="worker-stopped",
+            found=f"{_processes(stopped, 'process' if schedulers else 'worker')} {_is(stopped)} stopped by a signal",
+            why="no task runs there, and nothing is applied",
+            remedy=f"`kill -CONT {' '.join(map(str, sorted(stopped)))}`",
+            subject=_subject(stopped),
+        )
+    if facts.status is None:
+        return
+    workers = [one for one in facts.dask if one.role == "worker" and one.age_s > STARTING_S]
+    yield from _unsupplied(facts, [one for one in workers if one.pid not in {*supplied, *stopped}])
+    newest = facts.status["generation"]
+    behind = {pid: one.process.generation for pid, one in supplied.items() if pid not in stopped}
+    # None: it is just starting.
+    behind = {pid: generation for pid, generation in behind.items() if generation not in (None, newest)}
+    if behind:
+        oldest = min(map(str, behind.values()))
+        yield Finding(
+            check="worker",
+            level="warning",
+            code="worker-behind",
+            found=f"{_processes(behind)} {_is(behind)} at generation {oldest}, the agent at {newest}",
+            why="a task that holds Python's GIL keeps a process from applying what is new",
+            remedy=f"`py-spy dump --pid {min(behind)}` shows the task; it is up to date when that ends",
+            subject=_subject(behind),
+        )
 
 
-def _set_there(facts: Facts, one: DaskProcess) -> str:
-    """Name what its environment sets that a worker of the agent's would have lost."""
+def _unsupplied(facts: Facts, ones: list[DaskProcess]) -> Iterator[Finding]:
+    if not ones:
+        return
+    pids = [one.pid for one in ones]
+    names = sorted({name for one in ones for name in _set_there(facts, one)})
+    since = f", and {', '.join(names)} {'is' if len(names) == 1 else 'are'} set since the start" if names else ""
+    yield Finding(
+        check="worker",
+        level="error",
+        code="worker-without-preload",
+        found=f"{_processes(pids)} {'takes' if len(pids) == 1 else 'take'} nothing from the agent{since}",
+        why=f"tasks there sign with {' or '.join(sorted({_signs_with(facts, one) for one in ones}))}",
+        remedy="start it by `credagent exec -- dask worker …`, or `export PYTHONPATH=$(credagent worker-path) "
+        "DASK_DISTRIBUTED__WORKER__PRELOAD=credagent_worker` before",
+        subject=_subject(pids),
+    )
+
+
+def _set_there(facts: Facts, one: DaskProcess) -> set[str]:
+    """Return what its environment sets that a worker of the agent's would have lost."""
     found = process_shadows(one.process, facts.config) if one.process is not None else ()
-    names = sorted({shadow.path for shadow in found if not shadow.path.startswith("/")})
-    return f", and {', '.join(names)} is set since its start" if names else ""
+    return {shadow.path for shadow in found if not shadow.path.startswith("/")}
 
 
 def _signs_with(facts: Facts, one: DaskProcess) -> str:
     if one.process is None:
-        return "whatever its environment and this machine give"
+        return "whatever their environment and this machine give"
     return (
         "; ".join(f"{use.source} ({use.slot})" for use in uses(one.process, facts.config)) or "nothing of the agent's"
     )
 
 
-def _stopped(role: str, pid: int) -> Finding:
-    return Finding(
-        check="worker",
-        level="error",
-        code="worker-stopped",
-        found=f"{role} {pid} is stopped by a signal",
-        why="it runs no task, and applies nothing",
-        remedy=f"`kill -CONT {pid}`",
-        subject=str(pid),
-    )
+def _is(pids: Collection[int]) -> str:
+    return "is" if len(pids) == 1 else "are"
+
+
+def _subject(pids: Collection[int]) -> str:
+    return " ".join(map(str, sorted(pids)))
 
 
 def in_the_way(facts: Facts) -> Iterator[Finding]:
@@ -112,12 +127,12 @@ def _code_of(shadow: Shadow) -> str:
     return "file-shadows" if shadow.path.startswith("/") else "variable-shadows"
 
 
-def _processes(pids: Iterable[int]) -> str:
-    listed = sorted(pids)
+def _processes(pids: Iterable[int], kind: str = "worker") -> str:
+    listed, kinds = sorted(pids), f"{kind}{'es' if kind.endswith('s') else 's'}"
     shown = ", ".join(map(str, listed[:LISTED]))
     if len(listed) > LISTED:
-        return f"{len(listed)} workers (pid {shown}, …)"
-    return f"worker {shown}" if len(listed) == 1 else f"workers {shown}"
+        return f"{len(listed)} {kinds} (pid {shown}, …)"
+    return f"{kind} {shown}" if len(listed) == 1 else f"{kinds} {shown}"
 
 
 def versions(facts: Facts) -> Iterator[Finding]:

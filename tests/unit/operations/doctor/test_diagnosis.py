@@ -9,6 +9,7 @@ from msgspec import structs
 from credagent.operations.doctor.diagnosis import diagnose, notes
 from credagent.operations.doctor.facts import DaskProcess
 from credagent.operations.doctor.findings import ECHOES, ECHOES_OF_THE_SUBJECT, healthy
+from credagent.operations.observability.process_identity import ProcessFacts
 from tests.unit.operations.doctor.nodes import FAULTS, SOUND, Fault, changed, refused
 
 TYPED = re.compile(r"`[^`]{4,}`")
@@ -62,6 +63,21 @@ def test_a_worker_that_starts_may_have_come_to_no_preload_yet() -> None:
     )
     found = diagnose(structs.replace(SOUND["environment"], dask=(started, starting)))
     assert [(one.code, one.subject) for one in found] == [("worker-without-preload", "815")]
+
+
+def test_sixty_four_processes_with_one_fault_are_one_finding() -> None:
+    sound = SOUND["environment"]
+    crowd = tuple(DaskProcess(pid=pid, uid=1001, role="worker", age_s=60, state="S") for pid in range(900, 964))
+    (unsupplied,) = diagnose(structs.replace(sound, dask=crowd))
+    assert unsupplied.found == "64 workers (pid 900, 901, 902, …) take nothing from the agent"
+    supplied = tuple(
+        structs.replace(sound.workers[0], process=ProcessFacts(pid=one.pid, generation=3)) for one in crowd
+    )
+    (behind,) = diagnose(structs.replace(sound, dask=crowd, workers=supplied))
+    assert behind.found == "64 workers (pid 900, 901, 902, …) are at generation 3, the agent at 4"
+    halted = tuple(structs.replace(one, state="T") for one in crowd[:2])
+    (stopped,) = diagnose(structs.replace(sound, dask=halted))
+    assert (stopped.found, stopped.remedy) == ("workers 900, 901 are stopped by a signal", "`kill -CONT 900 901`")
 
 
 def test_an_old_copy_of_a_bundle_is_no_fault() -> None:
