@@ -61,6 +61,10 @@ class Bridge:
         ]:
             subprocess.run(["ip", *command], check=False, capture_output=True)
 
+    def also_has(self, address: str) -> None:
+        """Let this machine be found at another address, too."""
+        ip("addr", "add", f"{address}/32", "dev", self._prefix)
+
     def address(self, name: str) -> str:
         """Return where a machine is."""
         return f"{NET}.{self.names.index(name) + 2}"

@@ -22,6 +22,7 @@ from tests.deployments.ssh_machines import Bridge
 from tests.ending import kill_tree
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("bridge")]  # one network of one address
+POD_IDENTITY = "169.254.170.23"  # where EKS's agent for it listens on each node
 MACHINES = ("scheduler", "worker-1", "worker-2", "late")
 
 
@@ -94,7 +95,11 @@ def network() -> Iterator[Bridge]:
 def cluster_cloud(tmp_path: Path, network: Bridge) -> Iterator[SimulatedCloud]:
     (admin,) = free_ports(1)
     with Stage(tmp_path) as stage:
-        yield SimulatedCloud(stage, "--bind", network.own_address, "--listen", f"admin=127.0.0.1:{admin}")
+        network.also_has(POD_IDENTITY)
+        faces = (f"admin=127.0.0.1:{admin}", f"container={POD_IDENTITY}:80")
+        yield SimulatedCloud(
+            stage, "--bind", network.own_address, *(word for face in faces for word in ("--listen", face))
+        )
 
 
 @pytest.fixture
@@ -135,22 +140,28 @@ with Client("tcp://SCHEDULER:8786", timeout=60) as client:
 """
 
 
+@pytest.mark.parametrize("webhook", ["web-identity", "container"])
 def test_where_nothing_was_sent_a_pod_reads_as_its_service_account(
-    cluster: Cluster, owner: Person, network: Bridge, cluster_cloud: SimulatedCloud
+    cluster: Cluster, owner: Person, network: Bridge, cluster_cloud: SimulatedCloud, webhook: str
 ) -> None:
-    """EKS's webhook adds two variables and a token of 0600 of the container's user to every container."""
+    """EKS's webhook adds two variables and a token to every container: for web identity, or for Pod Identity."""
     cluster_cloud.remote.create_role("pod")
     cluster_cloud.remote.trust_web_identity("header.claims.signature")
+    cluster_cloud.remote.container(role="pod", pod_token="header.claims.signature")
     token = owner.home.parent / "token"
     token.write_text("header.claims.signature")
-    token.chmod(0o600)
+    token.chmod(0o600)  # of the container's user
     os.chown(token, 1000, 1000)
     with following(pages.Page("", pages.read("kubernetes").steps[:1]), owner, {}, {"kubectl": cluster.kubectl}):
         role = f"arn:aws:iam::{cluster_cloud.user['principal'].split(':')[4]}:role/pod"
-        cluster.apply(AWS_ROLE_ARN=role, AWS_WEB_IDENTITY_TOKEN_FILE=str(token))
+        if webhook == "web-identity":
+            cluster.apply(AWS_ROLE_ARN=role, AWS_WEB_IDENTITY_TOKEN_FILE=str(token))
+        else:
+            uri = f"http://{POD_IDENTITY}/v1/credentials"
+            cluster.apply(AWS_CONTAINER_CREDENTIALS_FULL_URI=uri, AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE=str(token))
         owner.write("as_the_pod.py", AS_THE_POD.replace("SCHEDULER", network.address("scheduler")))
         assert owner.types("timeout 120 python as_the_pod.py").returncode == 0
-    assert {name.rpartition("-")[0] for name in cluster_cloud.readers()} == {"web-identity"}
+    assert {name.rpartition("-")[0] for name in cluster_cloud.readers()} == {webhook}
 
 
 # Workers that are there before a forwarder has come (back) start with what their pods have: nothing.
