@@ -23,6 +23,7 @@ NEEDED = {  # what shows that it is there → Debian package
     "/usr/sbin/munged": "munge",
     "/usr/sbin/sshd": "openssh-server",
     "/usr/bin/ssh": "openssh-client",
+    "/usr/sbin/nft": "nftables",
     "/usr/bin/rclone": "rclone",
     "/usr/bin/s3fs": "s3fs",
     "/usr/bin/fusermount": "fuse",
