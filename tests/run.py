@@ -20,25 +20,33 @@ def main(arguments: list[str]) -> int:
     LOGS.mkdir(parents=True, exist_ok=True)
     every = EVERY_PYTHON in arguments
     arguments = [argument for argument in arguments if argument != EVERY_PYTHON]
-    command = [sys.executable, "-m", "pytest", "--color=no", *arguments]
+    beside = ThreadPoolExecutor(1)
+    try:
+        passed = [beside.submit(_passed, version, python) for version, python in others()] if every else []
+        status, closing = _run([sys.executable, "-m", "pytest", "--color=no", *arguments])
+        failed = [one for one in passed if not one.result()]
+    finally:
+        beside.shutdown(cancel_futures=True)  # a run that was interrupted begins with no other Python
+    found = leaks(LOGS)
+    sys.stdout.write("".join(f"canary: {line}\n" for line in found))
+    sys.stdout.write(f"canary: {len(found)} leaks in {sum(1 for _ in LOGS.iterdir())} logs\n{closing}")
+    return status or (1 if found or failed else 0)
+
+
+def _run(command: list[str]) -> tuple[int, str]:
+    """Run, keep and print what it says; return its exit status, and its closing line, which is not printed yet."""
     closing = ""
     with (
-        ThreadPoolExecutor(1) as beside,
         (LOGS / "pytest.log").open("wb") as kept,
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as run,
     ):
-        passed = [beside.submit(_passed, version, python) for version, python in others()] if every else []
         for line in run.stdout or ():
             kept.write(line)
             if closing:
                 sys.stdout.write(closing)
             closing = line.decode(errors="replace")
             sys.stdout.flush()
-    failed = [one for one in passed if not one.result()]
-    found = leaks(LOGS)
-    sys.stdout.write("".join(f"canary: {line}\n" for line in found))
-    sys.stdout.write(f"canary: {len(found)} leaks in {sum(1 for _ in LOGS.iterdir())} logs\n{closing}")
-    return run.returncode or (1 if found or failed else 0)
+    return run.returncode, closing
 
 
 def _passed(version: str, python: str) -> bool:
