@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from credagent.bundle.fingerprint import fingerprint
 from credagent.credentials import Empty, Held, Slot, Statement
 from credagent.metric_counters import REFUSED_BUNDLES
 from tests.scenario.harness import (
@@ -76,7 +77,8 @@ def test_of_two_trusted_senders_the_later_bundle_wins_and_the_change_is_said(wor
     world.advance(1)
     world.put(world.bundle(aws=world.session("ASIABOB"), sender=BOB))
     assert world.key() == "ASIABOB"
-    assert said("sender_in_force_changed", before=ALICE.key_id, now=BOB.key_id)
+    before, now = fingerprint(ALICE.key_id), fingerprint(BOB.key_id)
+    assert said("sender_in_force_changed", before=before, now=now)
 
 
 def test_the_earlier_bundle_of_another_trusted_sender_is_superseded_and_changes_nothing(world: World) -> None:
