@@ -25,7 +25,8 @@ from tests.integration.readers import (
 
 __all__ = ["machine"]
 
-PROGRAM = ("--", sys.executable, "-c", "import signal; signal.pause()")
+# PR_SET_PDEATHSIG (1): it ends with its `exec`, which these tests kill.
+PROGRAM = ("--", sys.executable, "-c", "import ctypes, signal; ctypes.CDLL(None).prctl(1, 9); signal.pause()")
 
 
 @pytest.fixture
