@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import re
 import time
@@ -34,9 +35,16 @@ LONGEST_TEXT = 300
 UTC = timezone.utc  # noqa: UP017  datetime.UTC is of Python 3.11
 NAMES = re.compile(r"arn:[^\s\"'`,;]+|[\w.+-]+@[\w.-]+|\b\d{12}\b")  # roles and users, e-mail addresses, accounts
 NO_PLUGIN = {"fault": "no-plugin", "hint": "forwarding is not installed there: see its log"}
+# What is left of a ground where no names are shown: the key and the machine, without account, project, role or person.
+GROUND = re.compile(
+    r"(?:AWS|Google) says that key [0-9a-f]{1,64} belongs to "
+    r"(?:i-[0-9a-f]{8,17}(?= in account \d{12}$)|[a-z][a-z0-9-]{0,62} \(\d{1,20}\)(?= in project ))?"
+)
 KEY_ID = re.compile(r"\b([0-9a-f]{16})[0-9a-f]{16}\b")  # shown as its fingerprint, `bundle/fingerprint`
 
 HEADINGS = ("machine", "slot", "identity", "origin", "expires in", "generation of workers", "last error", "what to do")
+GROUNDS_BY = ", the forwarder, why it believes their keys"
+HEADINGS_ATTESTED = (*HEADINGS, "believed because")
 STYLE = (
     "body{font:14px sans-serif;margin:1.5em;color:#222}a{color:#0b62a4}table{border-collapse:collapse;margin-top:1em}"
     "th,td{border-bottom:1px solid #ddd;padding:.4em .8em;text-align:left;vertical-align:top}"
@@ -51,13 +59,16 @@ def overview(
     """Return the JSON document: the machines, each with its slots and processes, what is wrong first.
 
     `answers`: what processes said (`ForwardingPlugin.status`), or `address` and `fault` where they said nothing.
+    `forwarder`: its `sender`, how it `ended`, and the `grounds` on which it believes keys, each under its `claim`.
     """
+    grounds = _mapping(forwarder.get("grounds"))
     machines: dict[str, dict[str, Any]] = {}
     for answer in answers:
         agent = _mapping(answer.get("agent"))
         host = _text(answer.get("host")) or _text(answer.get("address"))
         key = _text(agent.get("public_key")) or f"{host} {_text(answer.get('boot'))} {_text(answer.get('fault'))}"
         machine = machines.setdefault(key, _machine(host, answer, agent, now, principals=principals))
+        machine["ground"] = machine["ground"] or _ground(grounds.get(_claim_of(agent, answer)), principals=principals)
         process = {name: _text(answer.get(name)) for name in ("address", "name")}
         machine["processes"].append({**process, "generation": _number(answer.get("generation"))})
     return {
@@ -68,10 +79,17 @@ def overview(
     }
 
 
+def claim(machine: str) -> str:
+    """Return the name of a ground, by `AgentReport.machine`: a key, which is long, and from where it is claimed."""
+    return hashlib.sha256(machine.encode()).hexdigest()
+
+
 def as_html(document: Mapping[str, Any]) -> str:
     """Return the page. It loads nothing from anywhere."""
-    rows = "".join(_rows(machine) for machine in document["machines"])
-    head = "".join(f"<th>{escape(name)}</th>" for name in HEADINGS)
+    attested = any(machine["ground"] for machine in document["machines"])
+    headings = HEADINGS_ATTESTED if attested else HEADINGS
+    rows = "".join(_rows(machine, attested=attested) for machine in document["machines"])
+    head = "".join(f"<th>{escape(name)}</th>" for name in headings)
     forwarder = document["forwarder"]
     who = f"forwarded by sender {_abbreviated(forwarder['sender'])}" if forwarder["sender"] else "nobody forwards"
     ended = f" (which has {forwarder['ended']})" if forwarder["ended"] else ""
@@ -81,7 +99,8 @@ def as_html(document: Mapping[str, Any]) -> str:
         f"<h1>Credentials</h1><p>{len(document['machines'])} machines, {escape(who + ended)}; "
         f'as of {escape(document["at"])}, as <a href="{DOCUMENT}">JSON</a></p>'
         f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
-        "<p><small>The agents say this of themselves; no secret is on this page.</small></p></body></html>"
+        f"<p><small>The agents say this of themselves{GROUNDS_BY if attested else ''}; no secret is on this page."
+        "</small></p></body></html>"
     )
 
 
@@ -134,6 +153,7 @@ class _Answers:
             self._asking = asyncio.ensure_future(self._ask())
         answers = await asyncio.shield(self._asking)
         forwarder = {name: answers[0].get(f"forwarder_{name}") for name in ("sender", "ended")}
+        forwarder["grounds"] = answers[0].get("grounds")
         shows_principals = config.get(PRINCIPALS, False) is True
         return overview(answers, forwarder, datetime.now(UTC), principals=shows_principals)
 
@@ -176,6 +196,7 @@ def _machine(
         "generation": _number(agent.get("generation")),
         "fault": _error(answer, principals=principals) if fault not in ("", OWN_PROCESS) else None,
         "refused": _error(last, principals=principals),
+        "ground": "",
         "slots": [slot for slot in slots if slot["origin"] != "none" or slot["required"] or slot["last_error"]],
         "processes": [],
     }
@@ -199,6 +220,19 @@ def _slot(
     }
 
 
+def _claim_of(agent: Mapping[str, Any], answer: Mapping[str, Any]) -> str:
+    key, address = agent.get("public_key"), _text(answer.get("address"))
+    return claim(f"{key} {address.rpartition(':')[0] or address}") if isinstance(key, str) else ""
+
+
+def _ground(ground: object, *, principals: bool) -> str:
+    told = _text(ground)
+    if principals or not told:
+        return told
+    kept = GROUND.match(told)
+    return f"{kept.group()}…" if kept is not None else "…"
+
+
 def _error(error: Mapping[str, Any], *, principals: bool) -> dict[str, str] | None:
     """Return an error's code and remedy. Its message is left out: clouds write in it who was refused."""
     if not error:
@@ -210,7 +244,7 @@ def _error(error: Mapping[str, Any], *, principals: bool) -> dict[str, str] | No
     }
 
 
-def _rows(machine: Mapping[str, Any]) -> str:
+def _rows(machine: Mapping[str, Any], *, attested: bool) -> str:
     """Return a row for each slot, and one for a machine that has none to show."""
     troubles = [machine["fault"], machine["refused"]]
     common = [trouble for trouble in troubles if trouble]
@@ -228,6 +262,7 @@ def _rows(machine: Mapping[str, Any]) -> str:
             workers,
             ", ".join(error["code"] for error in errors),
             "; ".join(error["hint"] for error in errors if error["hint"]),
+            *([machine["ground"]] if attested else []),
         )
         wrong = ' class="wrong"' if errors or _is_wrong(machine) else ""
         rows.append(f"<tr{wrong}>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>")

@@ -137,7 +137,8 @@ class ForwardingPlugin:
         """Return what the dashboard shows of this process and of the agent here: names, times and codes, no secret."""
         generation = self._session.generation if self._session is not None else None
         agent = await _in_thread(self._agent_status)
-        return {**self._place(), **self._forwarder(), "generation": generation, **agent}
+        known = {**self._forwarder(), "grounds": self.settings.get("grounds") or {}}
+        return {**self._place(), **known, "generation": generation, **agent}
 
     async def deliver(self, bundle: str) -> dict[str, Any]:
         """Hand a sealed bundle to the agent; return what became of it."""

@@ -134,7 +134,11 @@ class SchedulerClient:
         # Idempotent, since Dask warns of a second plugin of one name; the plugin that is there takes the settings.
         await self.ask("register_scheduler_plugin", kinds.INSTALLED, plugin=pickled, name=name, idempotent=True)
         if not settings.get("guest"):
-            await self.ask("credagent-settings", kinds.ACKNOWLEDGED, settings=settings)
+            await self.settle(settings)
+
+    async def settle(self, settings: dict[str, object]) -> None:
+        """Replace the settings of the scheduler's plugin. Raises NoAnswer where it has none."""
+        await self.ask("credagent-settings", kinds.ACKNOWLEDGED, settings=settings)
 
     async def report(self, address: str) -> AgentReport | None:
         """Ask one process about its agent; None where it has no plugin, or answers rubbish. Raises as `ask`."""

@@ -10,11 +10,13 @@ import os
 import random
 import socket
 from collections.abc import AsyncIterator
+from itertools import islice
 
 from credagent.attestation.policy import AttestPolicy
 from credagent.bundle.fingerprint import fingerprint
 from credagent.clock import Clock
 from credagent.credentials import Slot
+from credagent.dask_cluster import credentials_page
 from credagent.dask_cluster.agent_report import AgentReport
 from credagent.dask_cluster.answer_limits import NoAnswer
 from credagent.dask_cluster.scheduler_client import SchedulerClient
@@ -39,6 +41,7 @@ WOKEN_S = 2.0  # between two rounds of questions, however many events there are
 LOOK_S = 5.0  # between two looks at the wall clock: a laptop that slept notices within this
 STAND_BY_S = 5.0  # between two looks whether the forwarder at work is still connected
 RECONNECT_S, LONGEST_RECONNECT_S = 0.5, 15.0
+MOST_GROUNDS = 2048  # that the scheduler is told, of some 250 bytes each
 REVISION_LIFE_S = 12 * 3600.0  # what has no expiry of its own is sent anew this often
 _PROCESS = os.urandom(6).hex()  # beside the pid, which another container's process may have too
 CLIENT_CLOSED = "your client is closed; forwarding goes on, until you call .stop() on it or this process ends"
@@ -77,6 +80,7 @@ class ForwarderLoop:
         self._wake = asyncio.Event()
         self._stirred = False  # something was announced, and nobody was asked since
         self._installed = False
+        self._grounds_shown: dict[str, str] = {}
         self._withdrawn: frozenset[Slot] = frozenset()
 
     @property
@@ -201,6 +205,7 @@ class ForwarderLoop:
             await self.reconciler.deliver(scheduler, again=due)
             self.reconciler.tell()
             self._demand_a_cloud()
+            await self._show_grounds(scheduler)
             self._settle()
             if self.ended.is_set():
                 break
@@ -293,20 +298,32 @@ class ForwarderLoop:
         self.end()
 
     async def _install(self, scheduler: SchedulerClient, *, how_ended: str = "") -> None:
-        settings: dict[str, object] = {
-            "sender": self.own.sender,
-            "forwarder": self.own.name,
-            "ended": how_ended,
-            "attest": self._attests_by,
-        }
+        settings = self._settings(how_ended)
         try:
-            await scheduler.install_in_scheduler(settings)
+            await scheduler.install_in_scheduler({**settings, "grounds": self._grounds_shown})
         except NoAnswer:
             self.reconciler.scheduler_has_no_plugin()
         # One worker that hangs keeps the scheduler from answering; all others have it nevertheless.
         with contextlib.suppress(NoAnswer):
             await scheduler.install(settings)
         self._installed = True
+
+    async def _show_grounds(self, scheduler: SchedulerClient) -> None:
+        """Tell the scheduler, whose page shows it, on what ground machines are believed, where that has changed."""
+        told = islice(self.reconciler.grounds.items(), MOST_GROUNDS)
+        grounds = {credentials_page.claim(machine): ground for machine, ground in told}
+        if grounds != self._grounds_shown:
+            self._grounds_shown = grounds
+            with contextlib.suppress(NoAnswer):  # the next installation or change tells it
+                await scheduler.settle({**self._settings(), "grounds": grounds})
+
+    def _settings(self, how_ended: str = "") -> dict[str, object]:
+        return {
+            "sender": self.own.sender,
+            "forwarder": self.own.name,
+            "ended": how_ended,
+            "attest": self._attests_by,
+        }
 
     def _say_connected(self) -> None:
         if self.state == "reconnecting":

@@ -59,7 +59,7 @@ class MachineReconciler:
         self.revision = revision
         self._judge, self._notices, self._clock, self._own = judge, notices, clock, own
         self._without_plugin: frozenset[str] = frozenset()
-        self._grounds_said: dict[str, str] = {}
+        self.grounds: dict[str, str] = {}  # by the machine's id, as they were said last
         self._sealing = asyncio.Lock()
 
     async def ask(self, scheduler: SchedulerClient, *, everybody: bool) -> Findings:
@@ -153,8 +153,8 @@ class MachineReconciler:
     def _newly_believed(self, machines: Iterable[Machine]) -> str:
         """Say on what ground machines are believed of which that was not said yet."""
         grounds = {one.id: self._judge.ground(one.report) for one in machines if one.trusted is not None}
-        new = [ground for name, ground in grounds.items() if ground and self._grounds_said.get(name) != ground]
-        self._grounds_said = {name: ground for name, ground in grounds.items() if ground}
+        new = [ground for name, ground in grounds.items() if ground and self.grounds.get(name) != ground]
+        self.grounds = {name: ground for name, ground in grounds.items() if ground}
         return user_notices.believed(new)
 
     async def _ask(self, scheduler: SchedulerClient, address: str) -> bool:

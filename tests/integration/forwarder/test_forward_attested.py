@@ -1,6 +1,7 @@
 """Forwarding without a word of trust: to machines that a simulated cloud says to be one's own, and to no other."""
 
 import os
+import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,7 +11,7 @@ from credagent.bundle.key_pairs import SenderPrivateKey
 from credagent.errors import UsageError
 from credagent.forwarder import loop
 from tests.integration.forwarder.play import SECRET, Said, client_of, small, token_on
-from tests.integration.forwarder.stage import BIN, Machine, Stage, run, within
+from tests.integration.forwarder.stage import BIN, Machine, Stage, free_port, run, within
 from tests.patience import scaled
 from tests.simulator import Simulator
 
@@ -66,6 +67,13 @@ def key_id_on(client: Any) -> str:
     return str(client.submit(eval, READ_KEY, pure=False).result(timeout=scaled(60)))
 
 
+def grounds_on_page(port: int, wanted: str) -> str:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(f"http://127.0.0.1:{port}/credentials", timeout=scaled(30)) as answer:
+        page: str = answer.read().decode()
+    return page if wanted in page else ""
+
+
 def verdicts(forwarding: Any) -> dict[str, str]:
     """By the instance that is named, or the code of the refusal."""
     return {machine.ground or machine.code: machine.state for machine in forwarding.status().machines}
@@ -76,7 +84,8 @@ def test_only_machines_of_one_s_own_account_get_anything_late_ones_too_and_of_go
 ) -> None:
     mine = clouds.machine("mine", instance_id="i-0a11ce0000000001", role=None)
     foreign = clouds.machine("foreign", instance_id="i-0badbad000000001", account_id="999999999999")
-    stage.start_scheduler(mine)
+    port = free_port()
+    stage.start_scheduler(mine, "--dashboard-address", f"127.0.0.1:{port}", dashboard=True)
     for machine in (mine, foreign):
         stage.start_worker(machine, machine.name, "--no-nanny")
     attest = {"aws_accounts": "123456789012", "google_projects": "dask-project"}
@@ -93,6 +102,9 @@ def test_only_machines_of_one_s_own_account_get_anything_late_ones_too_and_of_go
         within(30, lambda: token_on(client, "late") == SECRET, "the late machine's token")
         within(30, lambda: any("late-vm" in name for name in verdicts(forwarding)), "the late machine's ground")
         assert "late-vm" in str(forwarding.status())
+        page = within(30, lambda: grounds_on_page(port, "late-vm (4520031799277581759)…"), "the page")
+        assert "belongs to i-0a11ce0000000001…" in page
+        assert not any(name in page for name in ("123456789012", "dask-project"))
         assert foreign.ask("status")["bundle"]["bundle_id"] is None
 
 

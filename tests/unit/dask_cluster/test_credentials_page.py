@@ -18,6 +18,7 @@ REFUSED = {
     "hint": f"let {ARN} assume the role, or ask ana@example.org about 123456789012",
     "at": "2026-11-30T11:59:00Z",
 }
+LONG = "k" * 1600  # as keys are
 AWS = {
     "origin": "bundle",
     "principal": ARN,
@@ -32,7 +33,7 @@ def worker(name: str, host: str = "node-1", generation: int | None = 4, **slots:
     agent = {
         "state": "ready",
         "generation": 4,
-        "public_key": f"key of {host}",
+        "public_key": f"{host}{LONG}",
         "slots": {"aws": AWS, "google": EMPTY, **slots},
         "bundle": {"sender": "1f3a", "refused": []},
     }
@@ -63,6 +64,45 @@ def test_whose_credentials_they_are_is_told_only_where_the_configuration_says_so
         assert "assume the role" in said, "the remedy stays"
         assert not any(part in said for part in (ARN, "123456789012", "ana@"))
     assert ARN in credentials_page.as_html(overview(*told, principals=True))
+
+
+AWS_SAYS, GOOGLE_SAYS = "AWS says that key 1f3a belongs to ", "Google says that key 1f3a belongs to "
+
+
+@pytest.mark.parametrize(
+    ("ground", "left"),
+    [
+        (f"{AWS_SAYS}i-0a11ce0000000001 in account 123456789012", f"{AWS_SAYS}i-0a11ce0000000001…"),
+        (f"{AWS_SAYS}i-0a11ce0000000001 in account 123456789012 (role r; whoever has it…)", f"{AWS_SAYS}…"),
+        (f"{AWS_SAYS}user/ana in account 123456789012", f"{AWS_SAYS}…"),
+        (
+            f"{GOOGLE_SAYS}vm-1 (452) in project lab, zone z (a@lab.iam.gserviceaccount.com)",
+            f"{GOOGLE_SAYS}vm-1 (452)…",
+        ),
+        (f"{GOOGLE_SAYS}whoever acts as a@lab.iam.gserviceaccount.com (no machine is named)", f"{GOOGLE_SAYS}…"),
+        ("<b>" + "x" * 10_000, "…"),
+    ],
+)
+def test_why_a_key_is_believed_is_told_without_account_role_project_or_person(ground: str, left: str) -> None:
+    forwarder = {"sender": "1f3a", "ended": "", "grounds": {credentials_page.claim(f"node-1{LONG} tcp://a"): ground}}
+    answers = (worker("a"), worker("c", host="node-2"))
+    bare = credentials_page.overview(answers, forwarder, NOW, principals=False)
+    assert [machine["ground"] for machine in bare["machines"]] == [left, ""]
+    assert "believed because" in credentials_page.as_html(bare)
+    named = credentials_page.overview(answers, forwarder, NOW, principals=True)
+    assert named["machines"][0]["ground"] == ground[:300]
+    assert "<b>" not in credentials_page.as_html(named)
+
+
+def test_a_key_that_somebody_claims_from_elsewhere_is_not_believed_for_it() -> None:
+    grounds = {credentials_page.claim(f"node-1{LONG} tcp://a"): f"{AWS_SAYS}i-0a11ce0000000001 in account 123456789012"}
+    forwarder = {"sender": "1f3a", "grounds": grounds}
+    document = credentials_page.overview((worker("thief"),), forwarder, NOW, principals=True)
+    assert document["machines"][0]["ground"] == ""
+    assert "believed because" not in credentials_page.as_html(document)
+    assert "believed because" not in credentials_page.as_html(
+        credentials_page.overview((worker("a"),), {"grounds": ["x"]}, NOW, principals=True)
+    )
 
 
 def test_the_configuration_of_dask_says_so() -> None:

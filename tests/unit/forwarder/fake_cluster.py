@@ -92,6 +92,7 @@ class FakeCluster:
         self.note: str | None = None
         self.mailed = asyncio.Event()
         self.questions: list[str] = []
+        self.newest: dict[str, dict[str, Any]] = {}  # of the questions, by operation
         self.port = 1
         self.lists: Callable[[], Any] | None = None  # how it answers who is there
         self._listeners: list[asyncio.StreamWriter] = []
@@ -158,6 +159,7 @@ class FakeCluster:
 
     async def _answer(self, message: dict[str, Any], writer: asyncio.StreamWriter) -> Any:
         self.questions.append(message["op"])
+        self.newest[message["op"]] = message
         match message["op"]:
             case "register-client":
                 return [{"op": "stream-start"}]

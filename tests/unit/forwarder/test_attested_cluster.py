@@ -95,6 +95,8 @@ def test_thieves_strangers_and_forgers_get_nothing_and_mine_get_what_is_theirs(t
                 *("", "other-account", "attestation-mismatch", "attestation-mismatch"),
                 *("attestation-mismatch", "not-attested"),
             ]
+            (ground,) = cluster.newest["credagent-settings"]["settings"]["grounds"].values()
+            assert ground.endswith("belongs to i-0aaaaaaaaaaaaaaa1 in account 123456789012")
         assert mine.opened().audience == "lab"
         assert [one.texts for one in list(cluster.machines.values())[1:]] == [[]] * 5
 
