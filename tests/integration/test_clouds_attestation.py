@@ -1,16 +1,18 @@
 """A machine proves its key by its cloud's word: made by one helper, verified by another, over a simulated cloud."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from credagent.attestation.identity import AwsIdentity, GoogleIdentity
+from credagent.attestation.identity_pattern import is_trusted
 from credagent.attestation.proof import MAX_CHARACTERS
 from credagent.attestation.statement import KeyStatement, Purpose
 from credagent.bundle.key_pairs import RecipientPrivateKey
 from credagent.cli.main import main
-from credagent.cloud_helper.job_requests import AttestationClaim, AttestMachine, VerifyAttestations
+from credagent.cloud_helper.job_requests import AttestationClaim, AttestMachine, AttestSender, VerifyAttestations
 from credagent.cloud_helper.job_responses import AttestationOutcome
 from tests.integration.clouds import WITHOUT_MACHINE, Cloud
 from tests.simulator import Simulator
@@ -79,6 +81,30 @@ def test_a_token_without_a_machine_says_who_acts_and_no_more(cloud: Cloud) -> No
     assert verified(cloud, made.attestation).identity == GoogleIdentity(
         email="dask-data@dask-project.iam.gserviceaccount.com"
     )
+
+
+def test_a_sender_with_a_key_of_a_service_account_is_known_as_that_account_and_no_machine(cloud: Cloud) -> None:
+    document = cloud.simulator.create_service_account_key("etl")
+    path = cloud.home / "etl.json"
+    path.write_text(json.dumps({**document, "token_uri": f"{cloud.addresses['oauth']}/token"}), encoding="utf-8")
+    environ = {**WITHOUT_MACHINE, "GOOGLE_APPLICATION_CREDENTIALS": str(path)}
+    binding = KeyStatement(purpose=Purpose.SENDER, key_line=KEY, audience="lab", sequence=7).binding
+    made = cloud.ask(AttestSender(binding=binding, by_google=True), **environ)
+    assert document["private_key"] not in made.attestation
+    etl = GoogleIdentity(email=str(document["client_email"]))
+    assert verified(cloud, made.attestation, binding).identity == etl
+    later = KeyStatement(purpose=Purpose.SENDER, key_line=KEY, audience="lab", sequence=8).binding
+    assert verified(cloud, made.attestation, later).code == "token-audience"
+    assert is_trusted(etl, ["google:etl@dask-project.iam.gserviceaccount.com"])
+
+
+def test_a_sender_that_google_attests_nothing_for_is_told_so(cloud: Cloud) -> None:
+    """A person's login: Google signs tokens with a chosen audience for service accounts alone."""
+    login = cloud.simulator.create_refresh_token("ana@example.org")
+    path = cloud.home / "login.json"
+    path.write_text(json.dumps({**login, "token_uri": f"{cloud.addresses['oauth']}/token"}), encoding="utf-8")
+    environ = {**WITHOUT_MACHINE, "GOOGLE_APPLICATION_CREDENTIALS": str(path)}
+    assert cloud.refused(AttestSender(binding=BINDING, by_google=True), **environ).code == "not-attestable"
 
 
 def test_several_are_verified_at_once_with_certificates_that_are_read_once_and_kept(cloud: Cloud) -> None:

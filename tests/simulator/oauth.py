@@ -6,6 +6,7 @@ https://developers.google.com/identity/protocols/oauth2/web-server#offline and R
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from typing import Any
 
@@ -14,6 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from .cloud import Cloud
+from .identity_tokens import ISSUER
 from .ledger import Call, Issued
 from .project import TOKEN_LIFETIME_S
 from .web import Refused, Request, Response, json_response
@@ -42,7 +44,7 @@ class OAuth:
             case "RefreshToken":
                 return self._issued(self._refreshed(request, call), call)
             case "Assertion":
-                return self._issued(self._asserted(request, call), call)
+                return self._asserted(request, call)
             case "TokenInfo":
                 return self._token_info(request, call)
             case "Certificates":
@@ -70,10 +72,19 @@ class OAuth:
         scopes = asked.get("scope", "").split() or held.details["scopes"]
         return self._access_token(held.principal, scopes, held.id)
 
-    def _asserted(self, request: Request, call: Call) -> Issued:
+    def _asserted(self, request: Request, call: Call) -> Response:
+        """An access token; of an assertion with a `target_audience`, an identity token for it."""
         claims = self._claims(request.form.get("assertion", ""))
         call.principal = str(claims["iss"])
-        return self._access_token(call.principal, str(claims.get("scope", "")).split(), None)
+        if "target_audience" in claims:
+            return json_response({"id_token": self._identity_token(call.principal, claims["target_audience"])})
+        return self._issued(self._access_token(call.principal, str(claims.get("scope", "")).split(), None), call)
+
+    def _identity_token(self, email: str, audience: str) -> str:
+        now = int(self._cloud.now())
+        subject = f"1{int(hashlib.sha256(email.encode()).hexdigest(), 16) % 10**20:020d}"
+        claims = {"iss": ISSUER, "aud": audience, "azp": email, "sub": subject, "email": email, "email_verified": True}
+        return self._cloud.identity_tokens.sign({**claims, "iat": now, "exp": now + int(TOKEN_LIFETIME_S)})
 
     def _claims(self, assertion: str) -> dict[str, Any]:
         """Of an assertion that a known key of a service account has signed."""

@@ -1,5 +1,6 @@
 """A machine that knows no key of a sender, and trusts a person by what the person's cloud says."""
 
+import json
 import re
 import signal
 from collections.abc import Callable, Iterator
@@ -100,42 +101,47 @@ def test_where_the_cloud_cannot_be_asked_nothing_is_admitted_and_what_is_held_st
         assert machine.ask("status")["bundle"]["sender"] == key.key_id
 
 
-def test_a_bundle_that_is_delivered_by_hand_brings_its_sender_s_word_if_that_was_said(
-    stage: Stage, key: SenderPrivateKey, cloud: Simulator
-) -> None:
+def deliver_by_hand(stage: Stage, key: SenderPrivateKey, trusted: str, sender: dict[str, str], *seal: str) -> None:
+    """Seal for a machine that trusts `trusted`, without the sender's word and with it, and deliver both."""
     machine = stage.machine("a", agent=False)
     machine.start_agent()
-    configure(machine, SCIENCE)
+    configure(machine, trusted)
     assert machine.agent is not None
     machine.agent.send_signal(signal.SIGHUP)
     within(20, lambda: machine.ask("identity").get("trusts_identities"), "the reload")
-    session = cloud.issue_session("data-science", "ana")
-    environ = {
-        **stage.environ,
-        "AWS_ACCESS_KEY_ID": session["access_key_id"],
-        "AWS_SECRET_ACCESS_KEY": session["secret_access_key"],
-        "AWS_SESSION_TOKEN": session["session_token"],
-        "XDG_STATE_HOME": str(stage.folder),
-    }
-    bundle = stage.folder / "bundle"
-    seal = [
-        str(BIN / "credagent"),
-        "seal",
-        "--recipient",
-        machine.public_key,
-        "--audience",
-        "lab",
-        "--out",
-        str(bundle),
-    ]
-    seal += ["--sender-key", str(stage.folder / "sender.key")]
-    deliver = [str(BIN / "credagent"), "deliver", str(bundle), "--to", f"socket:{machine.socket}"]
-    assert run(seal, env=environ).returncode == 0
+    environ = {**stage.environ, **sender, "XDG_STATE_HOME": str(stage.folder)}
+    bundle = str(stage.folder / "bundle")
+    named = ("--recipient", machine.public_key, "--audience", "lab", "--sender-key", str(stage.folder / "sender.key"))
+    sealing = [str(BIN / "credagent"), "seal", *named, "--out", bundle, *seal]
+    deliver = [str(BIN / "credagent"), "deliver", bundle, "--to", f"socket:{machine.socket}"]
+    assert run(sealing, env=environ).returncode == 0
     refused = run(deliver, env=environ)
     assert (refused.returncode, "does not trust its sender" in refused.stderr) == (65, True)
-    assert run([*seal, "--attested"], env=environ).returncode == 0
-    assert "attestation:" in run([str(BIN / "credagent"), "inspect", str(bundle)], env=environ).stdout
+    assert run([*sealing, "--attested"], env=environ).returncode == 0
+    assert "attestation:" in run([str(BIN / "credagent"), "inspect", bundle], env=environ).stdout
     admitted = run(deliver, env=environ)
     assert admitted.returncode == 0, admitted.stderr
     status = machine.ask("status")["bundle"]
-    assert (status["sender"], status["sender_name"]) == (key.key_id, f"{SCIENCE[:-1]}ana")
+    assert (status["sender"], status["sender_name"]) == (key.key_id, trusted.replace("/*", "/ana"))
+
+
+def test_a_bundle_that_is_delivered_by_hand_brings_its_sender_s_word_if_that_was_said(
+    stage: Stage, key: SenderPrivateKey, cloud: Simulator
+) -> None:
+    session = cloud.issue_session("data-science", "ana")
+    sender = {
+        "AWS_ACCESS_KEY_ID": session["access_key_id"],
+        "AWS_SECRET_ACCESS_KEY": session["secret_access_key"],
+        "AWS_SESSION_TOKEN": session["session_token"],
+    }
+    deliver_by_hand(stage, key, SCIENCE, sender)
+
+
+def test_google_vouches_for_a_sender_who_holds_the_key_of_a_service_account(
+    stage: Stage, key: SenderPrivateKey, cloud: Simulator
+) -> None:
+    document = cloud.create_service_account_key("etl")
+    path = stage.folder / "etl.json"
+    path.write_text(json.dumps({**document, "token_uri": f"{cloud.addresses()['oauth']}/token"}), encoding="utf-8")
+    sender = {"GOOGLE_APPLICATION_CREDENTIALS": str(path)}
+    deliver_by_hand(stage, key, f"google:{document['client_email']}", sender, "--google", "local", "--aws", "none")
