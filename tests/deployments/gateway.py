@@ -4,7 +4,6 @@ Not as root, and so with the backend that separates no users: the other one of d
 the characters of a path where it means the path, and gives the folder / to whoever starts a cluster.
 """
 
-import socket
 import subprocess
 import time
 import urllib.error
@@ -15,6 +14,7 @@ from typing import Self
 from tests.deployments.person import Person
 from tests.ending import kill_tree
 from tests.patience import scaled
+from tests.ports import free_port
 
 START_S = 60.0
 SITE = """
@@ -35,7 +35,7 @@ class DaskGateway:
         self.folder, self._person = folder, person
         person.own(folder)
         self._inherited = sorted(person.environ.keys() - {"HOME", "USER", "LOGNAME"})
-        self._ports = dict(zip(("api", "http"), free_ports(2), strict=True))
+        self._ports = dict(zip(("api", "http"), (free_port(), free_port()), strict=True))
         self._process: subprocess.Popen[str] | None = None
 
     @property
@@ -77,12 +77,3 @@ class DaskGateway:
             except subprocess.TimeoutExpired:
                 kill_tree(self._process)
             print((self.folder / "gateway.log").read_text()[-8000:])
-
-
-def free_ports(number: int) -> list[int]:
-    """Return ports that nobody listens on now; all are held until the last is found, so that no two are the same."""
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
-    ports = [int(one.getsockname()[1]) for one in held]
-    for one in held:
-        one.close()
-    return ports

@@ -15,9 +15,9 @@ from typing import Self
 
 import psutil
 
-from tests.deployments.gateway import free_ports
 from tests.ending import kill_tree
 from tests.patience import scaled
+from tests.ports import free_port
 
 NODES = ("n1", "n2")
 CORES = 8  # of each node as far as SLURM is concerned: jobs are placed by this, and none is bound to a core
@@ -89,7 +89,7 @@ class Slurm:
 
     def _configuration(self) -> str:
         here, host = self._folder, socket.gethostname().partition(".")[0]
-        ports = iter(free_ports(1 + len(NODES)))
+        ports = iter([free_port() for _ in range(1 + len(NODES))])
         lines = [
             "ClusterName=lab",
             f"SlurmctldHost={host}(127.0.0.1)",

@@ -8,16 +8,16 @@ import pytest
 from tests.demo.stage import Stage
 from tests.deployments import pages
 from tests.deployments.conftest import CLOSED, FIRST_LINE, SimulatedCloud
-from tests.deployments.gateway import free_ports
 from tests.deployments.person import Person
 from tests.deployments.reader import following
 from tests.deployments.ssh_machines import Bridge, ssh_machines
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("bridge")]  # one network of one address
 
 
 def test_without_root_the_page_leads_to_the_first_read(person: Person, cloud: SimulatedCloud) -> None:
-    (port,) = free_ports(1)
+    port = free_port()
     person.environ["XDG_RUNTIME_DIR"] = str(person.home / "run")
     (person.home / "run").mkdir(mode=0o700)
     person.own(person.home / "run")
@@ -36,7 +36,7 @@ def network() -> Iterator[Bridge]:
 
 
 def test_by_ssh_the_page_leads_to_the_first_read(folder: Path, tmp_path: Path, network: Bridge) -> None:
-    (admin,) = free_ports(1)
+    admin = free_port()
     everywhere = ("--bind", network.own_address, "--listen", f"admin=127.0.0.1:{admin}")
     with Stage(tmp_path) as stage:
         cloud = SimulatedCloud(stage, *everywhere)

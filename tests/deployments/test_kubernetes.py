@@ -14,12 +14,12 @@ from dask_kubernetes.operator.controller.controller import build_worker_deployme
 from tests.demo.stage import Stage
 from tests.deployments import pages, schemas
 from tests.deployments.conftest import CLOSED, FIRST_LINE, SimulatedCloud
-from tests.deployments.gateway import free_ports
 from tests.deployments.person import Person
 from tests.deployments.pods import Kubelet
 from tests.deployments.reader import following
 from tests.deployments.ssh_machines import Bridge
 from tests.ending import kill_tree
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("bridge")]  # one network of one address
 POD_IDENTITY = "169.254.170.23"  # where EKS's agent for it listens on each node
@@ -93,7 +93,7 @@ def network() -> Iterator[Bridge]:
 
 @pytest.fixture
 def cluster_cloud(tmp_path: Path, network: Bridge) -> Iterator[SimulatedCloud]:
-    (admin,) = free_ports(1)
+    admin = free_port()
     with Stage(tmp_path) as stage:
         network.also_has(POD_IDENTITY)
         faces = (f"admin=127.0.0.1:{admin}", f"container={POD_IDENTITY}:80")

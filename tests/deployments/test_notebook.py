@@ -11,7 +11,8 @@ from nbclient import NotebookClient
 
 from credagent.bundle.key_pairs import SenderPrivateKey
 from tests.integration.forwarder.play import write_key
-from tests.integration.forwarder.stage import Stage, free_port, staged
+from tests.integration.forwarder.stage import Stage, staged
+from tests.ports import free_port
 
 pytestmark = pytest.mark.timeout(240)
 CONNECT = "import credagent\nfrom dask.distributed import Client\nclient = Client('{}')"

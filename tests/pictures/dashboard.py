@@ -16,7 +16,8 @@ from typing import Any
 from credagent.forwarder.forward_credentials import forward_credentials
 from tests.integration.clouds import WITHOUT_MACHINE, Cloud
 from tests.integration.forwarder.play import client_of, write_key
-from tests.integration.forwarder.stage import Machine, Stage, free_port, staged, within
+from tests.integration.forwarder.stage import Machine, Stage, staged, within
+from tests.ports import free_port
 from tests.simulator import Simulator
 
 BROWSERS = ("chromium-headless-shell", "chromium")

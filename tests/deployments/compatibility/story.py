@@ -18,8 +18,9 @@ from credagent.forwarder.forward_credentials import forward_credentials
 from tests.deployments.compatibility.environments import Environment
 from tests.integration.clouds import WITHOUT_MACHINE
 from tests.integration.forwarder.play import SECRET, write_key
-from tests.integration.forwarder.stage import Machine, Stage, end, free_port, staged
+from tests.integration.forwarder.stage import Machine, Stage, end, staged
 from tests.patience import scaled
+from tests.ports import free_port
 
 DRIVER = Path(__file__).parent / "in_cluster.py"
 WORKER_PATH = str(Path(__file__).parents[3] / "agent" / "credagent" / "worker")

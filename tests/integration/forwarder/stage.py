@@ -15,6 +15,7 @@ from msgspec import Struct, field
 
 from credagent.worker import credagent_worker
 from tests.patience import scaled
+from tests.ports import free_port
 
 BIN = Path(sys.executable).parent
 AUDIENCE = "lab"
@@ -193,12 +194,6 @@ def within(seconds: float, look: Callable[[], Any], what: str, process: "subproc
             raise AssertionError(f"{what} ended with {process.returncode}")
         time.sleep(0.05)
     raise AssertionError(f"{what}: not within {seconds} s")
-
-
-def free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return int(listening.getsockname()[1])
 
 
 def answers(host: str, port: int) -> bool:

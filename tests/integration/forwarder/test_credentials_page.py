@@ -7,8 +7,9 @@ from typing import Any
 
 from credagent.bundle.key_pairs import SenderPrivateKey
 from tests.integration.forwarder.play import SECRET, client_of
-from tests.integration.forwarder.stage import Stage, free_port, within
+from tests.integration.forwarder.stage import Stage, within
 from tests.patience import scaled
+from tests.ports import free_port
 
 
 def get(address: str) -> tuple[str, Any]:

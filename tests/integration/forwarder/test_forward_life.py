@@ -8,9 +8,10 @@ from credagent.bundle.fingerprint import fingerprint
 from credagent.bundle.key_pairs import RecipientPublicKey, SenderPrivateKey
 from credagent.bundle.sealing import seal
 from tests.integration.forwarder.play import READ, SECRET, Said, address_of, client_of, small, token_on, write_key
-from tests.integration.forwarder.stage import BIN, Stage, end, free_port, run, within
+from tests.integration.forwarder.stage import BIN, Stage, end, run, within
 from tests.integration.letters import letter
 from tests.patience import scaled
+from tests.ports import free_port
 
 FORGET = "[worker.handlers.pop('credagent-report') and None for worker in __import__('distributed').Worker._instances]"
 

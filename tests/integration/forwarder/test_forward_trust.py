@@ -12,8 +12,9 @@ from credagent.bundle.key_pairs import RecipientPrivateKey, SenderPrivateKey
 from credagent.errors import Unavailable, UsageError
 from credagent.forwarder import loop
 from tests.integration.forwarder.play import SECRET, Said, client_of, small, token_on
-from tests.integration.forwarder.stage import Stage, free_port, within
+from tests.integration.forwarder.stage import Stage, within
 from tests.patience import scaled
+from tests.ports import free_port
 from tests.simulator import Simulator
 
 
