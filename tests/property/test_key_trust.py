@@ -1,4 +1,7 @@
-"""No sequence of reports, in any order, by any address, makes an envelope for a key that no rule admitted."""
+"""No sequence of reports, in any order, by any address, makes an envelope for a key that no rule admitted.
+
+Where clouds vouch for keys, what grants nothing may go to a key for which one did before; a grant may not.
+"""
 
 import asyncio
 import tempfile
@@ -11,13 +14,15 @@ from hypothesis import strategies as st
 
 from credagent.bundle import envelope
 from credagent.bundle.key_pairs import RecipientPrivateKey, RecipientPublicKey
+from credagent.bundle.opening import open_envelope
 from credagent.clock import SystemClock
+from credagent.credentials import Slot
 from credagent.dask_cluster import scheduler_address
 from credagent.dask_cluster.agent_report import AgentReport
 from credagent.dask_cluster.scheduler_client import SchedulerClient
 from credagent.forwarder.bundle_revision import BundleRevision
 from credagent.forwarder.forwarding_plan import ForwardingPlan
-from credagent.forwarder.key_trust import UNNAMED_AUDIENCE, KeyJudge, TrustBasis, Verdict
+from credagent.forwarder.key_trust import UNNAMED_AUDIENCE, Distrusted, KeyJudge, TrustBasis, Verdict
 from credagent.forwarder.machine_reconciler import MachineReconciler
 from credagent.forwarder.user_notices import UserNotices
 from credagent.secret import Secret
@@ -25,7 +30,8 @@ from credagent.sender.compose_bundle import LocalIdentity
 from credagent.sender.grant_options import GrantOptions
 from tests.unit.forwarder.fake_cluster import SENDER
 
-KEYS = [RecipientPrivateKey.generate().public_key for _ in range(4)]
+PRIVATE_KEYS = [RecipientPrivateKey.generate() for _ in range(4)]
+KEYS = [key.public_key for key in PRIVATE_KEYS]
 ADDRESSES = [f"tcp://10.0.0.{number}:1" for number in range(4)]
 AUDIENCES = ["", "lab", "home"]
 
@@ -38,7 +44,19 @@ reports = st.builds(
     outcome=st.sampled_from(["", "admitted", "too-old", "not-for-this-machine"]),
     sender=st.sampled_from(["", SENDER.key_id, "ab" * 16]),
 )
-steps = st.lists(st.one_of(reports, st.just("deliver"), st.just("end of first use"), st.just("revise")), max_size=25)
+steps = st.lists(
+    st.one_of(reports, st.sampled_from(["deliver", "end of first use", "revise", "withdraw"])), max_size=25
+)
+reports_of_few = st.builds(
+    AgentReport,
+    address=st.sampled_from(ADDRESSES[:2]),
+    host=st.just("a"),
+    key=st.sampled_from(KEYS[:3]),
+    outcome=st.sampled_from(["", "admitted", "too-old"]),
+)
+steps_of_few = st.lists(
+    st.one_of(reports_of_few, st.sampled_from(["deliver", "revise", "vouch", "forget", "withdraw"])), max_size=15
+)
 
 
 class Liars:
@@ -58,13 +76,21 @@ class Liars:
 class Rules:
     """What may be sealed to, said once more and independently: pairs of key and audience."""
 
-    def __init__(self, basis: TrustBasis, pinned: tuple[RecipientPublicKey, ...], audience: str) -> None:
-        self._basis, self._pinned, self._audience = basis, pinned, audience
+    def __init__(
+        self, basis: TrustBasis, pinned: tuple[RecipientPublicKey, ...], audience: str, cloud: "Cloud"
+    ) -> None:
+        self._basis, self._pinned, self._audience, self.cloud = basis, pinned, audience, cloud
+        self._attested: dict[str, RecipientPublicKey] = {}  # by the machine, as it was when it last said something
+        self._may_be_granted: set[RecipientPublicKey] = set()
         self.first_use = True
         self.keys: set[RecipientPublicKey] = set()
         self.audiences: set[str] = set()
 
     def see(self, report: AgentReport) -> None:
+        self._attested.pop(report.machine, None)
+        if report.key in self.cloud.vouched and report.key is not None:
+            self._attested[report.machine] = report.key
+            self._may_be_granted.add(report.key)
         if self._audience and report.audience not in ("", self._audience):
             return
         if report.key is not None and (self._basis is TrustBasis.ANY or self.first_use):
@@ -73,9 +99,17 @@ class Rules:
         if shared and not self._audience and report.audience and not self.audiences:
             self.audiences.add(report.audience)
 
+    def begin_step(self) -> None:
+        """What is delivered together goes by what was known before, or is learnt meanwhile."""
+        self._may_be_granted = set(self._attested.values())
+
     def admit(self, text: str) -> bool:
         parsed = envelope.parse(text)
         ids = {stanza.recipient_id for stanza in parsed.stanzas}
+        if self._basis is TrustBasis.ATTESTED:
+            grants = open_envelope(parsed, PRIVATE_KEYS).grants
+            may = self._may_be_granted if grants else self.cloud.once_vouched
+            return ids <= {key.recipient_id for key in may} and self._is_possible(parsed.header.audience)
         if self._basis is not TrustBasis.PINNED:
             return ids <= {key.recipient_id for key in self.keys} and self._is_possible(parsed.header.audience)
         if not ids <= {key.recipient_id for key in self._pinned}:
@@ -90,6 +124,30 @@ class Rules:
         return audience == self._audience if self._audience else audience in self.audiences
 
 
+class Cloud:
+    """Vouches for the first two keys, or for none; stands for `AttestedMachines`."""
+
+    def __init__(self) -> None:
+        self.vouched: set[RecipientPublicKey] = set()
+        self.once_vouched: set[RecipientPublicKey] = set()
+
+    async def learn(self, report: AgentReport) -> None:
+        raise AssertionError("nothing is asked for here")
+
+    def judge(self, report: AgentReport) -> Distrusted | None:
+        return None if report.key in self.vouched else Distrusted("attestation-old", "w")
+
+    def has_believed(self, report: AgentReport) -> bool:
+        return report.key in self.once_vouched
+
+    def ground(self, report: AgentReport) -> str:
+        return ""
+
+    def vouch(self) -> None:
+        self.vouched = set(KEYS[:2])
+        self.once_vouched |= self.vouched
+
+
 @settings(max_examples=150)
 @given(
     script=steps,
@@ -102,9 +160,20 @@ def test_no_envelope_is_made_for_a_key_that_no_rule_admitted(
 ) -> None:
     pinned = (KEYS[0], KEYS[1]) if basis is TrustBasis.PINNED else ()
     with tempfile.TemporaryDirectory() as folder:
-        rules = Rules(basis, pinned, audience)
+        rules = Rules(basis, pinned, audience, Cloud())
         judge = WatchedJudge(rules, basis, pinned, audience)
         asyncio.run(_play(script, Liars(answers), rules, judge, _plan(Path(folder), pinned, audience)))
+
+
+@settings(max_examples=150)
+@given(script=steps_of_few, answers=st.lists(reports_of_few, max_size=8))
+def test_where_a_cloud_s_word_has_lapsed_no_grant_is_sent_and_a_withdrawal_only_where_it_was_believed(
+    script: list[Any], answers: list[AgentReport]
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        rules = Rules(TrustBasis.ATTESTED, (), "lab", Cloud())
+        judge = WatchedJudge(rules, TrustBasis.ATTESTED, (), "lab")
+        asyncio.run(_play(["vouch", *script], Liars(answers), rules, judge, _plan(Path(folder), (), "lab")))
 
 
 def _plan(folder: Path, pinned: tuple[RecipientPublicKey, ...], audience: str) -> ForwardingPlan:
@@ -123,18 +192,19 @@ class WatchedJudge(KeyJudge):
     """Shows the rules what the judge sees, in its order."""
 
     def __init__(self, rules: Rules, basis: TrustBasis, pinned: tuple[RecipientPublicKey, ...], audience: str) -> None:
-        super().__init__(basis, pinned, audience)
+        super().__init__(basis, pinned, audience, rules.cloud)
         self._rules = rules
 
-    def judge(self, report: AgentReport, *, asked: bool = True) -> Verdict:
+    def judge(self, report: AgentReport, *, asked: bool = True, withdrawal: bool = False) -> Verdict:
         self._rules.see(report)
-        return super().judge(report, asked=asked)
+        return super().judge(report, asked=asked, withdrawal=withdrawal)
 
 
 async def _play(script: list[Any], cluster: Liars, rules: Rules, judge: KeyJudge, plan: ForwardingPlan) -> None:
     revision = BundleRevision(1, LocalIdentity(), plan, datetime.now(UTC))
     reconciler = MachineReconciler(revision, judge, UserNotices(lambda _text: None), SystemClock())
     for step in script:
+        rules.begin_step()
         match step:
             case "deliver":
                 await reconciler.deliver(cast("SchedulerClient", cluster), again=True)
@@ -143,7 +213,16 @@ async def _play(script: list[Any], cluster: Liars, rules: Rules, judge: KeyJudge
                 rules.first_use = False
             case "revise":
                 number = reconciler.revision.number + 1
-                reconciler.revision = BundleRevision(number, LocalIdentity(), plan, datetime.now(UTC))
+                withdrawn = reconciler.revision.withdrawn
+                reconciler.revision = BundleRevision(number, LocalIdentity(), plan, datetime.now(UTC), withdrawn)
+            case "vouch":
+                rules.cloud.vouch()
+            case "forget":
+                rules.cloud.vouched = set()
+            case "withdraw":
+                number, slots = reconciler.revision.number + 1, frozenset({Slot.ENVIRONMENT})
+                reconciler.revision = BundleRevision(number, LocalIdentity(), plan, datetime.now(UTC), slots)
             case AgentReport():
                 reconciler.take(step, reconciler.revision)
         assert all(map(rules.admit, cluster.texts))
+        cluster.texts.clear()

@@ -99,6 +99,11 @@ class AttestedMachines:
             return Distrusted(known.outcome.code, told, passing=known.outcome.retry)
         return _unattested(report)
 
+    def has_believed(self, report: AgentReport) -> bool:
+        """Tell whether the machine's cloud once said that it is one of those that may, however long ago."""
+        known = self._known.get(_subject(report)) if report.key is not None else None
+        return known is not None and known.identity is not None and self._policy().refused(known.identity) is None
+
     def ground(self, report: AgentReport) -> str:
         """Say on what ground the machine's key is believed; empty where it is not."""
         known = self._known.get(_subject(report)) if report.key is not None else None

@@ -12,12 +12,12 @@ from msgspec.structs import replace
 from credagent.bundle.contents import Bundle
 from credagent.bundle.envelope import MAX_RECIPIENTS
 from credagent.bundle.sealing import seal, seal_each
-from credagent.credentials import Slot, Statement
+from credagent.credentials import Slot
 from credagent.forwarder.forwarding_plan import ForwardingPlan
 from credagent.forwarder.key_trust import TrustedRecipient
 from credagent.forwarder.validity_after_withdrawal import HandedOut, handed_out
 from credagent.sender.bundle_draft import BundleDraft, draft_from_lookup
-from credagent.sender.compose_bundle import LocalIdentity
+from credagent.sender.compose_bundle import LocalIdentity, granted_slots
 from credagent.sender.local_identity import IdentityLookup
 
 MOST_TEXTS = 16_384  # that are kept, of some kilobytes each: batch jobs bring a new key every few seconds, for days
@@ -58,9 +58,14 @@ class BundleRevision:
 
     @property
     def granted(self) -> list[str]:
-        """Return the slots that it fills, as far as something was sealed."""
-        bundles = [draft.bundle for draft in self._drafts.values()][:1]
-        return [slot.value for bundle in bundles for slot in Slot if bundle.statement(slot) is Statement.GRANTED]
+        """Return the slots that it fills."""
+        filled = granted_slots(replace(self._plan.options, withdrawn=self.withdrawn), self.identity)
+        return [slot.value for slot in Slot if slot in filled]
+
+    @property
+    def only_takes_back(self) -> bool:
+        """Tell whether it withdraws and grants nothing: there is no secret in it."""
+        return bool(self.withdrawn) and not self.granted
 
     @property
     def handed_out(self) -> HandedOut:
@@ -109,6 +114,8 @@ class BundleRevision:
         self._drafts[audience] = draft_from_lookup(options, look, plan.key, environ=plan.environ, now=now)
 
     def _seal(self, bundle: Bundle, recipients: Sequence[TrustedRecipient]) -> None:
+        if bundle.grants and not all(recipient.grants for recipient in recipients):
+            raise ValueError("a grant for a key that is not believed any more")
         self._bundle_ids.add(bundle.bundle_id)
         own = {recipient: recipient.key for recipient in recipients if recipient.key is not None}
         for recipient, text in zip(own, seal_each(bundle, own.values(), self._plan.key), strict=True):

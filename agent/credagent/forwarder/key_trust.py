@@ -47,10 +47,14 @@ trust="any"        (--trust any)          trusts whatever machine joins: for a c
 
 
 class TrustedRecipient(Struct, frozen=True):
-    """A key and an audience that may be sealed to. `key` None: the recipients that the caller named open it."""
+    """A key and an audience that may be sealed to. `key` None: the recipients that the caller named open it.
+
+    `grants` False: the key was believed before and is not at the moment, so that it may get what grants nothing.
+    """
 
     key: RecipientPublicKey | None
     audience: str
+    grants: bool = True
 
 
 class Distrusted(Struct, frozen=True):
@@ -73,6 +77,10 @@ class Attestations(Protocol):
 
     def judge(self, report: AgentReport) -> Distrusted | None:
         """Return why the machine gets nothing, by what is known."""
+        ...
+
+    def has_believed(self, report: AgentReport) -> bool:
+        """Tell whether the machine's key was believed, however long ago."""
         ...
 
     def ground(self, report: AgentReport) -> str:
@@ -117,10 +125,11 @@ class KeyJudge:
         """Say on what ground the key of a report is believed, where a cloud vouches for it."""
         return self._attestations.ground(report) if self._attestations is not None else ""
 
-    def judge(self, report: AgentReport, *, asked: bool = True) -> Verdict:
+    def judge(self, report: AgentReport, *, asked: bool = True, withdrawal: bool = False) -> Verdict:
         """Return to whom this machine's bundles are sealed, or why it gets none.
 
         `asked` False: the report came without a question, so that its key does not count as one of first use.
+        `withdrawal`: what is to be sealed grants nothing, and goes also where a cloud's word has become old.
         """
         if fault := audience_fault(report.audience) if report.audience else "":
             return Distrusted("bad-audience", fault)
@@ -137,7 +146,8 @@ class KeyJudge:
             if self._attestations is None:
                 return Distrusted(NOT_ATTESTED, "nobody was asked")
             if distrusted := self._attestations.judge(report):
-                return distrusted
+                takes_back = withdrawal and self._attestations.has_believed(report)
+                return TrustedRecipient(report.key, audience, grants=False) if takes_back else distrusted
         if self._basis is TrustBasis.FIRST_USE and (
             distrusted := self._first_use(report.host, report.key, open_to_all=asked and not self._first_use_ended)
         ):

@@ -108,7 +108,7 @@ class ForwarderLoop:
 
     def withdraw(self) -> None:
         """Take back every slot that was granted; `run` returns when the machines that answer have confirmed."""
-        self._withdrawn = frozenset(map(Slot, self.revision.granted)) | frozenset(self.renewal.found)
+        self._withdrawn |= frozenset(map(Slot, self.revision.granted)) | frozenset(self.renewal.found)
         self._revise(self.revision.identity)
         self.end()
 
@@ -202,12 +202,13 @@ class ForwarderLoop:
                 reconciled = asked if due else reconciled
                 if self._gives_way():
                     return
+            ending = self.ended.is_set()  # what is withdrawn during a delivery needs another one
             await self.reconciler.deliver(scheduler, again=due)
             self.reconciler.tell()
             self._demand_a_cloud()
             await self._show_grounds(scheduler)
             self._settle()
-            if self.ended.is_set():
+            if ending:
                 break
             next_s = asked + WOKEN_S if self._stirred else reconciled + RECONCILE_S
             await self._clock.wait(self._wake, max(0.0, next_s - self._clock.monotonic()))

@@ -16,7 +16,7 @@ from credagent.dask_cluster import agent_report
 from credagent.dask_cluster.agent_report import AgentReport
 from credagent.dask_cluster.answer_limits import NoAnswer
 from credagent.dask_cluster.scheduler_client import SchedulerClient
-from credagent.forwarder import user_notices
+from credagent.forwarder import known_machines, user_notices
 from credagent.forwarder.bundle_revision import BundleRevision
 from credagent.forwarder.key_trust import KeyJudge, TrustedRecipient
 from credagent.forwarder.known_machines import KnownMachines, Machine
@@ -98,6 +98,8 @@ class MachineReconciler:
         `again`: also to those that had this revision before and did not take it. A revision that is made meanwhile
         waits for the next call.
         """
+        if self.revision.only_takes_back:
+            self._judge_again()
         behind = self.machines.behind(self.revision.number, again=again)
         if behind:
             revision = self.revision
@@ -123,7 +125,8 @@ class MachineReconciler:
 
     def take(self, report: AgentReport, revision: BundleRevision) -> None:
         """Judge what a process said, whatever it was the answer to, and take it in."""
-        self.machines.take(report, self._judge.judge(report), revision, self._clock.now())
+        verdict = self._judge.judge(report, withdrawal=revision.only_takes_back)
+        self.machines.take(report, verdict, revision, self._clock.now())
 
     def scheduler_has_no_plugin(self) -> None:
         """Note that the scheduler's own process is not served."""
@@ -149,6 +152,13 @@ class MachineReconciler:
         self._notices.say("own-attestation", user_notices.unattested(failure) if failure is not None else "")
         self._notices.say("silent", user_notices.silent(machines))
         self._notices.say("no-plugin", user_notices.without_plugin(self._without_plugin))
+
+    def _judge_again(self) -> None:
+        """Judge for a withdrawal whom nothing was to be granted: what one of them was granted before is taken back."""
+        for machine in [one for one in self.machines.machines.values() if one.trusted is None]:
+            report = replace(machine.report, outcome="")
+            verdict = self._judge.judge(report, withdrawal=True)
+            self.machines.put(known_machines.after(machine, report, verdict, self.revision, self._clock.now()))
 
     def _newly_believed(self, machines: Iterable[Machine]) -> str:
         """Say on what ground machines are believed of which that was not said yet."""

@@ -41,8 +41,8 @@ class LocalIdentity(Struct, frozen=True, kw_only=True):
 
 def compose(options: GrantOptions, local: LocalIdentity, *, now: datetime, sequence: int, bundle_id: str) -> Bundle:
     """Return the bundle that `options` ask for. `now` is aware UTC."""
-    grants = tuple(grant for grant in _grants(options, local) if SLOT_OF_GRANT[type(grant)] not in options.withdrawn)
-    granted = frozenset(SLOT_OF_GRANT[type(grant)] for grant in grants)
+    granted = granted_slots(options, local)
+    grants = tuple(grant for grant in _grants(options, local) if SLOT_OF_GRANT[type(grant)] in granted)
     return Bundle(
         bundle_id=bundle_id,
         sequence=sequence,
@@ -52,6 +52,11 @@ def compose(options: GrantOptions, local: LocalIdentity, *, now: datetime, seque
         slots={slot: _statement(slot, options, local, granted) for slot in Slot},
         grants=grants,
     )
+
+
+def granted_slots(options: GrantOptions, local: LocalIdentity) -> frozenset[Slot]:
+    """Return the slots that such a bundle fills."""
+    return frozenset(SLOT_OF_GRANT[type(grant)] for grant in _grants(options, local)) - options.withdrawn
 
 
 def expiry(grant: Grant) -> datetime | None:

@@ -15,7 +15,7 @@ from credagent.bundle import envelope
 from credagent.bundle.contents import Bundle
 from credagent.bundle.key_pairs import RecipientPrivateKey, SenderPrivateKey
 from credagent.bundle.opening import open_envelope
-from credagent.clock import SystemClock
+from credagent.clock import Clock, SystemClock
 from credagent.dask_cluster import scheduler_address
 from credagent.dask_cluster.dask_plugins import MAILBOX, TOPIC
 from credagent.forwarder.bundle_revision import BundleRevision
@@ -116,10 +116,12 @@ class FakeCluster:
         return ForwardingPlan(options=options, key=key, trust=trust, whereabouts=lambda: place, **fields)
 
     @asynccontextmanager
-    async def forwarded(self, folder: Path, said: list[str] | None = None, **plan: Any) -> AsyncIterator[ForwarderLoop]:
+    async def forwarded(
+        self, folder: Path, said: list[str] | None = None, clock: Clock | None = None, **plan: Any
+    ) -> AsyncIterator[ForwarderLoop]:
         """Forward to this cluster, once the machines that are there have answered."""
         told = said if said is not None else []
-        forwarder = ForwarderLoop(self.plan(folder, **plan), UserNotices(told.append), SystemClock())
+        forwarder = ForwarderLoop(self.plan(folder, **plan), UserNotices(told.append), clock or SystemClock())
         running = asyncio.create_task(forwarder.run())
         try:
             async with asyncio.timeout(scaled(60)):

@@ -2,15 +2,18 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore import auth
 
 from credagent.attestation.policy import AttestPolicy
 from credagent.attestation.statement import KeyStatement, Purpose
+from credagent.clock import SystemClock
 from credagent.cloud_helper.attestation import aws_proof
-from credagent.credentials import AwsCredentials
+from credagent.credentials import AwsCredentials, Slot, Statement
 from credagent.forwarder import loop
 from credagent.secret import Secret
 from tests.patience import scaled
@@ -59,9 +62,9 @@ def played(folder: Path, story: Callable[[Account, FakeCluster, Any], Coroutine[
             async with FakeCluster({}).running() as cluster:
                 environ = {"XDG_STATE_HOME": str(folder), "PATH": "/usr/bin:/bin", **account.environ}
 
-                def forwarded() -> Any:
+                def forwarded(**more: Any) -> Any:
                     policy = AttestPolicy(aws_accounts=(MINE,))
-                    return cluster.forwarded(folder, trust="attested", attest=policy, environ=environ)
+                    return cluster.forwarded(folder, trust="attested", attest=policy, environ=environ, **more)
 
                 await story(account, cluster, forwarded)
 
@@ -99,6 +102,70 @@ def test_thieves_strangers_and_forgers_get_nothing_and_mine_get_what_is_theirs(t
             assert ground.endswith("belongs to i-0aaaaaaaaaaaaaaa1 in account 123456789012")
         assert mine.opened().audience == "lab"
         assert [one.texts for one in list(cluster.machines.values())[1:]] == [[]] * 5
+
+    played(tmp_path, story)
+
+
+def test_an_attestation_that_was_recorded_is_worth_nothing_after_its_time_nor_for_a_new_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story(account: Account, cluster: FakeCluster, forwarded: Any) -> None:
+        earlier = datetime.now(UTC) - timedelta(minutes=16)
+        with monkeypatch.context() as recorded:
+            recorded.setattr(auth, "get_current_datetime", lambda **_kind: earlier.replace(tzinfo=None))
+            late = account.attested("i-0aaaaaaaaaaaaaaa1")
+        renewed = FakeMachine(claims=dict(account.attested("i-0aaaaaaaaaaaaaaa2").claims))
+        cluster.machines = {"tcp://10.0.0.1:1": late, "tcp://10.0.0.2:1": renewed}
+        async with forwarded() as forwarder:
+            assert list(codes(forwarder, cluster).values()) == ["attestation-old", "attestation-mismatch"]
+        assert late.texts == renewed.texts == []
+        assert [call["operation"] for call in account.simulator.log("sts")] == ["GetCallerIdentity"]
+
+    played(tmp_path, story)
+
+
+class LateClock(SystemClock):
+    """A wall clock that a test sets ahead."""
+
+    ahead = timedelta(0)
+
+    def now(self) -> datetime:
+        return super().now() + self.ahead
+
+
+class Told(list[str]):
+    """What was said; `lapsed` is set when that was that a machine is not attested."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lapsed = asyncio.Event()
+
+    def append(self, text: str) -> None:
+        super().append(text)
+        if "(not-attested)" in text:
+            self.lapsed.set()
+
+
+def test_what_was_granted_is_taken_back_from_a_machine_of_which_the_cloud_says_nothing_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "RECONCILE_S", 0.2)
+
+    async def story(account: Account, cluster: FakeCluster, forwarded: Any) -> None:
+        mine, foreign = account.attested("i-0aaaaaaaaaaaaaaa1"), account.attested("i-0fffffffffffffff1", FOREIGN)
+        cluster.machines = {"tcp://10.0.0.1:1": mine, "tcp://10.0.0.2:1": foreign}
+        clock, told = LateClock(), Told()
+        async with forwarded(clock=clock, said=told) as forwarder, asyncio.timeout(scaled(30)):
+            assert mine.opened().statement(Slot.ENVIRONMENT) is Statement.GRANTED
+            mine.delivered.clear()
+            clock.ahead = timedelta(minutes=16)
+            await told.lapsed.wait()
+            forwarder.withdraw()
+            await mine.delivered.wait()
+        assert mine.opened().statement(Slot.ENVIRONMENT) is Statement.WITHDRAWN
+        assert mine.opened().grants == ()
+        assert len(mine.texts) == 2
+        assert foreign.texts == []
 
     played(tmp_path, story)
 

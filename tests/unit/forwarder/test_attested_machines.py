@@ -159,6 +159,20 @@ async def test_a_verdict_is_renewed_before_it_is_old_and_ends_where_that_fails()
 
 
 @in_a_loop
+async def test_where_a_verdict_has_lapsed_a_withdrawal_may_go_there_and_a_grant_may_not() -> None:
+    story = Story()
+    found, never, foreign = story.report(), story.report("b"), story.report("c")
+    assert await story.code(found) == ""
+    story.cloud.identity = replace(MINE, account="999999999999")
+    assert await story.code(foreign) == "other-account"
+    story.clock.step(16)
+    assert isinstance(story.judge.judge(found), Distrusted)
+    assert story.judge.judge(found, withdrawal=True) == TrustedRecipient(found.key, "lab", grants=False)
+    for stranger in (never, foreign, replace(found, host="elsewhere"), replace(found, audience="prod")):
+        assert isinstance(story.judge.judge(stranger, withdrawal=True), Distrusted)
+
+
+@in_a_loop
 async def test_a_cloud_that_cannot_be_asked_is_asked_again_and_nothing_is_believed_meanwhile() -> None:
     story = Story()
     story.cloud.fails = Unavailable("throttled", "too many", hint="h")

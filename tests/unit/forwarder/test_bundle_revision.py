@@ -111,6 +111,16 @@ def test_what_is_withdrawn_is_said_so(tmp_path: Path) -> None:
     bundle = open_envelope(envelope.parse(made.text_for(ONE)), [KEYS[0]])
     assert bundle.statement(Slot.ENVIRONMENT) is Statement.WITHDRAWN
     assert made.granted == []
+    assert made.only_takes_back
+
+
+def test_what_grants_something_is_sealed_to_no_key_that_was_only_believed_before(tmp_path: Path) -> None:
+    lapsed = TrustedRecipient(ONE.key, "lab", grants=False)
+    with pytest.raises(ValueError, match="not believed any more"):
+        revision(tmp_path).seal_for([TWO, lapsed])
+    made = revision(tmp_path, withdrawn=frozenset({Slot.ENVIRONMENT}))
+    made.seal_for([lapsed])
+    assert open_envelope(envelope.parse(made.text_for(lapsed)), [KEYS[0]]).grants == ()
 
 
 def test_the_earliest_of_ever_new_keys_are_let_go_and_come_back_under_another_number(
