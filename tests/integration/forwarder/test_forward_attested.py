@@ -11,8 +11,9 @@ from credagent.bundle.key_pairs import SenderPrivateKey
 from credagent.errors import UsageError
 from credagent.forwarder import loop
 from tests.integration.forwarder.play import SECRET, Said, client_of, small, token_on
-from tests.integration.forwarder.stage import BIN, Machine, Stage, free_port, run, within
+from tests.integration.forwarder.stage import BIN, Machine, Stage, run, within
 from tests.patience import scaled
+from tests.ports import free_port
 from tests.simulator import Simulator
 
 READ_KEY = "__import__('os').environ.get('AWS_ACCESS_KEY_ID', '')"
