@@ -163,6 +163,8 @@ class Forwarding:
         if self._forwarder is None or self._outcome.done():
             return
         self._loop.call_soon_threadsafe(how, self._forwarder)
+        if self._forwarder.state == "starting":  # nobody has anything yet: a cluster that is silent is not waited for
+            timeout_s = EXIT_S
         try:
             self._outcome.result(timeout_s)
         except TimeoutError:

@@ -116,6 +116,9 @@ class ForwarderLoop:
         first = await self.renewal.first()
         for notice in first.notices:
             self._notices.say(f"notice {notice}", notice)
+        if self.ended.is_set():  # nothing was granted yet, so there is nothing to take back either
+            self.state = "stopped"
+            return
         if self._basis is TrustBasis.ATTESTED and not self._attested_by_name and self._policy().is_empty:
             raise key_trust.no_trust("nothing says whose machines are yours: no account or project is forwarded")
         self._revise(first.identity or LocalIdentity())

@@ -1,6 +1,8 @@
 """Forwarding over time: late workers, ends, restarts, a second forwarder, and workers that misbehave."""
 
 import signal
+import socket
+import subprocess
 from collections.abc import Callable
 from typing import Any
 
@@ -70,6 +72,22 @@ def test_once_says_of_each_machine_what_became_of_it(stage: Stage, key: SenderPr
     assert "untrusted-sender" in strange.stdout
     assert "made a signing key for you" in strange.stderr
     assert (stage.folder / "x" / "credagent" / "sender.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_command_that_is_ended_before_anybody_answered_ends_in_its_own_way(
+    stage: Stage, key: SenderPrivateKey
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        words = ("forward", "--scheduler", f"tcp://127.0.0.1:{silent.getsockname()[1]}", "--trust", "any")
+        sender = ("--sender-key", str(stage.folder / "sender.key"), "--aws", "none", "--env", "DB_TOKEN")
+        line = [str(BIN / "credagent"), *words, *sender, "--withdraw-on-exit"]
+        with subprocess.Popen(line, env=stage.environ | {"DB_TOKEN": SECRET}, stdout=subprocess.PIPE) as command:
+            connection, _ = silent.accept()
+            command.terminate()
+            said, _ = command.communicate(timeout=scaled(40))
+            connection.close()
+    assert command.returncode == 130
+    assert said == b"starting\n"
 
 
 def test_leaving_the_block_leaves_what_was_delivered_and_later_workers_do_not_wait(

@@ -5,6 +5,7 @@ cannot run code here.
 """
 
 import argparse
+import contextlib
 import os
 import signal
 import ssl
@@ -89,6 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
     audience = arguments.audience
     options = identity_options(arguments, os.environ, audience=audience, allow_missing=True, audience_needed=False)
     place = scheduler_address.parse(arguments.scheduler, tls_context(arguments))
+    interrupted = _interruptions()
     forwarding = begin(
         options,
         where=lambda: place,
@@ -97,12 +99,15 @@ def run(arguments: argparse.Namespace) -> int:
         trust=arguments.trust,
         attest=policy.parse(attest_said(arguments)),
         say=_say,
-        waits=True,
+        waits=False,
     )
-    return _once(forwarding) if arguments.once else _until_interrupted(forwarding, withdraws=arguments.withdraw_on_exit)
+    if arguments.once:
+        return _once(forwarding)
+    return _until_interrupted(forwarding, interrupted, withdraws=arguments.withdraw_on_exit)
 
 
 def _once(forwarding: "Forwarding") -> int:
+    forwarding.wait()
     status = forwarding.status()
     forwarding.stop()
     print(status)
@@ -110,21 +115,39 @@ def _once(forwarding: "Forwarding") -> int:
     return 0 if served and status.machines else 1
 
 
-def _until_interrupted(forwarding: "Forwarding", *, withdraws: bool) -> int:
-    interrupted: list[int] = []
+def _until_interrupted(forwarding: "Forwarding", interrupted: list[int], *, withdraws: bool) -> int:
+    """Return 0, or 130 where it was interrupted before every machine that is there had answered.
 
-    def note(number: int, _frame: "FrameType | None") -> None:
-        interrupted.append(number)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, note)
-    while not interrupted and not forwarding.ended(LOOK_S):
-        pass
+    Some may have been served by then, so taking back is done in both cases.
+    """
+    has_begun = False
+    with contextlib.suppress(KeyboardInterrupt):
+        forwarding.wait()
+        has_begun = True
+        while not forwarding.ended(LOOK_S):
+            pass
     if withdraws and interrupted:
         print(forwarding.withdraw())
     else:
         forwarding.stop()
-    return 0
+    return 0 if has_begun else 130
+
+
+def _interruptions() -> list[int]:
+    """Let the first SIGINT or SIGTERM raise KeyboardInterrupt; return the list to which its number will be added.
+
+    The second does nothing: it would cut off the end that the first began.
+    """
+    interrupted: list[int] = []
+
+    def note(number: int, _frame: "FrameType | None") -> None:
+        if not interrupted:
+            interrupted.append(number)
+            raise KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, note)
+    return interrupted
 
 
 def tls_context(arguments: argparse.Namespace) -> ssl.SSLContext | None:
