@@ -149,10 +149,10 @@ def older(kind: str = "deb") -> Path:
         text = re.sub(r"^__version__ = .*", f'__version__ = "{OLDER}"', version.read_text(), flags=re.MULTILINE)
         version.write_text(text)
         # What was compiled of it is compiled anew, as packaging/tree does.
-        python = [tree / "usr/lib/credagent/bin/python3", "-IBS"]
-        compiled = ["-m", "compileall", "-q", "-f", "--invalidation-mode", "checked-hash", "-s", tree, version]
-        for words in (compiled, [library / "code_archive.py", library]):
-            subprocess.run([*python, *words], check=True)
+        python = (tree / "usr/lib/credagent/bin/python3", "-IBS")
+        how = ("-q", "-f", "--invalidation-mode", "checked-hash", "-s", tree)
+        subprocess.run([*python, "-m", "compileall", *how, version], check=True)
+        subprocess.run([*python, library / "code_archive.py", library], check=True)
         environ = os.environ | {"VERSION": OLDER, "SOURCE_DATE_EPOCH": "1750000000", "LC_ALL": "C.UTF-8", "LEVEL": "1"}
         for builder in ("deb", "tarball"):
             command = [ROOT / "packaging" / builder / "build", tree, folder]
