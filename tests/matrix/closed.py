@@ -13,7 +13,7 @@ from tests.patience import scaled
 WITHDRAWN_RUNNING, WITHDRAWN_STARTED = "withdrawn, running", "withdrawn, started"
 NEVER, AWAY = "`never`, started", "agent away, started"
 
-OPEN, ONE_VARIABLE = "not closed", "one variable alone"
+OPEN, ITS_VARIABLES = "not closed", "its variables alone"
 BARE, WITHDRAWN_BARE = "without `exec`", "withdrawn, without `exec`"
 
 NOTHING, ANONYMOUS, HANGS, READS = "nothing", "anonymous", "hangs", "reads"

@@ -18,15 +18,17 @@ HELD_BY_INTERCEPTION_ALONE = frozenset({"s3cmd"})
 """What asks instance metadata wherever it has no keys: there is no variable that it would obey."""
 
 _DISABLED, _OBJECT_STORE = "AWS_EC2_METADATA_DISABLED", "AWS_METADATA_ENDPOINT"
-HELD_BY_VARIABLE: dict[str, str] = {
-    **dict.fromkeys(("boto3 own", "boto3 default", "aiobotocore", "s3fs", "awscli", "rasterio"), _DISABLED),
-    **dict.fromkeys(("pyarrow S3", "dask.dataframe", "h5py ros3", "duckdb", "lance", "daft", "opendal"), _DISABLED),
-    **dict.fromkeys(("SDK for JavaScript", "SDK for Java"), _DISABLED),
-    **dict.fromkeys(("polars", "deltalake", "obstore S3"), _OBJECT_STORE),
-    "GDAL 3.6": "CPL_AWS_EC2_API_ROOT_URL",
-    "restic": "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+_GDAL = "CPL_AWS_EC2_API_ROOT_URL"
+HELD_BY_VARIABLE: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("boto3 own", "boto3 default", "aiobotocore", "s3fs", "awscli"), (_DISABLED,)),
+    **dict.fromkeys(("pyarrow S3", "dask.dataframe", "h5py ros3", "duckdb", "lance", "daft", "opendal"), (_DISABLED,)),
+    **dict.fromkeys(("SDK for JavaScript", "SDK for Java"), (_DISABLED,)),
+    **dict.fromkeys(("polars", "deltalake", "obstore S3"), (_OBJECT_STORE,)),
+    "GDAL 3.6": (_GDAL,),
+    "rasterio": (_DISABLED, _GDAL),  # it asks boto3 first, and GDAL asks by itself after that
+    "restic": ("AWS_CONTAINER_CREDENTIALS_FULL_URI",),
 }
-"""Which of the variables of a closed slot is enough by itself to keep a client from instance metadata."""
+"""Which of the variables of a closed slot are enough by themselves to keep a client from instance metadata."""
 
 EXPECTED: dict[str, dict[str, tuple[str, ...]]] = {
     "endpoint": {

@@ -8,7 +8,7 @@ import pytest
 
 from credagent.worker_environment.handover_variables import AWS_CLOSED
 from tests.demo.stage import Stage
-from tests.matrix.closed import AWAY, CLOSED, NEVER, ONE_VARIABLE, OPEN, WITHDRAWN_STARTED, started
+from tests.matrix.closed import AWAY, CLOSED, ITS_VARIABLES, NEVER, OPEN, WITHDRAWN_STARTED, started
 from tests.matrix.conftest import each
 from tests.matrix.expected import HELD_BY_INTERCEPTION_ALONE, HELD_BY_VARIABLE
 from tests.matrix.machine import Machine, Setting, may_intercept
@@ -39,7 +39,7 @@ def results(request: pytest.FixtureRequest) -> tuple[bool, Results]:
     if setting.intercept and not may_intercept():
         pytest.skip("interception needs root, setpriv and Debian's package nftables")
     rows = [row for row in ROWS[setting.vendor] if not missing(row)]
-    found = Results(rows, (OPEN, ONE_VARIABLE, NEVER, WITHDRAWN_STARTED, AWAY))
+    found = Results(rows, (OPEN, ITS_VARIABLES, NEVER, WITHDRAWN_STARTED, AWAY))
     with tempfile.TemporaryDirectory(prefix="ca-") as folder, Stage(Path(folder)) as stage:
         machine = Machine(stage, setting, lifetime_s=3600)
 
@@ -53,7 +53,7 @@ def results(request: pytest.FixtureRequest) -> tuple[bool, Results]:
             fill(OPEN, bare)
         if request.param == "endpoint":
             held = [row for row in rows if row in HELD_BY_VARIABLE]
-            started(machine, found, ONE_VARIABLE, held, lambda row, *words: machine.bare(*words, more=_one(row)))
+            started(machine, found, ITS_VARIABLES, held, lambda row, *words: machine.bare(*words, more=_only(row)))
         # With interception nobody is supplied, and nobody slides.
         fill(NEVER, bare if setting.intercept else None)
         if setting.vendor == "google":  # of AWS, the columns of renewals show it
@@ -66,9 +66,8 @@ def results(request: pytest.FixtureRequest) -> tuple[bool, Results]:
     return setting.intercept, found
 
 
-def _one(row: str) -> dict[str, str]:
-    name = HELD_BY_VARIABLE[row]
-    return {name: AWS_CLOSED[name]}
+def _only(row: str) -> dict[str, str]:
+    return {name: AWS_CLOSED[name] for name in HELD_BY_VARIABLE[row]}
 
 
 def test_nobody_slides_to_the_machines_own_identity_in_a_closed_slot(results: tuple[bool, Results]) -> None:

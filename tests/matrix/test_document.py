@@ -25,7 +25,9 @@ def renewals() -> list[str]:
 
 def closed() -> list[str]:
     """Return the lines of the table of what keeps a client from the machine's role."""
-    by = {row: f"`{HELD_BY_VARIABLE[row]}`" for row in AWS_ROWS if row in HELD_BY_VARIABLE}
+    by = {
+        row: " and ".join(f"`{name}`" for name in HELD_BY_VARIABLE[row]) for row in AWS_ROWS if row in HELD_BY_VARIABLE
+    }
     by |= dict.fromkeys(HELD_BY_INTERCEPTION_ALONE, "no variable; interception")
     return ["| client | kept from instance metadata by |", "|---|---|", *(f"| {row} | {by[row]} |" for row in AWS_ROWS)]
 
