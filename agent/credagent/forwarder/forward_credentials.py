@@ -91,20 +91,24 @@ def forward_credentials(  # noqa: PLR0917  the order in which people know these 
     if dask_objects.is_own(client_or_cluster):
         tell(OWN)
         return Forwarding(None, "", waits=False)
-    return begin(
-        options,
-        where=dask_objects.whereabouts(client_or_cluster),
-        is_client_closed=lambda: dask_objects.is_closed(client_or_cluster),
-        sender_key=sender_key,
-        recipients=pins,
-        trust=trust,
-        attest=policy.parse(attest or {}),
-        say=tell,
-        waits=not dask_objects.is_asynchronous(client_or_cluster),
-        stands_by=stand_by,
-        quiet=quiet,
-        timeout_s=timeout,
-    )
+    try:
+        return begin(
+            options,
+            where=dask_objects.whereabouts(client_or_cluster),
+            is_client_closed=lambda: dask_objects.is_closed(client_or_cluster),
+            sender_key=sender_key,
+            recipients=pins,
+            trust=trust,
+            attest=policy.parse(attest or {}),
+            say=tell,
+            waits=not dask_objects.is_asynchronous(client_or_cluster),
+            stands_by=stand_by,
+            quiet=quiet,
+            timeout_s=timeout,
+        )
+    except CredagentError as error:
+        # A notebook prints each frame: where in this package it was raised helps nobody, what to do is in its notes.
+        raise error.with_traceback(None) from None
 
 
 def begin(
