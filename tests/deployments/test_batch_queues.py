@@ -10,7 +10,7 @@ from tests.deployments.conftest import FIRST_LINE, SimulatedCloud
 from tests.deployments.person import Person
 from tests.deployments.slurm import NODES, Slurm
 
-pytestmark = [pytest.mark.timeout(420), pytest.mark.xdist_group("slurm")]
+pytestmark = [pytest.mark.timeout(420), pytest.mark.xdist_group("account")]  # one agent for one user
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ SESSION_S = 20
 SESSIONS = 2
 S3FS_READS = 12
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("fuse")]
+pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("account")]  # one agent for one user
 
 
 @pytest.fixture
