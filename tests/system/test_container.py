@@ -12,6 +12,7 @@ import pytest
 
 from tests import pages
 from tests.canary import CANARY
+from tests.patience import scaled
 from tests.system import containers, images
 from tests.system.acts import deliver, variable
 from tests.system.cloud import AUDIENCE, Sender
@@ -133,7 +134,7 @@ def test_an_agent_that_crashes_beside_its_program_comes_back(name: str) -> None:
     _until_said(name, "up")
     before = podman("exec", name, "sh", "-c", _AGENTS).split()
     podman("exec", name, "sh", "-c", f"kill -KILL {' '.join(before)}")
-    give_up = time.monotonic() + 60
+    give_up = time.monotonic() + scaled(60)
     while podman("exec", name, "sh", "-c", _AGENTS).split() in ([], before):
         assert time.monotonic() < give_up, podman("logs", name)
         time.sleep(0.1)
@@ -194,7 +195,7 @@ def test_ctrl_c_on_a_terminal_ends_it(name: str) -> None:
 
 
 def _until_said(name: str, words: str) -> None:
-    give_up = time.monotonic() + 30
+    give_up = time.monotonic() + scaled(30)
     while words not in podman("logs", name):
         assert time.monotonic() < give_up, podman("logs", name)
         time.sleep(0.05)

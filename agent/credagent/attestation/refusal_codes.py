@@ -34,12 +34,12 @@ class AttestationCode(str, Enum):
     INSTANCE = "attestation-instance"
     # What a token of Google's says.
     TOKEN_ALGORITHM = "token-algorithm"  # noqa: S105  the name of a failure
-    TOKEN_HEADER = "token-header"  # noqa: S105  as above
-    TOKEN_KEY = "token-key"  # noqa: S105  as above
-    TOKEN_SIGNATURE = "token-signature"  # noqa: S105  as above
-    TOKEN_ISSUER = "token-issuer"  # noqa: S105  as above
-    TOKEN_AUDIENCE = "token-audience"  # noqa: S105  as above
-    TOKEN_CLAIMS = "token-claims"  # noqa: S105  as above
+    TOKEN_HEADER = "token-header"  # noqa: S105  the name of a failure
+    TOKEN_KEY = "token-key"  # noqa: S105  the name of a failure
+    TOKEN_SIGNATURE = "token-signature"  # noqa: S105  the name of a failure
+    TOKEN_ISSUER = "token-issuer"  # noqa: S105  the name of a failure
+    TOKEN_AUDIENCE = "token-audience"  # noqa: S105  the name of a failure
+    TOKEN_CLAIMS = "token-claims"  # noqa: S105  the name of a failure
     # What the policy says.
     OTHER_ACCOUNT = "other-account"
     OTHER_ROLE = "other-role"
