@@ -115,7 +115,7 @@ def _module(name: str) -> CommandModule:
         hint = f"did you mean {near[0]}?" if near else "see `credagent --help`"
         raise UsageError("unknown-command", "no such command", what=printable(name), hint=hint)
     found: Any = importlib.import_module(f"credagent.cli.commands.{command.module}")
-    return found  # type: ignore[no-any-return]
+    return found  # type: ignore[no-any-return]  # a module, by its protocol
 
 
 def _report(error: CredagentError, *, debug: bool) -> int:
