@@ -1,11 +1,13 @@
 """Checks of a Dask cluster from its sender's side: what each process said of the agent on its machine."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
 from credagent.errors import ABSENT_CODES
-from credagent.operations.doctor.findings import Finding, Note
+from credagent.operations.doctor.findings import Area, Finding, Note
+
+AGENT, BUNDLE, CLUSTER = Area("agent"), Area("bundle"), Area("cluster")
 
 LISTED = 5  # hosts by name
 OWN_PROCESS = "own-process"  # a scheduler in its user's own process: no fault
@@ -50,45 +52,38 @@ def notes(answers: Iterable[ProcessAnswer]) -> Iterator[Note]:
 
 
 def _without_answer(answers: list[ProcessAnswer], forward: str) -> Iterator[Finding]:
-    if places := _addresses(answers, lambda one: one.fault == "silent"):
-        yield Finding(
-            check="cluster",
-            level="error",
-            code="silent",
-            found=f"no answer came from {places}",
-            why="a process that hangs, or is stopped, takes no new credentials",
-            remedy="on that machine: `credagent doctor`",
+    if places := _addresses(one for one in answers if one.fault == "silent"):
+        yield CLUSTER.error(
+            "silent",
+            f"no answer came from {places}",
+            "a process that hangs, or is stopped, takes no new credentials",
+            "on that machine: `credagent doctor`",
         )
-    if places := _addresses(answers, lambda one: one.fault == "no-plugin"):
-        yield Finding(
-            check="cluster",
-            level="error",
-            code="no-plugin",
-            found=f"nobody forwards to {places}",
-            why="nothing there passes bundles on to the agent",
-            remedy=forward,
+    if places := _addresses(one for one in answers if one.fault == "no-plugin"):
+        yield CLUSTER.error(
+            "no-plugin",
+            f"nobody forwards to {places}",
+            "nothing there passes bundles on to the agent",
+            forward,
         )
 
 
 def _faults(answers: list[ProcessAnswer]) -> Iterator[Finding]:
-    if hosts := _hosts(answers, lambda one: one.fault == "no-agent"):
-        yield Finding(
-            check="cluster",
-            level="error",
-            code="no-agent",
-            found=f"no agent answers on {hosts}",
-            why="tasks there have whatever identity the machine gives",
-            remedy="there: `systemctl enable --now credagent`, or `credagent exec -- dask worker …` as its command",
+    if hosts := _hosts(one for one in answers if one.fault == "no-agent"):
+        yield CLUSTER.error(
+            "no-agent",
+            f"no agent answers on {hosts}",
+            "tasks there have whatever identity the machine gives",
+            "there: `systemctl enable --now credagent`, or `credagent exec -- dask worker …` as its command",
         )
     others = {one.fault: one.hint for one in answers if one.fault not in ("", "silent", "no-plugin", "no-agent")}
     for fault, hint in others.items():
-        yield Finding(
-            check="cluster",
-            level="error",
-            code=fault,
-            found=f"the agent refuses the Dask processes of {_hosts(answers, _has_fault(fault))} ({fault})",
-            why="tasks there get nothing from it",
-            remedy=hint or "on that machine: `credagent doctor`",
+        hosts = _hosts(one for one in answers if one.fault == fault)
+        yield CLUSTER.error(
+            fault,
+            f"the agent refuses the Dask processes of {hosts} ({fault})",
+            "tasks there get nothing from it",
+            hint or "on that machine: `credagent doctor`",
         )
 
 
@@ -99,57 +94,46 @@ def _troubled(answers: list[ProcessAnswer]) -> Iterator[Finding]:
         if one.state in ("degraded", "unavailable") or codes:
             said.setdefault(", ".join(codes) or one.state, []).append(one)
     for trouble, ones in said.items():
-        yield Finding(
-            check="agent",
-            level="error" if any(one.state == "unavailable" for one in ones) else "warning",
-            code="agent-troubled",
-            found=f"the agent of {_hosts(ones, lambda _: True)} is in trouble: {trouble}",
-            why="tasks there may lack what was forwarded",
-            remedy=f"`ssh {ones[0].host} credagent doctor`",
+        yield AGENT.finding(
+            "error" if any(one.state == "unavailable" for one in ones) else "warning",
+            "agent-troubled",
+            f"the agent of {_hosts(ones)} is in trouble: {trouble}",
+            "tasks there may lack what was forwarded",
+            f"`ssh {ones[0].host} credagent doctor`",
         )
 
 
 def _of_others(answers: list[ProcessAnswer], forward: str, own_key: str) -> Iterator[Finding]:
     sound = [one for one in answers if not one.fault]
-    if hosts := _hosts(sound, lambda one: not one.bundle_id):
-        yield Finding(
-            check="bundle",
-            level="error",
-            code="no-bundle",
-            found=f"no bundle is in force on {hosts}",
-            why="tasks there run as the machine, or as nobody",
-            remedy=forward,
+    if hosts := _hosts(one for one in sound if not one.bundle_id):
+        yield BUNDLE.error(
+            "no-bundle",
+            f"no bundle is in force on {hosts}",
+            "tasks there run as the machine, or as nobody",
+            forward,
         )
-    if own_key and (hosts := _hosts(sound, lambda one: bool(one.bundle_id) and one.sender != own_key)):
-        yield Finding(
-            check="bundle",
-            level="warning",
-            code="another-sender",
-            found=f"the bundle in force on {hosts} is another sender's",
-            why="tasks there run as somebody else than you",
-            remedy=forward,
+    if own_key and (hosts := _hosts(one for one in sound if one.bundle_id and one.sender != own_key)):
+        yield BUNDLE.warning(
+            "another-sender",
+            f"the bundle in force on {hosts} is another sender's",
+            "tasks there run as somebody else than you",
+            forward,
         )
-    if hosts := _hosts(sound, lambda one: bool(one.forwarder_ended)):
-        yield Finding(
-            check="bundle",
-            level="warning",
-            code="forwarder-ended",
-            found=f"nobody renews what {hosts} got: the forwarder has ended",
-            why="sessions end when they end",
-            remedy=forward,
+    if hosts := _hosts(one for one in sound if one.forwarder_ended):
+        yield BUNDLE.warning(
+            "forwarder-ended",
+            f"nobody renews what {hosts} got: the forwarder has ended",
+            "sessions end when they end",
+            forward,
         )
 
 
-def _has_fault(fault: str) -> Callable[[ProcessAnswer], bool]:
-    return lambda one: one.fault == fault
+def _hosts(answers: Iterable[ProcessAnswer]) -> str:
+    return _listed(sorted({one.host for one in answers}))
 
 
-def _hosts(answers: Iterable[ProcessAnswer], truth: Callable[[ProcessAnswer], bool]) -> str:
-    return _listed(sorted({one.host for one in answers if truth(one)}))
-
-
-def _addresses(answers: Iterable[ProcessAnswer], truth: Callable[[ProcessAnswer], bool]) -> str:
-    return _listed(sorted(one.address for one in answers if truth(one)))
+def _addresses(answers: Iterable[ProcessAnswer]) -> str:
+    return _listed(sorted(one.address for one in answers))
 
 
 def _listed(names: list[str]) -> str:

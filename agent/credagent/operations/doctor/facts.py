@@ -145,6 +145,10 @@ class Facts(Struct, frozen=True, kw_only=True):
     swap: bool = False
     user_names: Mapping[int, str] = {}
 
+    def section(self, name: str) -> Mapping[str, Any]:
+        """Return a section of the status document (`agent`, `bundle`, `slots`), {} where no agent gave it."""
+        return (self.status or {}).get(name) or {}
+
     def user(self, uid: int) -> str:
         """Return a user's name, or the number where it has none."""
         return self.user_names.get(uid, str(uid))

@@ -24,6 +24,24 @@ class Finding(Struct, frozen=True, kw_only=True):
     subject: str = ""
 
 
+class Area(Struct, frozen=True):
+    """What several checks are about, a slot or a part of the node: it makes the findings whose `check` is `name`."""
+
+    name: str
+
+    def error(self, code: str, found: str, why: str, remedy: str, *, subject: str = "") -> Finding:
+        """Return a finding for which tasks lack an identity, or have another than was meant."""
+        return self.finding("error", code, found, why, remedy, subject=subject)
+
+    def warning(self, code: str, found: str, why: str, remedy: str, *, subject: str = "") -> Finding:
+        """Return a finding for which tasks soon may lack their identity."""
+        return self.finding("warning", code, found, why, remedy, subject=subject)
+
+    def finding(self, level: Level, code: str, found: str, why: str, remedy: str, *, subject: str = "") -> Finding:
+        """Return a finding whose level the check has judged."""
+        return Finding(check=self.name, level=level, code=code, found=found, why=why, remedy=remedy, subject=subject)
+
+
 class Note(Struct, frozen=True, kw_only=True):
     """Something that was looked at, and is worth a line although nothing is wrong with it."""
 

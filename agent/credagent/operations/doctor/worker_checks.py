@@ -4,9 +4,11 @@ from collections.abc import Collection, Iterable, Iterator
 
 from credagent.operations.doctor import remedies
 from credagent.operations.doctor.facts import DaskProcess, Facts
-from credagent.operations.doctor.findings import Finding, Level
+from credagent.operations.doctor.findings import Area, Finding
 from credagent.operations.observability.home_credential_files import Shadow, shadows
 from credagent.operations.observability.process_identity import process_shadows, uses
+
+METADATA, USERS, WORKER = Area("metadata"), Area("users"), Area("worker")
 
 STARTING_S = 20.0  # in which a process imports Dask and comes to its preload, on a busy machine
 LISTED = 3  # processes by number; a node may have hundreds
@@ -26,13 +28,11 @@ def processes(facts: Facts) -> Iterator[Finding]:
     stopped = [pid for pid, state in states.items() if state == "T"]
     if stopped:
         schedulers = {one.pid for one in facts.dask if one.role == "scheduler"}.intersection(stopped)
-        yield Finding(
-            check="worker",
-            level="error",
-            code="worker-stopped",
-            found=f"{_processes(stopped, 'process' if schedulers else 'worker')} {_is(stopped)} stopped by a signal",
-            why="no task runs there, and nothing is applied",
-            remedy=f"`kill -CONT {' '.join(map(str, sorted(stopped)))}`",
+        yield WORKER.error(
+            "worker-stopped",
+            f"{_processes(stopped, 'process' if schedulers else 'worker')} {_is(stopped)} stopped by a signal",
+            "no task runs there, and nothing is applied",
+            f"`kill -CONT {' '.join(map(str, sorted(stopped)))}`",
             subject=_subject(stopped),
         )
     if facts.status is None:
@@ -45,13 +45,11 @@ def processes(facts: Facts) -> Iterator[Finding]:
     behind = {pid: generation for pid, generation in behind.items() if generation not in (None, newest)}
     if behind:
         oldest = min(map(str, behind.values()))
-        yield Finding(
-            check="worker",
-            level="warning",
-            code="worker-behind",
-            found=f"{_processes(behind)} {_is(behind)} at generation {oldest}, the agent at {newest}",
-            why="a task that holds Python's GIL keeps a process from applying what is new",
-            remedy=f"`py-spy dump --pid {min(behind)}` shows the task; it is up to date when that ends",
+        yield WORKER.warning(
+            "worker-behind",
+            f"{_processes(behind)} {_is(behind)} at generation {oldest}, the agent at {newest}",
+            "a task that holds Python's GIL keeps a process from applying what is new",
+            f"`py-spy dump --pid {min(behind)}` shows the task; it is up to date when that ends",
             subject=_subject(behind),
         )
 
@@ -62,13 +60,11 @@ def _unsupplied(facts: Facts, ones: list[DaskProcess]) -> Iterator[Finding]:
     pids = [one.pid for one in ones]
     names = sorted({name for one in ones for name in _set_there(facts, one)})
     since = f", and {', '.join(names)} {'is' if len(names) == 1 else 'are'} set since the start" if names else ""
-    yield Finding(
-        check="worker",
-        level="error",
-        code="worker-without-preload",
-        found=f"{_processes(pids)} {'takes' if len(pids) == 1 else 'take'} nothing from the agent{since}",
-        why=f"tasks there sign with {' or '.join(sorted({_signs_with(facts, one) for one in ones}))}",
-        remedy="start it by `credagent exec -- dask worker …`, or `export PYTHONPATH=$(credagent worker-path) "
+    yield WORKER.error(
+        "worker-without-preload",
+        f"{_processes(pids)} {'takes' if len(pids) == 1 else 'take'} nothing from the agent{since}",
+        f"tasks there sign with {' or '.join(sorted({_signs_with(facts, one) for one in ones}))}",
+        "start it by `credagent exec -- dask worker …`, or `export PYTHONPATH=$(credagent worker-path) "
         "DASK_DISTRIBUTED__WORKER__PRELOAD=credagent_worker` before",
         subject=_subject(pids),
     )
@@ -107,16 +103,14 @@ def in_the_way(facts: Facts) -> Iterator[Finding]:
             shadowed.setdefault((shadow.slot, shadow.path), (shadow, []))
     for shadow, pids in shadowed.values():
         where = f"in {_processes(pids)}: " if pids and not shadow.path.startswith("/") else ""
-        level: Level = "error" if shadow.always else "warning"
-        yield Finding(
-            check=shadow.slot,
-            level=level,
-            code=_code_of(shadow),
-            found=f"{where}{shadow.found}",
-            why="tasks sign as somebody else, or are refused"
+        yield Area(shadow.slot).finding(
+            "error" if shadow.always else "warning",
+            _code_of(shadow),
+            f"{where}{shadow.found}",
+            "tasks sign as somebody else, or are refused"
             if shadow.always
             else "a slot that is empty lets tasks sign as somebody else",
-            remedy=shadow.remedy,
+            shadow.remedy,
             subject=str(pids[0]) if len(pids) == 1 else shadow.path,
         )
 
@@ -137,7 +131,7 @@ def _processes(pids: Iterable[int], kind: str = "worker") -> str:
 
 def versions(facts: Facts) -> Iterator[Finding]:
     """Judge the versions that workers report: of this project's module in them, and of what signs their requests."""
-    agents = ((facts.status or {}).get("agent") or {}).get("version")
+    agents = facts.section("agent").get("version")
     others: dict[str, list[int]] = {}
     old: dict[str, list[int]] = {}
     for worker in facts.workers:
@@ -147,23 +141,19 @@ def versions(facts: Facts) -> Iterator[Finding]:
         if botocore and _numbers(botocore) < OLDEST_BOTOCORE and facts.config.aws.handover != "off":
             old.setdefault(botocore, []).append(worker.process.pid)
     for version, pids in others.items():
-        yield Finding(
-            check="worker",
-            level="warning",
-            code="worker-module-version",
-            found=f"credagent_worker {version} is in {_processes(pids)}, and the agent is {agents}",
-            why="what has been mended in one of them is not in the other",
-            remedy="`export PYTHONPATH=$(credagent worker-path)` where workers start, or "
+        yield WORKER.warning(
+            "worker-module-version",
+            f"credagent_worker {version} is in {_processes(pids)}, and the agent is {agents}",
+            "what has been mended in one of them is not in the other",
+            "`export PYTHONPATH=$(credagent worker-path)` where workers start, or "
             f"`pip install credagent-worker=={agents}`; then restart them",
         )
     for version, pids in old.items():
-        yield Finding(
-            check="worker",
-            level="warning",
-            code="botocore-old",
-            found=f"botocore {version} is in {_processes(pids)}",
-            why="it does not heed AWS_EC2_METADATA_DISABLED: where the slot is closed it takes the machine's role",
-            remedy="`pip install --upgrade boto3` in the environment of the workers, then restart them",
+        yield WORKER.warning(
+            "botocore-old",
+            f"botocore {version} is in {_processes(pids)}",
+            "it does not heed AWS_EC2_METADATA_DISABLED: where the slot is closed it takes the machine's role",
+            "`pip install --upgrade boto3` in the environment of the workers, then restart them",
         )
 
 
@@ -176,13 +166,11 @@ def callers(facts: Facts) -> Iterator[Finding]:
     for one in (facts.status or {}).get("refused_callers", ()):
         uid, times = one["uid"], f"{one['count']} time{'s' if one['count'] > 1 else ''}, last at {one['at']}"
         if uid == OVERFLOW_UID:
-            yield Finding(
-                check="users",
-                level="warning",
-                code="caller-nobody",
-                found=f"a caller without a user here (nobody) was refused {times}",
-                why="it runs in another user namespace, a rootless container: nobody can tell who it is",
-                remedy="run an agent in that container: `credagent exec -- COMMAND` as its entrypoint",
+            yield USERS.warning(
+                "caller-nobody",
+                f"a caller without a user here (nobody) was refused {times}",
+                "it runs in another user namespace, a rootless container: nobody can tell who it is",
+                "run an agent in that container: `credagent exec -- COMMAND` as its entrypoint",
                 subject=str(uid),
             )
             continue
@@ -190,13 +178,11 @@ def callers(facts: Facts) -> Iterator[Finding]:
         group = facts.config.workers.groups[0] if facts.config.workers.groups else ""
         join = f"`usermod -aG {group} {name}`" if group and group not in facts.missing_accounts else ""
         add = remedies.setting(facts, f'workers.users = ["{name}"]')
-        yield Finding(
-            check="users",
-            level="warning",
-            code="caller-refused",
-            found=f"user {name} was refused {times}",
-            why="it is not in workers.users, nor in a group of workers.groups",
-            remedy=f"if its tasks should have credentials: {join or add}",
+        yield USERS.warning(
+            "caller-refused",
+            f"user {name} was refused {times}",
+            "it is not in workers.users, nor in a group of workers.groups",
+            f"if its tasks should have credentials: {join or add}",
             subject=str(uid),
         )
 
@@ -204,13 +190,11 @@ def callers(facts: Facts) -> Iterator[Finding]:
 def past_the_agent(facts: Facts) -> Iterator[Finding]:
     """Name the ways by which a process gets the machine's own role beside what the agent holds."""
     for container in facts.containers:
-        yield Finding(
-            check="metadata",
-            level="error",
-            code="container-reaches-metadata",
-            found=f"a container ({container.name}, pid {container.pid}) reaches the instance's metadata",
-            why="its processes have the machine's own role, whatever the agent holds",
-            remedy=remedies.instance_option(facts, "--http-put-response-hop-limit 1"),
+        yield METADATA.error(
+            "container-reaches-metadata",
+            f"a container ({container.name}, pid {container.pid}) reaches the instance's metadata",
+            "its processes have the machine's own role, whatever the agent holds",
+            remedies.instance_option(facts, "--http-put-response-hop-limit 1"),
             subject=str(container.pid),
         )
 
@@ -241,20 +225,18 @@ PROBLEMS = {
 
 def standing_problems(facts: Facts) -> Iterator[Finding]:
     """Name what else troubles the agent, and is not said by a refusal or a slot."""
-    status = facts.status or {}
-    said = {refusal["code"] for refusal in status.get("bundle", {}).get("refused", ())}
-    said |= {slot["last_error"]["code"] for slot in status.get("slots", {}).values() if slot["last_error"]}
+    said = {refusal["code"] for refusal in facts.section("bundle").get("refused", ())}
+    said |= {slot["last_error"]["code"] for slot in facts.section("slots").values() if slot["last_error"]}
     if facts.start_failure is not None:
         said.add(facts.start_failure.code)
-    for code in status.get("problems", ()):
+    for code in (facts.status or {}).get("problems", ()):
         if code in said:
             continue
         found, why, remedy = PROBLEMS.get(code, (f"the agent has a standing problem: {code}", "", ""))
-        yield Finding(
-            check="interception" if code.startswith("interception") else "agent",
-            level="error" if code in PROBLEMS else "warning",
-            code=code,
-            found=found,
-            why=why or "the agent tries again by itself, and has not succeeded",
-            remedy=remedy or remedies.log(facts),
+        yield Area("interception" if code.startswith("interception") else "agent").finding(
+            "error" if code in PROBLEMS else "warning",
+            code,
+            found,
+            why or "the agent tries again by itself, and has not succeeded",
+            remedy or remedies.log(facts),
         )
