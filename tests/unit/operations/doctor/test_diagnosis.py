@@ -10,7 +10,8 @@ from credagent.operations.doctor.diagnosis import diagnose, notes
 from credagent.operations.doctor.facts import DaskProcess
 from credagent.operations.doctor.findings import ECHOES, ECHOES_OF_THE_SUBJECT, healthy
 from credagent.operations.observability.process_identity import ProcessFacts
-from tests.unit.operations.doctor.nodes import FAULTS, SOUND, Fault, changed, refused
+from tests.unit.operations.doctor.faults import FAULTS, Fault, refused
+from tests.unit.operations.doctor.nodes import SOUND, changed
 
 TYPED = re.compile(r"`[^`]{4,}`")
 
