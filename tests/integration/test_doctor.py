@@ -255,6 +255,16 @@ def test_what_is_wrong_with_the_instance_is_named_with_the_command_that_mends_it
         assert re.fullmatch(r"this clock is 3[56]\d\d s ahead of the cloud's", clock.found)
 
 
+def test_a_runtime_folder_that_others_can_put_in_place_is_a_finding_and_nobody_is_asked_there(machine: Machine) -> None:
+    machine.start()
+    machine.folder.chmod(0o777)
+    (folder,) = found(machine)
+    assert (folder.code, folder.subject) == ("folder-mode", str(machine.run_dir))
+    assert "nobody was asked" in folder.found
+    done = machine.run("doctor", "--json", "--config", str(machine.config))
+    assert (done.returncode, "folder-mode" in done.stdout) == (1, True), done.stderr
+
+
 @as_root
 def test_who_was_refused_is_named_with_how_often(machine: Machine) -> None:
     machine.start()

@@ -98,7 +98,11 @@ def look(path: str | None) -> "Facts":
     except CredagentError as refused:
         error = ReportedError(code=refused.code, why=str(refused), hint=refused.hint)
         loaded = configuration.load_what_can_be(path, os.environ)
-    return collect(loaded, configuration.agent_sockets(loaded, os.environ, os.geteuid()), error)
+    try:
+        sockets, folder_refused = configuration.agent_sockets(loaded, os.environ, os.geteuid()), None
+    except CredagentError as refused:
+        sockets, folder_refused = (), ReportedError(code=refused.code, why=refused.why, hint=refused.hint)
+    return collect(loaded, sockets, error, folder_refused)
 
 
 def _from_laptop(arguments: argparse.Namespace) -> "tuple[list[Finding], list[Note]]":

@@ -20,8 +20,16 @@ AGENT_S, ALL_S = 1.3, 2.7  # the start of an interpreter takes the rest of three
 TOKEN = "token"  # noqa: S105  the name of a file
 
 
-def collect(config: Config, sockets: Sequence[str], error: ReportedError | None = None) -> Facts:
-    """Return what can be seen of this node. `error`: the configuration cannot be read, and `config` holds defaults."""
+def collect(
+    config: Config,
+    sockets: Sequence[str],
+    error: ReportedError | None = None,
+    folder_refused: ReportedError | None = None,
+) -> Facts:
+    """Return what can be seen of this node. `error`: the configuration cannot be read, and `config` holds defaults.
+
+    `folder_refused`: why the runtime folder is not to be trusted; `sockets` is empty then.
+    """
     began = time.monotonic()
     asked = within(AGENT_S, {"agent": lambda: ask_agent(sockets)})
     answers: AgentAnswers = asked.get("agent") or AgentAnswers(hangs=True)
@@ -38,7 +46,8 @@ def collect(config: Config, sockets: Sequence[str], error: ReportedError | None 
             "workers": lambda: processes.worker_facts(answers),
             "dask": lambda: processes.dask_processes(rules),
             "homes": lambda: processes.worker_homes(config, uids, os.geteuid()),
-            "port_holders": lambda: _port_holders(config, answers),
+            # An agent that is not asked may be the holder.
+            "port_holders": lambda: () if folder_refused else _port_holders(config, answers),
             "other_agents": lambda: system.other_agents(users, asked=answers.socket, asked_pid=answers.pid),
             "watches_files": lambda: _watches_files(config, answers),
             "containers": system.containers,
@@ -54,7 +63,8 @@ def collect(config: Config, sockets: Sequence[str], error: ReportedError | None 
         config_error=error,
         config_changed=None if changed is None else datetime.fromtimestamp(changed, UTC),
         status=answers.status,
-        silence=answers.silence,
+        silence=None if folder_refused else answers.silence,
+        folder_refused=folder_refused,
         hangs=answers.hangs,
         agent_pid=answers.pid,
         agent_uid=answers.uid,

@@ -93,6 +93,19 @@ def agent(facts: Facts) -> Iterator[Finding]:
         )
 
 
+def runtime_folder(facts: Facts) -> Iterator[Finding]:
+    """Judge whether the agent may be asked where it is configured to listen."""
+    if (refused := facts.folder_refused) is not None:
+        elsewhere = remedies.setting(facts, 'agent.runtime_dir = "/run/credagent"')
+        yield FOLDER.error(
+            refused.code,
+            f"nobody was asked at {facts.config.agent.runtime_dir}: {refused.why}",
+            "whoever answers there may be a stranger, who hands out credentials of his choice",
+            f"{refused.hint}: {elsewhere}",
+            subject=facts.config.agent.runtime_dir,
+        )
+
+
 def _silent(facts: Facts, code: str, why: str) -> Iterator[Finding]:
     if code == "not-allowed":
         yield AGENT.error(

@@ -9,6 +9,7 @@ from credagent.operations.doctor.findings import Finding, Note, without_echoes
 CHECKS: tuple[Callable[[Facts], Iterator[Finding]], ...] = (
     agent_checks.configuration,
     agent_checks.agent,
+    agent_checks.runtime_folder,
     agent_checks.units,
     agent_checks.ports,
     agent_checks.folders,

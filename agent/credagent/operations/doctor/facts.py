@@ -112,7 +112,8 @@ class Facts(Struct, frozen=True, kw_only=True):
     """What was seen of a node at `now`.
 
     `config` holds defaults where the file cannot be read (`config_error`). `status` None: no agent answered, `silence`
-    says why; `hangs`: somebody listens and does not answer. `agent_pid` listens on the agent's socket.
+    says why; `folder_refused`: none was asked, since a stranger could have put the runtime folder there; `hangs`:
+    somebody listens and does not answer. `agent_pid` listens on the agent's socket.
     `start_failure`: the agent is there, and could not start. `handed_out`: names of the variables that a worker gets.
     `watches_files` False: the agent follows file channels and watches no folder. `user_names`: of the numbers below.
     """
@@ -124,6 +125,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     config_changed: datetime | None = None
     status: Mapping[str, Any] | None = None
     silence: ReportedError | None = None
+    folder_refused: ReportedError | None = None
     hangs: bool = False
     agent_pid: int = 0
     agent_uid: int | None = None

@@ -187,6 +187,12 @@ def _without_region(facts: Facts) -> Facts:
     return structs.replace(facts, handed_out=KEYS, workers=(worker(*KEYS),))
 
 
+def _untrusted_folder(facts: Facts) -> Facts:
+    why = "others can replace what lies in /srv (mode 0777)"
+    refused = ReportedError(code="folder-mode", why=why, hint="chmod +t /srv, or name a folder below one of root's")
+    return silent(silence=None, folder_refused=refused)(facts)
+
+
 HOLDER = PortHolder(address="127.0.0.1:9817", user="eve", pid=441, name="nginx")
 CONTAINER = ContainerFacts(pid=903, name="jupyter")
 LOST = {"code": "port-taken", "why": "127.0.0.1:9817: the port is taken", "hint": "see who listens there (ss -ltnp)"}
@@ -490,6 +496,13 @@ FAULTS = (
         "folder-mode",
         says="0777",
         type=f"chmod go-w {RUN}",
+    ),
+    Fault(
+        "folder below one that others can write to",
+        _untrusted_folder,
+        "folder-mode",
+        says=f"nobody was asked at {RUN}: others can replace",
+        type='agent.runtime_dir = "/run/credagent"',
     ),
     Fault("folder closed to workers", _runtime_folder(0o700), "folder-mode", says="0700", type=f"chmod 0751 {RUN}"),
     Fault("token open", _file(TOKEN, CREDAGENT, 0o644), "file-mode", type=TOKEN, node="endpoint"),
