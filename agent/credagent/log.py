@@ -5,31 +5,39 @@ Until `start` is called, events wait in memory (bounded) and keep the time at wh
 In systemd's journal an event has its priority, so that `journalctl -p warning` finds it, and its fields (`journal`).
 """
 
+from __future__ import annotations
+
 import json
 import os
 import sys
 from collections import deque
-from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
 
-from credagent.journal import Journal, opened
 from credagent.secret import Secret
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+    from credagent.journal import Journal
+
+    Renderer = Callable[[object, str, dict[str, Any]], str]
+    """A structlog processor that makes the line: it gets the logger (not used here), the level and the event."""
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3}  # syslog(3)
 WAITING_EVENTS = 1_000  # events kept before the log starts; a start-up that has more is itself the event
 
-Renderer = Callable[[object, str, dict[str, Any]], str]
-"""A structlog processor that makes the line: it gets the logger (which it does not use), the level and the event."""
 
-
-class _Sink(NamedTuple):
+class _Sink:
     """How lines look, from which level on they are written, and the journal where standard error leads there."""
 
-    render: Renderer
-    least: int
-    journal: Journal | None = None
+    __slots__ = ("journal", "least", "render")
+
+    def __init__(self, render: Renderer, least: int, journal: Journal | None = None) -> None:
+        """Write what `render` returns."""
+        self.render, self.least, self.journal = render, least, journal
 
 
 _waiting: deque[tuple[str, str, dict[str, Any]]] = deque(maxlen=WAITING_EVENTS)
@@ -77,7 +85,11 @@ def start(level: str = "info", log_format: str = "auto") -> None:
     """Write what has waited, and from now on each event as it happens, to stderr."""
     global _sink  # noqa: PLW0603  the one switch of a process-wide log
     console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
-    journal = opened() if not console and priority_prefix(level) else None
+    journal = None
+    if not console and priority_prefix(level):
+        from credagent.journal import opened  # noqa: PLC0415  where standard error leads to the journal
+
+        journal = opened()
     _sink = _Sink(_for_people() if console else _for_programs, LEVELS[level], journal)
     while _waiting:
         _write(_sink, *_waiting.popleft())

@@ -1,6 +1,5 @@
 """The command line: words in, documents and sentences out, exit statuses. What a command does is in the other rooms.
 
-agent_client: questions to the agent that runs here, and its refusals as errors
 attest_probe: each step of this machine's attestation, for `doctor --attest`
 attest_options: whose attested machines `forward` believes
 bundle_file: a sealed bundle as a command's argument

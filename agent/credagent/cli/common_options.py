@@ -40,7 +40,7 @@ def config(arguments: "argparse.Namespace") -> "Config":
 
 def duration(text: str) -> int:
     """Return the seconds of a duration, INT(s|m|h|d)."""
-    from credagent.config import duration_s
+    from credagent.duration import duration_s
 
     try:
         return duration_s(text)

@@ -14,11 +14,11 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from credagent.cli.agent_client import ask
 from credagent.cli.process_reading import StartEnvironment, read_environ, read_start_environment
 from credagent.cli.terminal_text import hung, printable, terminal_width
 from credagent.config import AwsSection, Config, GoogleSection
 from credagent.errors import CredagentError, Exit, PermissionRefused, Unavailable
+from credagent.handover.unix.agent_client import ask
 from credagent.operations.observability.home_credential_files import Home, Shadow
 from credagent.operations.observability.process_identity import ProcessFacts, SlotUse, process_shadows, uses
 from credagent.worker_environment.handover_variables import PAST_PROXIES

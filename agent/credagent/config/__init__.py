@@ -33,7 +33,7 @@ from credagent.config.sections import (
     WorkersSection,
 )
 from credagent.config.value_origins import DEFAULT_PATH
-from credagent.config.values import Folders, duration_s, duration_text
+from credagent.config.values import Folders
 
 __all__ = [
     "DEFAULT_PATH",
@@ -59,8 +59,6 @@ __all__ = [
     "channel_text",
     "default_folders",
     "describe",
-    "duration_s",
-    "duration_text",
     "load",
     "load_what_can_be",
     "may_write",

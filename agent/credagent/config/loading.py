@@ -36,7 +36,8 @@ from credagent.config.value_origins import (
     service_links,
     what_can_be_read,
 )
-from credagent.config.values import Folders, duration_text, read
+from credagent.config.values import Folders, read
+from credagent.duration import duration_text
 from credagent.errors import ConfigurationError
 from credagent.system.machine_id import machine_fingerprint
 

@@ -13,13 +13,12 @@ from msgspec import Struct
 
 from credagent.config.channel_grammar import Channel, DaskTargetSpec, SocketChannelSpec, parse_channel
 from credagent.config.sections import Address
+from credagent.duration import duration_s
 from credagent.errors import ConfigurationError
 
-LONGEST_DURATION_S = 3_650 * 86_400  # ten years: more is a slip of the pen, and dates overflow beyond
 LONGEST_SOCKET_PATH_BYTES = 107  # sun_path of unix(7), less its final zero
 LAST_PORT = 65_535
 LONGEST_AUDIENCE_BYTES = 255
-_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
 class Folders(Struct, frozen=True):
@@ -42,21 +41,6 @@ class ValueKind(Struct, frozen=True):
     item: Item
     least: int = 0
     suffix: str = ""
-
-
-def duration_s(text: str) -> int:
-    """Return the seconds in a duration, written INT(s|m|h|d). Raises ConfigurationError."""
-    found = re.fullmatch(r"([0-9]{1,9})([smhd])", text, re.ASCII)
-    seconds = int(found[1]) * _UNITS[found[2]] if found else -1
-    if not 0 <= seconds <= LONGEST_DURATION_S:
-        raise _wrong("not a duration", 'write a whole number and its unit, s, m, h or d: "90s", "24h", "30d"')
-    return seconds
-
-
-def duration_text(seconds: int) -> str:
-    """Write seconds as a duration, in the largest unit that keeps it whole."""
-    unit = next((unit for unit in "dhms" if seconds % _UNITS[unit] == 0 and seconds >= _UNITS[unit]), "s")
-    return f"{seconds // _UNITS[unit]}{unit}"
 
 
 def read(kind: ValueKind, raw: object, folders: Folders) -> object:

@@ -11,11 +11,12 @@ from credagent import __version__
 from credagent.attestation.statement import KeyStatement, Purpose
 from credagent.config.channel_grammar import SocketChannelSpec
 from credagent.credentials import Slot
-from credagent.daemon import process_look, runtime_folders
+from credagent.daemon import process_look
 from credagent.daemon.agent import Agent
 from credagent.daemon.machine_attestation import MachineAttestation
 from credagent.daemon.status_cache import ShortLivedCache
 from credagent.errors import PermissionRefused, Refused, Unavailable
+from credagent.handover.unix.agent_place import ends_with_its_exec
 from credagent.operations.observability.status_document import (
     AgentSnapshot,
     BundleSnapshot,
@@ -104,7 +105,7 @@ class AgentApi:
 
     def pass_sockets(self, connection: socket.socket) -> None:
         """Send the listening sockets to whoever stands by. Raises Refused where no `exec` takes over, OSError."""
-        if not runtime_folders.ends_with_its_exec(self._agent.locks[0].note):
+        if not ends_with_its_exec(self._agent.locks[0].note):
             hint = "only an agent that an `exec` runs is taken over; a daemon is started again by its service manager"
             raise Refused("not-taken-over", "this agent is a daemon", hint=hint)
         self._agent.listening_sockets().send(connection)

@@ -9,6 +9,7 @@ from msgspec import Struct
 from credagent.config import Config
 from credagent.config.channel_grammar import FileChannelSpec
 from credagent.errors import CredagentError, Unavailable
+from credagent.handover.unix.agent_place import lock_path
 from credagent.system import file_lock
 from credagent.system.file_lock import Lock
 from credagent.system.file_reading import read_bounded
@@ -18,15 +19,6 @@ from credagent.system.private_folder import make_private_folder
 RUNTIME_MODE = 0o751  # workers must reach the socket; they need not list what else is there
 LIMIT_BYTES = 1024 * 1024
 NAMES_BYTES = 256 * 1024  # of remembered names: more than two of the largest bundles have, and a quarter of the limit
-
-
-OWNER_IS_EXEC = b"exec"
-"""What the lock file of an agent says that ends with its `exec`; `run` writes another word."""
-
-
-def ends_with_its_exec(note: bytes) -> bool:
-    """Tell by the lock's note whether an agent ends with an `exec`, so that another one takes its place."""
-    return note.startswith(OWNER_IS_EXEC)
 
 
 class Remembered(Struct, frozen=True, kw_only=True):
@@ -158,11 +150,6 @@ def _sweep(config: Config) -> None:
     env_file = config.workers.env_file
     if env_file:
         remove_leftovers(os.path.dirname(env_file) or ".", os.path.basename(env_file))
-
-
-def lock_path(folder: str) -> str:
-    """Return the file whose lock says that an agent uses `folder`."""
-    return f"{folder}/lock"
 
 
 def _memory_path(config: Config) -> str:

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from credagent import config as configuration
 from credagent import log
 from credagent.daemon.agent import Agent, boot
-from credagent.daemon.runtime_folders import OWNER_IS_EXEC
 from credagent.errors import CredagentError
 from credagent.handover.listening_sockets import ListeningSockets
+from credagent.handover.unix.agent_place import OWNER_IS_EXEC
 from credagent.operations.systemd.sockets import passed_sockets
 from credagent.system.file_lock import Lock
 

@@ -3,25 +3,29 @@
 The wire is described in `handover/unix/protocol`; the worker's own end is `worker/credagent_worker`, of no package.
 """
 
+from __future__ import annotations
+
 import contextlib
 import json
 import os
 import select
 import socket
 import time
-from typing import Any, Self
 
 from credagent import log
 from credagent.errors import CredagentError, PermissionRefused, Unavailable
-from credagent.handover.unix.protocol import ANSWER_BYTES
-from credagent.worker.credagent_worker import refuse_stranger
+from credagent.worker.credagent_worker import ANSWER_BYTES, refuse_stranger
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Self
+
+    Document = dict[str, Any]
 
 LONGEST_LINE_BYTES = ANSWER_BYTES
 CHUNK_BYTES = 1 << 16
 ANSWER_S = 5.0  # an agent answers from memory, in milliseconds
 RECONNECT_S = 1.0
-
-Document = dict[str, Any]
 
 
 class AgentSubscription:
@@ -139,11 +143,15 @@ def _united(parts: list[Document]) -> Document:
     return {**parts[-1], "overwrite": overwrite, "scrub": scrub}
 
 
-def complete(document: Document, *, required: bool) -> bool:
-    """Tell whether a program may start with `document`: each slot was tried, and with `required` those are filled."""
+def settled(document: Document) -> bool:
+    """Tell whether each slot was tried."""
+    return bool(document.get("settled"))
+
+
+def complete(document: Document) -> bool:
+    """Tell whether each slot was tried, and those that are required are filled."""
     slots = document.get("slots", {}).values()
-    filled = all(slot.get("filled") for slot in slots if slot.get("required"))
-    return bool(document.get("settled")) and (filled or not required)
+    return settled(document) and all(slot.get("filled") for slot in slots if slot.get("required"))
 
 
 def _refusal(answer: Document) -> CredagentError:

@@ -4,26 +4,32 @@ Whether anything but an end is acceptable without credentials is the start's to 
 comes from is the source's.
 """
 
+from __future__ import annotations
+
 import time
-from collections.abc import Callable
-from typing import Protocol
 
 from credagent import log
 from credagent.errors import Unavailable
-from credagent.exec.agent_subscription import AgentSubscription, Document, complete
-from credagent.exec.program_start import ProgramStart
+from credagent.exec.agent_subscription import AgentSubscription, complete, settled
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    from credagent.exec.agent_subscription import Document
+    from credagent.exec.program_start import ProgramStart
+
+    class AgentSource(Protocol):
+        """Where the agent comes from."""
+
+        path: str
+
+        def subscription(self) -> AgentSubscription | None:
+            """Return the connection to the agent, None while there is none. Raises where there will never be one."""
+
 
 LOOK_AGAIN_S = 0.005  # for an agent that is starting: it takes tens of milliseconds
 LOOK_SELDOM_S = 0.25  # once the usual time is over, and between two looks at the agent while a set is waited for
-
-
-class AgentSource(Protocol):
-    """Where the agent comes from."""
-
-    path: str
-
-    def subscription(self) -> AgentSubscription | None:
-        """Return the connection to the agent, None while there is none. Raises where there will never be one."""
 
 
 class AgentAt:
@@ -43,9 +49,7 @@ class AgentAt:
         return self._subscription
 
 
-def wait_for_agent(
-    start: ProgramStart, source: AgentSource, speak: Callable[[], None]
-) -> tuple[AgentSubscription | None, Document | None]:
+def wait_for_agent(start: ProgramStart, source: AgentSource) -> tuple[AgentSubscription | None, Document | None]:
     """Return the connection to the agent and the set to start with.
 
     Waits until the set is complete: every slot was tried, and where the start is held back the required ones are
@@ -59,9 +63,9 @@ def wait_for_agent(
             time.sleep(LOOK_SELDOM_S if said else LOOK_AGAIN_S)
         else:
             newest = subscription.wait(LOOK_SELDOM_S) or newest
-            if newest is not None and complete(newest, required=start.held_back):
+            if newest is not None and (complete(newest) or (settled(newest) and not start.held_back)):
                 return subscription, newest
-        speak()
+        start.speak()
         if time.monotonic() < until:
             continue
         if not (start.held_back if subscription is not None else start.waits_for_ever):

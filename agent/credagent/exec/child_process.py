@@ -3,17 +3,20 @@
 Exit statuses follow the shell's: 127 for a program that is not there, 126 for one that cannot be started.
 """
 
+from __future__ import annotations
+
 import contextlib
 import errno
 import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping
-from typing import NoReturn
-
-from msgspec import Struct
 
 from credagent.errors import CredagentError, Exit, PermissionRefused, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import NoReturn
 
 GRACE_S = 30.0  # from SIGTERM to SIGKILL: what systemd and Kubernetes give a service to end
 KILL_AGAIN_S = 60.0  # a process in uninterruptible sleep did not end by the first SIGKILL
@@ -41,22 +44,26 @@ class CannotStart(CredagentError):
         self.exit_code = Exit.NOT_EXECUTABLE if found else Exit.NOT_FOUND
 
 
-class Account(Struct, frozen=True, kw_only=True):
+class Account:
     """A user to become, with all of its groups."""
 
-    uid: int
-    gid: int
-    groups: tuple[int, ...]
-    name: str
-    home: str
+    __slots__ = ("gid", "groups", "home", "name", "uid")
+
+    def __init__(self, *, uid: int, gid: int, groups: tuple[int, ...], name: str, home: str) -> None:
+        """Name a user."""
+        self.uid, self.gid, self.groups, self.name, self.home = uid, gid, groups, name, home
 
 
-class Launch(Struct, frozen=True, kw_only=True):
+class Launch:
     """What to start. `environment` is the whole of it and holds secrets in clear."""
 
-    command: tuple[str, ...]
-    environment: Mapping[str, str]
-    account: Account | None = None
+    __slots__ = ("account", "command", "environment")
+
+    def __init__(
+        self, *, command: tuple[str, ...], environment: Mapping[str, str], account: Account | None = None
+    ) -> None:
+        """Start `command`, as `account` where it is another."""
+        self.command, self.environment, self.account = command, environment, account
 
     def __repr__(self) -> str:
         """Name the program only: arguments and variables may be secret."""

@@ -1,7 +1,12 @@
 """How the worker's side gets into a Dask process by its environment alone. Credentials are not composed here."""
 
+from __future__ import annotations
+
 import os
-from collections.abc import Mapping
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 MODULE = "credagent_worker"
 _PACKAGE = os.path.abspath(f"{__file__}/../..")

@@ -3,31 +3,40 @@
 Nothing is the usual choice: a Dask worker renews by itself. The others are for programs that read credentials once.
 """
 
-import random
-import signal
+from __future__ import annotations
 
-from msgspec import Struct
+import signal
 
 from credagent.errors import UsageError
 from credagent.exec.child_process import GRACE_S
 
+TYPE_CHECKING = False
+
 SPREAD_S = 60.0  # over which a cluster's restarts are spread
 
 
-class SendSignal(Struct, frozen=True):
+class SendSignal:
     """Send the program a signal."""
 
-    number: int
+    __slots__ = ("number",)
+
+    def __init__(self, number: int) -> None:
+        """Send `number`."""
+        self.number = number
 
 
-class Restart(Struct, frozen=True):
+class Restart:
     """End the program and its whole process tree, and start it again, after a chance delay up to `spread_s`."""
 
-    grace_s: float = GRACE_S
-    spread_s: float = SPREAD_S
+    __slots__ = ("grace_s", "spread_s")
+
+    def __init__(self, grace_s: float = GRACE_S, spread_s: float = SPREAD_S) -> None:
+        """Give it `grace_s` to end."""
+        self.grace_s, self.spread_s = grace_s, spread_s
 
 
-OnRenewal = SendSignal | Restart | None
+if TYPE_CHECKING:
+    OnRenewal = SendSignal | Restart | None
 
 
 def parse_on_renewal(text: str, *, grace_s: float = GRACE_S, spread_s: float = SPREAD_S) -> OnRenewal:
@@ -45,6 +54,8 @@ def parse_on_renewal(text: str, *, grace_s: float = GRACE_S, spread_s: float = S
 
 def spread_delay_s(spread_s: float) -> float:
     """Draw when to restart, so that not all machines of a cluster restart at once."""
+    import random  # noqa: PLC0415  milliseconds, and most programs are not restarted
+
     return random.uniform(0, spread_s)  # noqa: S311  a spread, not a secret
 
 

@@ -1,101 +1,106 @@
-"""The composition root of `exec`: finds or becomes the machine's agent, then starts a program with what it hands out.
+"""The composition root of `exec`: finds the machine's agent, and starts a program with what it hands out.
 
-Attaching needs no more than the socket. Where no agent runs, one is forked beside the program; what it does is
-`daemon`'s.
+Beside an agent that runs this is a client that becomes its program: a socket, a document, an environment, execve. Where
+none runs, or one that ends with another `exec`, the agent beside the program is `own_agent`'s.
 """
+
+from __future__ import annotations
 
 import gc
 import os
 import signal
-from collections.abc import Callable, Mapping
-from functools import partial
-from typing import NoReturn
 
-from msgspec import Struct
-
-from credagent import config as configuration
-from credagent import log
-from credagent.config import Config
 from credagent.errors import UsageError
 from credagent.exec import child_process
-from credagent.exec.agent_subscription import AgentSubscription, Document, complete
-from credagent.exec.agent_wait import AgentAt, AgentSource, wait_for_agent
-from credagent.exec.embedded_agent import EmbeddedAgent, TakenOver
-from credagent.exec.program_start import ExecRequest, ProgramStart
-from credagent.exec.shared_agent import SharedAgent
-from credagent.exec.supervisor import Supervisor
-from credagent.system import process_control
+from credagent.exec.agent_subscription import AgentSubscription, complete
+from credagent.exec.agent_wait import AgentAt, wait_for_agent
+from credagent.exec.program_start import ProgramStart
+from credagent.handover.unix.agent_place import SOCKET_VARIABLE, known_places, of_an_exec
 
-OF_THE_SERVICE_MANAGER = (
-    "NOTIFY_SOCKET",
-    "WATCHDOG_USEC",
-    "WATCHDOG_PID",
-    "LISTEN_FDS",
-    "LISTEN_PID",
-    "LISTEN_FDNAMES",
-)
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from typing import NoReturn
+
+    from credagent.exec.agent_subscription import Document
+    from credagent.exec.agent_wait import AgentSource
+    from credagent.exec.program_start import ExecRequest
+    from credagent.exec.supervisor import Companion
 
 
-class Renewed(Struct):
+class Renewed:
     """Renewed environments, for the supervisor."""
 
-    subscription: AgentSubscription
-    compose: Callable[[str, Document], dict[str, str]]
+    def __init__(self, subscription: AgentSubscription, compose: Callable[[str, Document], dict[str, str]]) -> None:
+        """Make an environment of each set that `subscription` brings, by `compose`."""
+        self._subscription, self._compose = subscription, compose
 
     def fileno(self) -> int:
         """Return what to poll."""
-        return self.subscription.fileno()
+        return self._subscription.fileno()
 
     def revive(self) -> float | None:
         """Reconnect if it is due."""
-        return self.subscription.revive()
+        return self._subscription.revive()
 
     def read(self) -> Mapping[str, str] | None:
         """Return the new environment; what a program runs with is better than less than all."""
-        document = self.subscription.newest()
-        if document is None or not complete(document, required=True):
+        document = self._subscription.newest()
+        if document is None or not complete(document):
             return None
-        self.subscription.applied(document)
-        return self.compose(self.subscription.path, document)
+        self._subscription.applied(document)
+        return self._compose(self._subscription.path, document)
 
 
 def run(request: ExecRequest, environ: Mapping[str, str]) -> int:
     """Run the program and return its exit status. Raises CredagentError where it cannot be started."""
-    config = configuration.load(request.config_path, environ)
     account = child_process.account_named(request.user, effective_uid=os.geteuid()) if request.user else None
-    start = ProgramStart(request=request, config=config, environ=environ, account=account)
+    start = ProgramStart(request, environ, account)
     _end_on_signals()
-    if named := environ.get(configuration.SOCKET_VARIABLE):
+    if named := environ.get(SOCKET_VARIABLE):
         return _beside_another(start, AgentAt(named))
-    own_path = f"{config.agent.runtime_dir}/{configuration.SOCKET_NAME}"
-    paths = configuration.agent_sockets(config, environ, os.geteuid())
-    agent = SharedAgent(paths, own_path, EmbeddedAgent(partial(_be_the_agent, start)))
-    subscription = agent.attach()
-    if subscription is not None and not agent.ends_with_its_exec():
-        return _beside_another(start, AgentAt(subscription.path, subscription))
+    found = _first_answering(known_places(request.config_path, environ)) or _first_answering(_configured_places(start))
+    if found is not None and not of_an_exec(found.path):
+        return _beside_another(start, AgentAt(found.path, found))
+
+    from credagent.exec.own_agent import shared_agent  # noqa: PLC0415  nothing of it is needed beside another agent
+
+    agent = shared_agent(start, found)
     try:
         return _supervise(start, agent, companion=agent)
     finally:
         agent.stop()
 
 
+def _first_answering(paths: Iterable[str]) -> AgentSubscription | None:
+    return next((found for path in paths if (found := AgentSubscription.try_connect(path)) is not None), None)
+
+
+def _configured_places(start: ProgramStart) -> Sequence[str]:
+    from credagent.config import agent_sockets  # noqa: PLC0415  only where nobody answers where most agents are
+
+    return agent_sockets(start.config, start.environ, os.geteuid())
+
+
 def _beside_another(start: ProgramStart, source: AgentAt) -> int:
     """Run the program with an agent that is not ours; become it where nothing is left to do beside it."""
     if os.getpid() == 1 or start.request.on_renewal is not None:
         return _supervise(start, source, companion=None)
-    subscription, document = wait_for_agent(start, source, partial(_speak, start.config))
+    subscription, document = wait_for_agent(start, source)
     launch = start.launch(subscription, document)
     if subscription is not None:
         subscription.close()
     return child_process.replace(launch)
 
 
-def _supervise(start: ProgramStart, source: AgentSource, *, companion: SharedAgent | None) -> int:
+def _supervise(start: ProgramStart, source: AgentSource, *, companion: Companion | None) -> int:
+    from credagent.exec.supervisor import Supervisor  # noqa: PLC0415  who becomes the program does not stay
+    from credagent.system import process_control  # noqa: PLC0415  ctypes, as the supervisor
+
     gc.enable()
     process_control.forbid_dumping()
     process_control.adopt_orphans()
-    speak = partial(_speak, start.config)
-    subscription, document = wait_for_agent(start, source, speak)
+    subscription, document = wait_for_agent(start, source)
     launch = start.launch(subscription, document)
     renewals = None
     if subscription is not None and start.request.on_renewal is not None:
@@ -103,25 +108,9 @@ def _supervise(start: ProgramStart, source: AgentSource, *, companion: SharedAge
     elif subscription is not None:
         subscription.close()
     supervisor = Supervisor(
-        launch, on_renewal=start.request.on_renewal, renewals=renewals, companion=companion, speak=speak
+        launch, on_renewal=start.request.on_renewal, renewals=renewals, companion=companion, speak=start.speak
     )
     return supervisor.run()
-
-
-def _be_the_agent(start: ProgramStart, taken_over: TakenOver) -> int:
-    """Run in the forked process."""
-    from credagent.daemon.startup import run_beside_program  # noqa: PLC0415  nothing of it is needed where an agent runs already
-
-    os.umask(0o077)
-    for name in OF_THE_SERVICE_MANAGER:
-        os.environ.pop(name, None)  # they are the program's
-    own = {name: value for name, value in start.environ.items() if name not in OF_THE_SERVICE_MANAGER}
-    if start.account is not None:
-        own["CREDAGENT_WORKERS_USERS"] = ",".join([*start.config.workers.users, start.account.name])
-    elif os.geteuid() == 0:  # nobody else can change it; what that means is in without-root.md
-        hint = "--user starts the program as another user; else what a task runs can act as the agent"
-        log.warning("tasks_share_uid", uid=0, hint=hint)
-    return run_beside_program(start.request.config_path, own, taken_over.lock, taken_over.sockets)
 
 
 def _end_on_signals() -> None:
@@ -133,12 +122,6 @@ def _end_on_signals() -> None:
 
 def _end(number: int, _frame: object) -> NoReturn:
     raise SystemExit(128 + number)
-
-
-def _speak(config: Config) -> None:
-    """Load the log once there is something to say; most programs end without a word from us."""
-    if log.waits():
-        log.start(config.log.level, config.log.format)
 
 
 def checked(command: list[str]) -> tuple[str, ...]:

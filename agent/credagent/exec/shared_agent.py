@@ -17,52 +17,31 @@ file there, and clients that ask meanwhile wait in the kernel's queue.
 
 import os
 import time
-from collections.abc import Sequence
 
 from credagent import log
-from credagent.daemon.runtime_folders import OWNER_IS_EXEC, ends_with_its_exec, lock_path
 from credagent.errors import CredagentError, InternalError, Unavailable
 from credagent.exec.agent_subscription import AgentSubscription
 from credagent.exec.embedded_agent import LOST_THE_RACE, EmbeddedAgent, TakenOver
 from credagent.exec.stand_by import StandBy
 from credagent.handover.listening_sockets import ListeningSockets
+from credagent.handover.unix.agent_place import OWNER_IS_EXEC, lock_path
 from credagent.system import file_lock
-from credagent.system.file_reading import read_bounded
 
 LOOK_S = 0.05  # at the lock, while whoever has it does not answer: it is about to start, or to end
 LONGEST_RACE_S = 10.0  # that somebody holds the folder's lock and answers nobody: a `run --once` takes less
-_NOTE_BYTES = 64
 
 
 class SharedAgent:
     """The agent beside the program, ours or another's. The mutable part is which one it is, as far as that is known."""
 
-    def __init__(self, paths: Sequence[str], own_path: str, embedded: EmbeddedAgent) -> None:
-        """Look at `paths` for an agent that runs; `embedded` would listen at `own_path`."""
-        self._paths, self.path = paths, own_path
-        self._embedded = embedded
-        self._subscription: AgentSubscription | None = None
+    def __init__(self, own_path: str, embedded: EmbeddedAgent, found: AgentSubscription | None = None) -> None:
+        """Stand behind `found`, the agent of another `exec`, where there is one; `embedded` would be at `own_path`."""
+        self.path = own_path if found is None else found.path
+        self._embedded, self._subscription = embedded, found
         self._stand_by: StandBy | None = None
         self._sockets = ListeningSockets()  # of the last agent that answered
         self._unproven: ListeningSockets | None = None  # with which our own agent was started that did not answer yet
         self._race_ends_at: float | None = None
-
-    def attach(self) -> AgentSubscription | None:
-        """Connect to an agent that runs, None where nobody answers."""
-        for path in self._paths:
-            self._subscription = AgentSubscription.try_connect(path)
-            if self._subscription is not None:
-                self.path = path
-                break
-        return self._subscription
-
-    def ends_with_its_exec(self) -> bool:
-        """Tell whether the agent that was attached to is one that somebody has to follow when its `exec` ends."""
-        try:
-            note = read_bounded(self._lock_path, _NOTE_BYTES)
-        except CredagentError:
-            return False  # another user's: it is not ours to replace
-        return note is not None and ends_with_its_exec(note)
 
     def subscription(self) -> AgentSubscription | None:
         """Return the connection to the agent; where none runs, one is started. Raises where it cannot start."""

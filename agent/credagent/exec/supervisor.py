@@ -7,20 +7,54 @@ terminal's keys would then reach both, and a SIGINT that somebody sends to this 
 one of the keyboard, so that it were either lost or delivered twice.
 """
 
+from __future__ import annotations
+
 import contextlib
 import os
 import select
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
-from typing import Protocol, assert_never
-
-from msgspec import structs
 
 from credagent import log
 from credagent.exec import child_process
-from credagent.exec.child_process import ChildProcess, Launch
-from credagent.exec.renewal_action import OnRenewal, Restart, SendSignal, spread_delay_s
+from credagent.exec.child_process import Launch
+from credagent.exec.renewal_action import Restart, SendSignal, spread_delay_s
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from typing import Protocol
+
+    from credagent.exec.child_process import ChildProcess
+    from credagent.exec.renewal_action import OnRenewal
+
+    class Renewals(Protocol):
+        """Where renewed environments come from."""
+
+        def fileno(self) -> int:
+            """Return what to poll, negative while there is no connection."""
+
+        def read(self) -> Mapping[str, str] | None:
+            """Return the whole new environment if one has come. Never blocks, never raises OSError."""
+
+        def revive(self) -> float | None:
+            """Reconnect if it is due; return the monotonic time at which to ask again, None while connected."""
+
+    class Companion(Protocol):
+        """The agent that supplies the program, where it runs for as long as some `exec` does."""
+
+        def fileno(self) -> int:
+            """Return what to poll: readable when the agent has ended. Negative where a child's end tells it."""
+
+        def ended(self, pid: int, status: int) -> bool:
+            """Take the end of process `pid`; False if it is not the agent's."""
+
+        def revive(self) -> float | None:
+            """See that one runs; return the monotonic time at which to ask again, None where an event will tell."""
+
+        def pids(self) -> frozenset[int]:
+            """Return the child process that must survive the program's restarts."""
+
 
 NEVER_FORWARDED = frozenset(
     {
@@ -48,35 +82,6 @@ ENDING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGQUIT})
 """After one of them no restart follows: whoever sent it wants an end."""
 
 PAUSE_LIMIT_S = 60.0  # the longest sleep, so that a suspended machine does not sleep through a due time
-
-
-class Renewals(Protocol):
-    """Where renewed environments come from."""
-
-    def fileno(self) -> int:
-        """Return what to poll, negative while there is no connection."""
-
-    def read(self) -> Mapping[str, str] | None:
-        """Return the whole new environment if one has come. Never blocks, never raises OSError."""
-
-    def revive(self) -> float | None:
-        """Reconnect if it is due; return the monotonic time at which to ask again, None while connected."""
-
-
-class Companion(Protocol):
-    """The agent that supplies the program, where it runs for as long as some `exec` does."""
-
-    def fileno(self) -> int:
-        """Return what to poll: readable when the agent has ended. Negative where a child's end tells it."""
-
-    def ended(self, pid: int, status: int) -> bool:
-        """Take the end of process `pid`; False if it is not the agent's."""
-
-    def revive(self) -> float | None:
-        """See that one runs; return the monotonic time at which to ask again, None where an event will tell."""
-
-    def pids(self) -> frozenset[int]:
-        """Return the child process that must survive the program's restarts."""
 
 
 class Supervisor:
@@ -188,10 +193,9 @@ class Supervisor:
     def _renewed(self, environment: Mapping[str, str] | None) -> None:
         if environment is None or environment == self._launch.environment:
             return
-        self._launch = structs.replace(self._launch, environment=environment)
+        before = self._launch
+        self._launch = Launch(command=before.command, environment=environment, account=before.account)
         match self._on_renewal:
-            case None:
-                pass
             case SendSignal(number=number):
                 log.info("renewal_signalled", signal=signal.Signals(number).name)
                 if self._child is not None:
@@ -202,8 +206,6 @@ class Supervisor:
                     delay_s = spread_delay_s(restart.spread_s)
                     self._restart_at = time.monotonic() + delay_s
                     log.info("restart_planned", in_s=round(delay_s, 1))
-            case never:
-                assert_never(never)
 
 
 def _wait(descriptors: tuple[int, ...], due: float | None) -> list[int]:

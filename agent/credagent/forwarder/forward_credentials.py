@@ -16,9 +16,9 @@ from credagent.attestation.policy import AttestPolicy
 from credagent.bundle.key_pairs import SenderPublicKey
 from credagent.clock import SystemClock
 from credagent.config.default_folders import trust_file as trust_file_of
-from credagent.config.values import duration_s
 from credagent.dask_cluster import dask_objects
 from credagent.dask_cluster.scheduler_address import SchedulerAddress
+from credagent.duration import duration_s
 from credagent.errors import CredagentError, UsageError
 from credagent.forwarder import user_notices
 from credagent.forwarder.forwarding_plan import ForwardingPlan

@@ -5,10 +5,9 @@ import shlex
 
 import pytest
 
-from credagent.cli import agent_client, command_table
+from credagent.cli import command_table
 from credagent.cli.command_parser import CommandParser
 from credagent.cli.plain_arguments import PlainParser
-from credagent.config import value_origins
 
 PLAIN = {
     "run": ("", "--config F", "--once --config F", "--config A --config B"),
@@ -54,13 +53,3 @@ def test_the_commands_that_are_read_so_are_those_that_say_so() -> None:
         return getattr(module, "PLAIN", False)
 
     assert {name for name in command_table.COMMANDS if says(name)} == set(PLAIN)
-
-
-def test_a_client_looks_at_the_agents_own_configuration() -> None:
-    """It has the names of its own, since the room that has them takes long to load."""
-    assert (agent_client.CONFIG_PATH, agent_client.LIMIT_BYTES) == (
-        value_origins.DEFAULT_PATH,
-        value_origins.LIMIT_BYTES,
-    )
-    key = value_origins.VARIABLES[agent_client.RUNTIME_DIR_VARIABLE]
-    assert key == f"agent.{agent_client.RUNTIME_DIR_KEY.decode()}"

@@ -10,6 +10,7 @@ from credagent import config as configuration
 from credagent.config import Config
 from credagent.daemon import runtime_folders
 from credagent.errors import Exit, Unavailable
+from credagent.handover.unix.agent_place import lock_path
 from credagent.system import file_lock
 
 
@@ -43,7 +44,7 @@ def test_a_lock_that_is_held_may_be_free_in_a_moment(config: Config) -> None:
 
 
 def test_a_state_folder_in_use_leaves_the_runtime_folder_free_for_the_next_try(config: Config) -> None:
-    with file_lock.lock(runtime_folders.lock_path(config.agent.state_dir)) or pytest.fail("it is free"):
+    with file_lock.lock(lock_path(config.agent.state_dir)) or pytest.fail("it is free"):
         for _ in range(2):
             with pytest.raises(Unavailable) as caught:
                 runtime_folders.take_locks(config)
@@ -53,7 +54,7 @@ def test_a_state_folder_in_use_leaves_the_runtime_folder_free_for_the_next_try(c
 def test_a_lock_that_is_held_already_is_gone_on_with_and_one_on_a_former_folder_is_let_go(
     config: Config, tmp_path: Path
 ) -> None:
-    path = runtime_folders.lock_path(config.agent.runtime_dir)
+    path = lock_path(config.agent.runtime_dir)
     held = file_lock.lock(path)
     runtime, state = runtime_folders.take_locks(config, held=held)
     assert runtime is held

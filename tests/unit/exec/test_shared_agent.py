@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from credagent.daemon.runtime_folders import OWNER_IS_EXEC, lock_path
 from credagent.errors import Unavailable
 from credagent.exec import shared_agent
 from credagent.exec.embedded_agent import EmbeddedAgent, TakenOver
 from credagent.exec.shared_agent import SharedAgent
 from credagent.handover.listening_sockets import ListeningSockets
 from credagent.handover.unix import socket_file
+from credagent.handover.unix.agent_place import OWNER_IS_EXEC, lock_path
 from credagent.system import file_lock
 
 Live = Callable[[TakenOver], int]
@@ -36,7 +36,7 @@ def make(path: str) -> Iterator[Make]:
     made: list[SharedAgent] = []
 
     def _make(live: Live) -> SharedAgent:
-        made.append(SharedAgent([path], path, EmbeddedAgent(live)))
+        made.append(SharedAgent(path, EmbeddedAgent(live)))
         return made[-1]
 
     yield _make

@@ -84,8 +84,8 @@ def _write(path: str, text: str) -> None:
 
 
 def _push(path: str, text: str) -> None:
-    from credagent.cli.agent_client import refusal_of
     from credagent.errors import Unavailable
+    from credagent.handover.unix.agent_client import refusal_of
     from credagent.worker import credagent_worker
 
     try:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import sys
 
-from credagent.cli.agent_client import ask
 from credagent.cli.common_options import add_agents_config
 from credagent.errors import Exit, Unavailable
+from credagent.handover.unix.agent_client import ask
 from credagent.secret import Secret
 from credagent.worker_environment import formats
 

@@ -2,9 +2,9 @@
 
 import argparse
 
-from credagent.cli.agent_client import ask
 from credagent.cli.common_options import add_agents_config
 from credagent.errors import ConfigurationError, CredagentError
+from credagent.handover.unix.agent_client import ask
 
 PUBLIC_FILE_BYTES = 4_096
 SUMMARY = "print the public key of this machine, or of a key file"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from credagent.cli.agent_client import ask
 from credagent.cli.common_options import add_agents_config
 from credagent.errors import ABSENT_CODES, Exit
+from credagent.handover.unix.agent_client import ask
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from credagent.cli import status_page
-from credagent.cli.agent_client import ask
 from credagent.cli.common_options import add_agents_config
 from credagent.cli.status_page import View
 from credagent.cli.terminal_text import terminal_width
 from credagent.errors import CredagentError, Exit
+from credagent.handover.unix.agent_client import ask
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
