@@ -4,6 +4,7 @@ import io
 import json
 import os
 import socket
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,7 @@ def test_the_journal_gets_each_field_and_the_line_that_it_always_had(
 ) -> None:
     written = io.StringIO()
     monkeypatch.setenv("JOURNAL_STREAM", stderr)
-    monkeypatch.setattr(log, "opened", lambda: journal.opened(str(tmp_path / "socket")))
+    monkeypatch.setattr(journal, "opened", partial(journal.opened, str(tmp_path / "socket")))
     monkeypatch.setattr(log, "_sink", None)
     monkeypatch.setattr("sys.stderr", written)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
@@ -81,7 +82,7 @@ def test_no_journal_is_opened_where_none_listens_or_stderr_is_another(
 ) -> None:
     assert journal.opened(str(tmp_path / "nothing")) is None
     asked: list[str] = []
-    monkeypatch.setattr(log, "opened", lambda: asked.append("journal"))
+    monkeypatch.setattr(journal, "opened", lambda: asked.append("journal"))
     monkeypatch.setattr(log, "_sink", None)
     log.start("info", "json")
     monkeypatch.setenv("JOURNAL_STREAM", stderr)
