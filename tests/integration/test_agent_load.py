@@ -28,7 +28,7 @@ def test_workers_and_sdks_are_answered_while_sets_change(machine: Machine) -> No
     def ask_the_endpoint() -> None:
         for _ in range(REQUESTS):
             request = urllib.request.Request(url, headers=headers)  # noqa: S310  the agent's own endpoint
-            with urllib.request.urlopen(request, timeout=scaled(30)) as answer:  # noqa: S310  as above, on loopback
+            with urllib.request.urlopen(request, timeout=scaled(30)) as answer:  # noqa: S310  the agent's own endpoint
                 found = json.load(answer)
             if found["SecretAccessKey"] != CANARY:
                 wrong.append("an answer of the endpoint")

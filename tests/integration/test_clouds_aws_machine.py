@@ -1,7 +1,6 @@
 """The machine's own AWS identity, by a real helper process, and each way in which it fails."""
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -181,14 +180,14 @@ def test_googles_metadata_server_in_that_place_is_no_identity(cloud: Cloud) -> N
 
 
 @pytest.fixture
-def pod(cloud: Cloud) -> Iterator[dict[str, str]]:
+def pod(cloud: Cloud) -> dict[str, str]:
     """Return what EKS gives the agent's environment."""
     token = cloud.home / "pod-token"
     token.write_text("pod-identity-token")
     return {
         "AWS_CONTAINER_CREDENTIALS_FULL_URI": cloud.addresses["container"] + "/v1/credentials",
         "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": str(token),
-    }  # type: ignore[return-value]
+    }
 
 
 def test_a_pods_identity_wins_over_the_nodes(cloud: Cloud, pod: dict[str, str]) -> None:

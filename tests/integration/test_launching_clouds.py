@@ -13,7 +13,7 @@ from typing import Any
 
 import dask.config
 import pytest
-import yaml  # type: ignore[import-untyped]
+import yaml  # type: ignore[import-untyped]  # no stubs are installed
 from dask_cloudprovider.generic.vmcluster import SchedulerMixin, VMCluster, VMInterface, WorkerMixin
 
 import credagent
@@ -30,15 +30,15 @@ __all__ = ["machine"]
 EXAMPLES = Path(__file__).parents[2] / "packaging" / "examples"
 
 
-class Scheduler(SchedulerMixin, VMInterface):  # type: ignore[misc]
+class Scheduler(SchedulerMixin, VMInterface):  # type: ignore[misc]  # Dask Cloudprovider has no types
     """A scheduler's machine that is never made."""
 
 
-class Worker(WorkerMixin, VMInterface):  # type: ignore[misc]
+class Worker(WorkerMixin, VMInterface):  # type: ignore[misc]  # Dask Cloudprovider has no types
     """A worker's machine that is never made."""
 
 
-class Cluster(VMCluster):  # type: ignore[misc]
+class Cluster(VMCluster):  # type: ignore[misc]  # Dask Cloudprovider has no types
     """EC2Cluster and GCPCluster without their clouds: the document is made by what they have in common."""
 
     scheduler_class, worker_class, bootstrap = Scheduler, Worker, True

@@ -27,7 +27,7 @@ from tests.unit.bundle.published.recipe import MACHINE, MACHINE_X25519, SENDER, 
 
 PREFIX = "credagent-bundle:1:"
 EARLIEST = datetime(1970, 1, 1)  # noqa: DTZ001  hypothesis adds the zone
-LATEST = datetime(2250, 1, 1)  # noqa: DTZ001  as above
+LATEST = datetime(2250, 1, 1)  # noqa: DTZ001  hypothesis adds the zone
 
 moments = st.integers(0, NUMBER_LIMIT - 1).map(moment_of)
 tokens = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=60)

@@ -221,11 +221,11 @@ def test_content_that_was_refused_leaves_no_trace_once_a_sound_bundle_came(world
 
 
 def _name(content: object) -> str:
-    return content.credentials.access_key_id if isinstance(content, Held) else ""  # type: ignore[union-attr]
+    return content.credentials.access_key_id if isinstance(content, Held) else ""  # type: ignore[union-attr]  # the slot is known
 
 
 def _token(content: object) -> str:
-    return content.credentials.values["TOKEN"].reveal() if isinstance(content, Held) else ""  # type: ignore[union-attr]
+    return content.credentials.values["TOKEN"].reveal() if isinstance(content, Held) else ""  # type: ignore[union-attr]  # the slot is known
 
 
 def test_a_withdrawal_onto_a_full_disk_is_in_force_at_once_and_kept_when_there_is_room(world: World) -> None:

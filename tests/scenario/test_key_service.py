@@ -20,7 +20,7 @@ def test_after_a_restart_the_slot_waits_for_it_and_is_never_the_machines(
     world.start()
     assert service.asked == 0
     assert (world.key(), world.resolver.settled) == ("", False)
-    assert not world.content().may_fall_back  # type: ignore[union-attr]
+    assert not world.content().may_fall_back  # type: ignore[union-attr]  # a slot without content fails the test too
     world.advance(60)
     assert (world.key(), world.resolver.settled, len(world.cloud.calls)) == ("", False, calls)
     assert not said("credentials_lost")
@@ -105,9 +105,9 @@ def test_a_sender_removed_is_withdrawn_without_asking_it(worlds: Worlds, service
     world.start()
     world.reload(trusted_senders=frozenset({BOB.public_key.raw}))
     assert service.asked == 0
-    assert world.content().withdrawn  # type: ignore[union-attr]
+    assert world.content().withdrawn  # type: ignore[union-attr]  # a slot without content fails the test too
     opened(world)
-    assert world.content().withdrawn  # type: ignore[union-attr]
+    assert world.content().withdrawn  # type: ignore[union-attr]  # a slot without content fails the test too
 
 
 def test_a_key_of_the_machines_own_opens_at_once_what_both_open(worlds: Worlds, service: KeyService) -> None:
@@ -151,7 +151,7 @@ def test_a_sender_that_is_removed_while_the_service_opens_does_not_come_back(
     world.resolver.opened(outcomes)
     world.settle()
     assert (world.key(), admission.state.in_force) == ("", None)
-    assert world.content().withdrawn  # type: ignore[union-attr]
+    assert world.content().withdrawn  # type: ignore[union-attr]  # a slot without content fails the test too
 
 
 @pytest.mark.parametrize("change", ["sender", "key"])

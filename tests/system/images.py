@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "build" / "system"
@@ -52,10 +53,11 @@ def install_what_is_needed() -> None:
     missing = sorted({package for command, package in NEEDED.items() if shutil.which(command) is None})
     if missing:
         print(f"installing Debian packages: {' '.join(missing)}", flush=True)
-        quiet = {"stdout": subprocess.DEVNULL, "env": os.environ | {"DEBIAN_FRONTEND": "noninteractive"}}
-        subprocess.run(["apt-get", "update", "-q"], check=True, **quiet)  # type: ignore[call-overload]
+        environ = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+        quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "env": environ}
+        subprocess.run(["apt-get", "update", "-q"], check=True, **quiet)
         apt = ["apt-get", "install", "-yq", "--no-install-recommends", *missing]
-        subprocess.run(apt, check=True, **quiet)  # type: ignore[call-overload]
+        subprocess.run(apt, check=True, **quiet)
 
 
 def plain(suite: str = SUITE) -> Path:

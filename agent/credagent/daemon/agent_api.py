@@ -234,7 +234,7 @@ class AgentApi:
         )
 
     def _begin_status(self) -> "asyncio.Task[dict[str, Any]]":
-        import asyncio  # noqa: PLC0415  as above
+        import asyncio  # noqa: PLC0415  `run --once` loads no loop where it need not
 
         return asyncio.create_task(asyncio.to_thread(_complete, self.snapshot(), self._subscribers()))
 

@@ -54,7 +54,7 @@ def _address(source: Any) -> str:  # noqa: ANN401  Dask's objects have no types 
     return found if isinstance(found, str) else ""
 
 
-def _context(source: Any) -> ssl.SSLContext | None:  # noqa: ANN401  as above
+def _context(source: Any) -> ssl.SSLContext | None:  # noqa: ANN401  Dask's objects have no types here
     security = getattr(source, "security", None)
     if security is None or not hasattr(security, "get_connection_args"):
         return None

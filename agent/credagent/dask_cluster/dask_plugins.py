@@ -334,7 +334,7 @@ def plugin_of(side: WorkerSide, server: Any, role: str) -> ForwardingPlugin:
     found = known.get(id(server))
     if found is None or found[0] is not server:
         known[id(server)] = found = (server, ForwardingPlugin(side, server, role))
-    return found[1]  # type: ignore[no-any-return]
+    return found[1]  # type: ignore[no-any-return]  # a made-up module holds it
 
 
 def unpack(sources: Mapping[str, str], make: Any, settings: Mapping[str, Any]) -> Any:

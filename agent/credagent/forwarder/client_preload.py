@@ -38,12 +38,12 @@ async def dask_setup(client: Any) -> None:  # noqa: ANN401  Dask's objects have 
     await setup(client, config.get(OPTIONS, {}))
 
 
-async def setup(client: Any, options: Mapping[str, Any]) -> None:  # noqa: ANN401  as above
+async def setup(client: Any, options: Mapping[str, Any]) -> None:  # noqa: ANN401  Dask's objects have no types here
     """Begin to forward for `client`, unless it is not this process's to do."""
     import asyncio  # noqa: PLC0415  nothing for those who only import
 
-    from credagent.dask_cluster.dask_objects import is_own  # noqa: PLC0415  as above
-    from credagent.forwarder.client_preload_install import installed  # noqa: PLC0415  as above
+    from credagent.dask_cluster.dask_objects import is_own  # noqa: PLC0415  nothing for those who only import
+    from credagent.forwarder.client_preload_install import installed  # noqa: PLC0415  nothing for those who only import
 
     if inside_dask() or is_own(client) or not installed(os.environ):
         return
@@ -59,9 +59,9 @@ async def setup(client: Any, options: Mapping[str, Any]) -> None:  # noqa: ANN40
         _say(f"nothing is forwarded: {_reason(error)}")
 
 
-async def teardown(client: Any) -> None:  # noqa: ANN401  as above
+async def teardown(client: Any) -> None:  # noqa: ANN401  Dask's objects have no types here
     """End renewal with the client."""
-    import asyncio  # noqa: PLC0415  as above
+    import asyncio  # noqa: PLC0415  nothing for those who only import
 
     forwarding = _running.pop(id(client), None)
     if forwarding is not None:
@@ -80,17 +80,17 @@ def inside_dask() -> bool:
     return "CREDAGENT_SOCKET" in os.environ
 
 
-def _begin(client: Any, options: Mapping[str, Any]) -> "Forwarding":  # noqa: ANN401  as above
-    from credagent.forwarder.forward_credentials import forward_credentials  # noqa: PLC0415  as above
+def _begin(client: Any, options: Mapping[str, Any]) -> "Forwarding":  # noqa: ANN401  Dask's objects have no types here
+    from credagent.forwarder.forward_credentials import forward_credentials  # noqa: PLC0415  nothing for those who only import
 
     wanted = {name: value for name, value in options.items() if name != "scheduler"}
     # Each script of a person begins one: that of a longer-lived process is not replaced by that of a shorter-lived one.
     return forward_credentials(Asynchronous(client), say=_say, quiet=True, stand_by=True, **wanted)
 
 
-def _is_meant(client: Any, scheduler: str | None) -> bool:  # noqa: ANN401  as above
+def _is_meant(client: Any, scheduler: str | None) -> bool:  # noqa: ANN401  Dask's objects have no types here
     """Tell whether `client` reaches the cluster that was named, where one was."""
-    from credagent.dask_cluster import dask_objects, scheduler_address  # noqa: PLC0415  as above
+    from credagent.dask_cluster import dask_objects, scheduler_address  # noqa: PLC0415  nothing for those who only import
 
     if scheduler is None:
         return True
@@ -104,7 +104,7 @@ class Asynchronous:
 
     asynchronous = True
 
-    def __init__(self, client: Any) -> None:  # noqa: ANN401  as above
+    def __init__(self, client: Any) -> None:  # noqa: ANN401  Dask's objects have no types here
         """Show where the client's scheduler is, and by which certificates it is reached."""
         self.cluster = getattr(client, "cluster", None)
         self.scheduler = getattr(client, "scheduler", None)
@@ -113,7 +113,7 @@ class Asynchronous:
 
 def _reason(error: Exception) -> str:
     """Return an error of ours in words; of any other the name alone, since its text may hold what it likes."""
-    from credagent.errors import CredagentError  # noqa: PLC0415  as above
+    from credagent.errors import CredagentError  # noqa: PLC0415  nothing for those who only import
 
     return str(error) if isinstance(error, CredagentError) else type(error).__name__
 

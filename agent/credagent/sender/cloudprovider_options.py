@@ -90,7 +90,7 @@ def cloudprovider_options(
 def _own_identity() -> str:
     """Return how machines name whoever launches them. Raises UsageError where AWS does not say who that is."""
     from credagent.attestation.identity_pattern import pattern_of_arn  # noqa: PLC0415  only where nobody was named
-    from credagent.sender.local_identity import look  # noqa: PLC0415  as above
+    from credagent.sender.local_identity import look  # noqa: PLC0415  only where nobody was named
 
     try:
         found = look(GrantOptions(audience="launch")).found

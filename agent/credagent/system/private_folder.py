@@ -118,7 +118,7 @@ def _is_private_group(found: os.stat_result) -> bool:
     `enumerate` and `ignore_group_members`). Some distributions give root's group to system accounts; they are root's.
     """
     import grp  # noqa: PLC0415  only where a group may write
-    import pwd  # noqa: PLC0415  as above
+    import pwd  # noqa: PLC0415  only where a group may write
 
     uid, gid = found.st_uid, found.st_gid
     try:

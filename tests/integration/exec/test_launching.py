@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -33,8 +34,8 @@ def start(renewals: Path) -> Iterator[Start]:
 
     def _start(*command: str, on_renewal: str = "none", **options: object) -> "subprocess.Popen[str]":
         arguments = [sys.executable, DRIVER, on_renewal, str(renewals), "--", *command]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
-        started.append(subprocess.Popen(arguments, text=True, **pipes))  # type: ignore[call-overload]
+        pipes: dict[str, Any] = {**dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE), **options}
+        started.append(subprocess.Popen(arguments, text=True, **pipes))
         return started[-1]
 
     yield _start

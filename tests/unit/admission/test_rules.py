@@ -120,7 +120,7 @@ def test_two_bundles_under_one_number_are_a_fork_whoever_comes_second() -> None:
     first, second = _envelope(), _envelope()
     for came, comes in ((first, second), (second, first)):
         marks = {MINE: ReplayMark(came.header.sequence, came.digest)}
-        assert _code(lambda marks=marks, comes=comes: _judge(comes, marks=marks)) == "forked"  # type: ignore[misc]
+        assert _code(lambda marks=marks, comes=comes: _judge(comes, marks=marks)) == "forked"  # type: ignore[misc]  # no type is inferred for a default of a lambda
 
 
 def test_of_two_senders_the_later_wins_in_whatever_order_they_arrive() -> None:

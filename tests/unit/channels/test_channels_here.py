@@ -131,7 +131,7 @@ def test_a_line_without_an_end_is_refused_when_its_time_is_over(
 
 def test_what_was_read_once_is_what_a_reload_finds() -> None:
     made = [pull_channels([configured.StdinChannelSpec()], {})[0] for _ in range(2)]
-    assert made[0]._line is made[1]._line  # type: ignore[attr-defined]
+    assert made[0]._line is made[1]._line  # type: ignore[attr-defined]  # a stdin channel, by its specification
 
 
 def test_two_channels_of_a_kind_are_told_apart_by_their_whole_text() -> None:

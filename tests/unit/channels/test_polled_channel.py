@@ -54,7 +54,7 @@ UNCHANGED = job_responses.Content(unchanged=True)
 def looks(address: str, *planned: job_responses.Content | Unavailable) -> tuple[list[Content], list[float], Any, Cloud]:
     """Return what was told, the waits between the looks, the channel and the cloud."""
     cloud, told = Cloud(*planned), list[Content]()
-    channel = PolledChannel(parse_channel(address), {}, name="it", ask=cloud.ask)  # type: ignore[arg-type]
+    channel = PolledChannel(parse_channel(address), {}, name="it", ask=cloud.ask)  # type: ignore[arg-type]  # an address of a polled channel
 
     async def look() -> list[float]:
         return [await channel.look(told.append, first=number == 0) for number in range(len(planned))]

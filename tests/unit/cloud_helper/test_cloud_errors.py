@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from typing import Any
 
 import botocore.exceptions as aws
 import pytest
@@ -15,8 +16,11 @@ from credagent.cloud_helper.kms.crc32c import crc32c
 
 def service_error(code: str, status: int = 400, *, service_ahead: timedelta = timedelta()) -> aws.ClientError:
     date = format_datetime(datetime.now(UTC) + service_ahead, usegmt=True)
-    metadata = {"HTTPStatusCode": status, "HTTPHeaders": {"date": date}}
-    return aws.ClientError({"Error": {"Code": code}, "ResponseMetadata": metadata}, "AnyOperation")  # type: ignore[typeddict-item]
+    answer: Any = {
+        "Error": {"Code": code},
+        "ResponseMetadata": {"HTTPStatusCode": status, "HTTPHeaders": {"date": date}},
+    }
+    return aws.ClientError(answer, "AnyOperation")
 
 
 @pytest.mark.parametrize(

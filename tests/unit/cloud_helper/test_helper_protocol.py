@@ -79,7 +79,7 @@ def test_a_reply_arrives_as_it_was_sent(reply: job_responses.Reply) -> None:
 
 def test_what_is_not_a_secret_of_ours_does_not_cross() -> None:
     with pytest.raises(TypeError):
-        helper_protocol.encode_reply(job_responses.Stored(version=object()))  # type: ignore[arg-type]
+        helper_protocol.encode_reply(job_responses.Stored(version=object()))  # type: ignore[arg-type]  # the wrong type is what is tested
 
 
 def test_a_reply_that_cannot_be_read_is_not_quoted(canary: str) -> None:

@@ -43,8 +43,8 @@ class SeenBy(tuple[Subscriber, ...]):
 
 def test_a_status_looks_at_its_workers_beside_the_loop_once_for_all_who_ask(tmp_path: Path) -> None:
     agent = service(tmp_path, f"file:{tmp_path}/bundle")
-    known = {"uid": 0, "role": "worker", "generation": None, "since": datetime.now(UTC)}
-    workers = SeenBy((Subscriber(pid=os.getpid(), **known), Subscriber(pid=2**22 + 1, **known)))  # type: ignore[arg-type]
+    known: dict[str, Any] = {"uid": 0, "role": "worker", "generation": None, "since": datetime.now(UTC)}
+    workers = SeenBy((Subscriber(pid=os.getpid(), **known), Subscriber(pid=2**22 + 1, **known)))
     api = AgentApi(agent, deliver=nobody_delivers, subscribers=lambda: workers)
 
     async def story() -> tuple[int, list[dict[str, Any]]]:

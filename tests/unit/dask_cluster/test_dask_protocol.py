@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import pickle
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 
 import msgspec
 import pytest
@@ -147,8 +147,8 @@ def test_something_else_that_listens_is_no_scheduler() -> None:
 
 
 def test_nobody_there_is_said_with_the_address(unused_tcp_port: int) -> None:
-    async def meet() -> Awaitable[object]:
-        return await dask_protocol.connect("127.0.0.1", unused_tcp_port, None)  # type: ignore[return-value]
+    async def meet() -> object:
+        return await dask_protocol.connect("127.0.0.1", unused_tcp_port, None)
 
     assert refuses(lambda: asyncio.run(meet())) == "unreachable"
 

@@ -19,7 +19,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def lines(**options: object) -> list[str]:
-    found = credagent.jobqueue_options(**options)["job_script_prologue"]  # type: ignore[arg-type]
+    found = credagent.jobqueue_options(**options)["job_script_prologue"]  # type: ignore[arg-type]  # options of several types
     assert isinstance(found, list)
     return found
 

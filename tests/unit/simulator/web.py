@@ -23,7 +23,7 @@ def ask(
     data = json.dumps(body).encode() if isinstance(body, dict) else body
     request = urllib.request.Request(url, data, headers or {}, method=method)  # noqa: S310  the simulator's address
     try:
-        with urllib.request.urlopen(request, timeout=timeout_s) as response:  # noqa: S310  as above
+        with urllib.request.urlopen(request, timeout=timeout_s) as response:  # noqa: S310  the simulator's address
             return Answer(response.status, response.read(), dict(response.headers))
     except HTTPError as error:
         with error:

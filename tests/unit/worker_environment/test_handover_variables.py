@@ -7,6 +7,7 @@ from credagent.worker_environment.handover_variables import (
     AWS_ENVIRONMENT,
     GOOGLE_METADATA,
     HANDOVER_VARIABLES,
+    HandoverVariables,
 )
 
 
@@ -30,8 +31,8 @@ def test_what_the_endpoint_writes_the_environment_scrubs_and_the_other_way_round
         "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
     ],
 )
-def test_what_would_win_over_it_or_mix_with_it_is_scrubbed(handover: object, name: str) -> None:
-    assert name in handover.scrubs  # type: ignore[attr-defined]
+def test_what_would_win_over_it_or_mix_with_it_is_scrubbed(handover: HandoverVariables, name: str) -> None:
+    assert name in handover.scrubs
 
 
 def test_the_file_of_the_home_folder_cannot_win_over_the_endpoint() -> None:

@@ -24,7 +24,7 @@ def client(
     connect_s: float = CONNECT_S,
     read_s: float = READ_S,
     session: Any = None,  # noqa: ANN401  botocore has no types
-) -> Any:  # noqa: ANN401  as above
+) -> Any:  # noqa: ANN401  botocore has no types
     """Return a client that tries once (the agent's renewal plan retries). `credentials` None: unsigned requests.
 
     STS is asked at its regional endpoint, unless AWS_ENDPOINT_URL_STS or AWS_STS_REGIONAL_ENDPOINTS says otherwise.

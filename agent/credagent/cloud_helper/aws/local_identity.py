@@ -95,7 +95,7 @@ def _expiry_in_profile(session: Any, method: str) -> datetime | None:  # noqa: A
         return None
 
 
-def local_session(profile: str) -> Any:  # noqa: ANN401  as above
+def local_session(profile: str) -> Any:  # noqa: ANN401  botocore has no types
     """Return a session with boto3's default chain that asks nobody for a one-time code: there is no terminal here."""
 
     def refuse(*_: object) -> str:
@@ -109,7 +109,7 @@ def local_session(profile: str) -> Any:  # noqa: ANN401  as above
     fetcher: Any = InstanceMetadataFetcher
     fetcher._evaluate_expiration = lambda *_: None  # noqa: SLF001  there is no switch
     session = botocore.session.Session(profile=profile or None)
-    session.get_component("credential_provider").get_provider("assume-role")._prompter = refuse  # noqa: SLF001  as above
+    session.get_component("credential_provider").get_provider("assume-role")._prompter = refuse  # noqa: SLF001  botocore has no public way to set its prompter
     return session
 
 
@@ -159,7 +159,7 @@ def _with_caller(obtained: AwsObtained) -> AwsObtained:
     return structs.replace(obtained, principal=told.arn, account=told.account, notices=notices, skew_s=told.skew_s)
 
 
-def region_of(session: Any) -> str:  # noqa: ANN401  as above
+def region_of(session: Any) -> str:  # noqa: ANN401  botocore has no types
     """Return the region that is configured; empty where none is."""
     return str(session.get_config_variable("region") or os.environ.get("AWS_REGION") or "")
 

@@ -43,7 +43,7 @@ class AuthTransport(google.auth.transport.Request):
         headers: Mapping[str, str] | None = None,
         timeout: float | None = None,  # noqa: ARG002  google-auth's 120 s are nobody's to wait for
         **_: object,
-    ) -> Any:  # noqa: ANN401  as above
+    ) -> Any:  # noqa: ANN401  google-auth has no types
         """Ask once and return the answer."""
         path = urlsplit(url).path
         looking = path in {"", "/"}

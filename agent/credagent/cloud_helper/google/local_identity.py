@@ -71,7 +71,7 @@ def _refresh_token(credentials: Any, project: str) -> GoogleRefreshToken:  # noq
     )
 
 
-def _email(credentials: Any) -> str:  # noqa: ANN401  as above
+def _email(credentials: Any) -> str:  # noqa: ANN401  google-auth has no types
     for name in ("service_account_email", "account"):
         value = getattr(credentials, name, None)
         if isinstance(value, str) and "@" in value:

@@ -28,7 +28,7 @@ def refresh(credentials: Any, transport: object, *, malformed: str = "malformed-
 
 
 def obtained(
-    credentials: Any,  # noqa: ANN401  as above
+    credentials: Any,  # noqa: ANN401  google-auth has no types
     *,
     origin: Origin,
     scopes: tuple[str, ...],

@@ -160,7 +160,7 @@ def set_lines(document: Mapping[str, object]) -> list[bytes]:
         return [whole]
     overwrite, scrub = document["overwrite"], document["scrub"]
     assert isinstance(overwrite, dict)  # noqa: S101  of `set_document`
-    assert isinstance(scrub, list)  # noqa: S101  as above, of `set_document`
+    assert isinstance(scrub, list)  # noqa: S101  of `set_document`
     scrubbed = frozenset(scrub)
     taken_back = {name: (overwrite.get(name), name in scrubbed) for name in (*overwrite, *scrub)}
     parts = []

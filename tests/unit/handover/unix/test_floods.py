@@ -125,7 +125,7 @@ def test_a_subscriber_who_reads_again_in_time_stays_and_gets_the_newest_set(tmp_
     agent = StandIn(A="x" * 400_000)
 
     async def story(server: SocketServer, client: Client) -> None:
-        client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        client.writer.transport.pause_reading()  # type: ignore[attr-defined]  # a socket's transport can
         client.writer.write(b'{"op":"subscribe","role":"worker"}\n')
         await until(lambda: bool(server.subscribers()))
         (connection,) = server.connections
@@ -134,7 +134,7 @@ def test_a_subscriber_who_reads_again_in_time_stays_and_gets_the_newest_set(tmp_
         server.publish()
         agent.set({"A": "3"})
         server.publish()
-        client.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        client.writer.transport.resume_reading()  # type: ignore[attr-defined]  # a socket's transport can
         assert [(await client.answer())["generation"] for _ in range(2)] == [1, 3]
 
     tell(story, tmp_path, agent=agent, limits=SocketLimits(patience_s=scaled(30)))

@@ -83,7 +83,7 @@ def test_a_worker_is_told_the_values_and_of_each_slot_whether_until_when_and_fro
     document = set_document(
         FILLED, view, settled=True, required=frozenset({Slot.AWS}), audience="lab", public_key="key"
     )
-    assert document["environment"]["AWS_SECRET_ACCESS_KEY"] == "secret/of+session"  # type: ignore[index]
+    assert document["environment"]["AWS_SECRET_ACCESS_KEY"] == "secret/of+session"  # type: ignore[index]  # a document, checked by its values
     assert document["slots"] == {
         "aws": {"filled": True, "required": True, "origin": "bundle", "expires_at": "2026-11-22T13:00:00Z"},
         "google": {"filled": True, "required": False, "origin": "bundle", "expires_at": "2026-11-22T13:00:00Z"},
@@ -96,7 +96,7 @@ def test_an_empty_slot_has_no_origin() -> None:
     empty = CredentialSet(generation=1)
     view = worker_environment(empty, ENVIRONMENT)
     document = set_document(empty, view, settled=False, required=frozenset(), audience="", public_key="")
-    assert {slot["origin"] for slot in document["slots"].values()} == {"none"}  # type: ignore[attr-defined]
+    assert {slot["origin"] for slot in document["slots"].values()} == {"none"}  # type: ignore[attr-defined]  # a document, checked by its values
 
 
 def test_a_refusal_has_a_code_for_programs_and_a_hint_for_people() -> None:

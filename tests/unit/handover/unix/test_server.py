@@ -234,14 +234,14 @@ def test_a_subscriber_that_does_not_read_costs_a_bounded_amount_and_then_gets_th
     async def story(server: SocketServer, client: Client) -> None:
         client.writer.write(b'{"op":"subscribe","role":"worker"}\n')
         await until(lambda: bool(server.subscribers()))
-        client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        client.writer.transport.pause_reading()  # type: ignore[attr-defined]  # a socket's transport can
         for number in range(50):
             agent.set({"A": f"{number}" * 100_000})
             server.publish()
             await asyncio.sleep(0)
         (connection,) = server.connections
         assert unread_bytes(connection) < 300_000
-        client.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        client.writer.transport.resume_reading()  # type: ignore[attr-defined]  # a socket's transport can
         while (await client.answer())["generation"] != 51:
             pass
 

@@ -11,7 +11,7 @@ SCHEDULER = "tls://10.0.0.1:8786"
 def answer(number: int, **more: object) -> ProcessAnswer:
     sound: dict[str, object] = {"state": "ready", "sender": ME, "bundle_id": "b-17"}
     place = {"address": f"tls://10.0.0.{number}:4000", "host": f"node-{number}"}
-    return ProcessAnswer(**{**sound, **place, **more})  # type: ignore[arg-type]
+    return ProcessAnswer(**{**sound, **place, **more})  # type: ignore[arg-type]  # fields of several types
 
 
 def nothing(number: int, fault: str, hint: str = "") -> ProcessAnswer:
