@@ -80,16 +80,16 @@ def call_blocking(
     environ: Mapping[str, str] | None = None,
 ) -> A:
     """Do the same without an event loop."""
+    import subprocess
+
     document = _document(request, deadline_s + own_work_s)
     helper = _started(request, environ)
     try:
         output = _converse_blocking(helper, document, _begun(deadline_s, own_work_s))
     finally:
         _kill(helper)
-        for _ in range(int(REAP_S / REAP_POLL_S)):
-            if helper.poll() is not None:
-                break
-            time.sleep(REAP_POLL_S)
+        with suppress(subprocess.TimeoutExpired):
+            helper.wait(REAP_S)
     return _answer(output)
 
 

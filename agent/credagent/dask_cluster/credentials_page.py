@@ -42,6 +42,7 @@ GROUND = re.compile(
 )
 KEY_ID = re.compile(r"\b([0-9a-f]{16})[0-9a-f]{16}\b")  # shown as its fingerprint, `bundle/fingerprint`
 
+FORWARDER = ("sender", "ended", "away_since")
 HEADINGS = ("machine", "slot", "identity", "origin", "expires in", "generation of workers", "last error", "what to do")
 GROUNDS_BY = ", the forwarder, why it believes their keys"
 HEADINGS_ATTESTED = (*HEADINGS, "believed because")
@@ -59,7 +60,8 @@ def overview(
     """Return the JSON document: the machines, each with its slots and processes, what is wrong first.
 
     `answers`: what processes said (`ForwardingPlugin.status`), or `address` and `fault` where they said nothing.
-    `forwarder`: its `sender`, how it `ended`, and the `grounds` on which it believes keys, each under its `claim`.
+    `forwarder`: its `sender`, how it `ended`, since when it is not connected (`away_since`), and the `grounds` on
+    which it believes keys, each under its `claim`.
     """
     grounds = _mapping(forwarder.get("grounds"))
     machines: dict[str, dict[str, Any]] = {}
@@ -74,7 +76,7 @@ def overview(
     return {
         "version": VERSION,
         "at": _written(now),
-        "forwarder": {"sender": _text(forwarder.get("sender")), "ended": _text(forwarder.get("ended"))},
+        "forwarder": {name: _text(forwarder.get(name)) for name in FORWARDER},
         "machines": sorted(machines.values(), key=lambda one: (not _is_wrong(one), one["host"])),
     }
 
@@ -90,13 +92,11 @@ def as_html(document: Mapping[str, Any]) -> str:
     headings = HEADINGS_ATTESTED if attested else HEADINGS
     rows = "".join(_rows(machine, attested=attested) for machine in document["machines"])
     head = "".join(f"<th>{escape(name)}</th>" for name in headings)
-    forwarder = document["forwarder"]
-    who = f"forwarded by sender {_abbreviated(forwarder['sender'])}" if forwarder["sender"] else "nobody forwards"
-    ended = f" (which has {forwarder['ended']})" if forwarder["ended"] else ""
+    who = _who_forwards(document["forwarder"])
     return (
         f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><meta http-equiv="refresh" content="{REFRESH_S}">'
         f'<title>Credentials</title><style>{STYLE}</style></head><body><p><a href="status">Dask</a></p>'
-        f"<h1>Credentials</h1><p>{len(document['machines'])} machines, {escape(who + ended)}; "
+        f"<h1>Credentials</h1><p>{len(document['machines'])} machines, {escape(who)}; "
         f'as of {escape(document["at"])}, as <a href="{DOCUMENT}">JSON</a></p>'
         f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
         f"<p><small>The agents say this of themselves{GROUNDS_BY if attested else ''}; no secret is on this page."
@@ -152,7 +152,7 @@ class _Answers:
             self._begun = time.monotonic()
             self._asking = asyncio.ensure_future(self._ask())
         answers = await asyncio.shield(self._asking)
-        forwarder = {name: answers[0].get(f"forwarder_{name}") for name in ("sender", "ended")}
+        forwarder = {name: answers[0].get(f"forwarder_{name}") for name in FORWARDER}
         forwarder["grounds"] = answers[0].get("grounds")
         shows_principals = config.get(PRINCIPALS, False) is True
         return overview(answers, forwarder, datetime.now(UTC), principals=shows_principals)
@@ -175,6 +175,17 @@ class _Answers:
     async def _broadcast(self, address: str) -> Any:
         answers = await self._scheduler.broadcast(msg={"op": STATUS}, workers=[address], on_error="return")
         return answers.get(address)
+
+
+def _who_forwards(forwarder: Mapping[str, Any]) -> str:
+    if not forwarder["sender"]:
+        return "nobody forwards"
+    sender = f"sender {_abbreviated(forwarder['sender'])}"
+    ended = f" (which has {forwarder['ended']})" if forwarder["ended"] else ""
+    since = forwarder["away_since"]
+    return (
+        f"nobody has forwarded since {since}, by {sender} before{ended}" if since else f"forwarded by {sender}{ended}"
+    )
 
 
 def _machine(

@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 import types
+from datetime import datetime, timezone
 from typing import Any, Mapping, Protocol  # noqa: UP035  evaluated by the oldest Python that Dask supports
 
 logger = logging.getLogger("distributed.credagent")
@@ -101,6 +102,7 @@ class ForwardingPlugin:
         self.settings: Mapping[str, Any] = {}
         self._session: WorkerSession | None = None
         self._address = ""
+        self._left = ("", "")
         self._tasks: set[Any] = set()
 
     async def begin(self, settings: Mapping[str, Any]) -> None:
@@ -137,8 +139,14 @@ class ForwardingPlugin:
         """Return what the dashboard shows of this process and of the agent here: names, times and codes, no secret."""
         generation = self._session.generation if self._session is not None else None
         agent = await _in_thread(self._agent_status)
-        known = {**self._forwarder(), "grounds": self.settings.get("grounds") or {}}
+        known = {**self._forwarder(), **self._away(), "grounds": self.settings.get("grounds") or {}}
         return {**self._place(), **known, "generation": generation, **agent}
+
+    def client_left(self, name: str) -> None:
+        """Note when the forwarder's connection to the scheduler has ended; only the scheduler is told of it."""
+        if name == self.settings.get("forwarder"):
+            now = datetime.now(timezone.utc)  # noqa: UP017  datetime.UTC is of Python 3.11
+            self._left = (name, now.strftime("%Y-%m-%dT%H:%M:%SZ"))
 
     async def deliver(self, bundle: str) -> dict[str, Any]:
         """Hand a sealed bundle to the agent; return what became of it."""
@@ -262,6 +270,12 @@ class ForwardingPlugin:
             "forwarder_ended": self.settings.get("ended", ""),
         }
 
+    def _away(self) -> dict[str, str]:
+        """Return since when the forwarder is not connected, nothing where it is, or has come back."""
+        name, since = self._left
+        gone = since and name == self.settings.get("forwarder") and name not in self._server.clients
+        return {"forwarder_away_since": since} if gone else {}
+
     def _answers(self, *operations: str) -> list[dict[str, Any]] | dict[str, Any]:
         """Return what the agent answers to each of `operations`, or the fault that keeps it from answering."""
         if self._session is None:  # known here, in this very process: numbers of processes prove nothing
@@ -370,6 +384,9 @@ def scheduler_plugin(side: WorkerSide, page: PageModule, settings: Mapping[str, 
             plugin = plugin_of(side, scheduler, "scheduler")
             await plugin.begin(settings)
             page.add_to(scheduler, plugin.status)
+
+        def remove_client(self, scheduler: Any, client: str) -> None:
+            plugin_of(side, scheduler, "scheduler").client_left(client)
 
     return CredagentForwarding()
 

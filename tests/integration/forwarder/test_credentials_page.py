@@ -50,5 +50,10 @@ def test_the_dashboard_shows_each_machine_below_its_prefix_and_as_json(
         assert "script" not in page
         assert headers["Content-Security-Policy"].startswith("default-src 'none'")
         assert SECRET not in page + json.dumps(document)
-    ended = within(30, lambda: json.loads(get(f"{pages}/credentials.json")[0])["forwarder"]["ended"], "it has ended")
-    assert ended == "ended"
+
+    def away() -> Any:
+        forwarder = json.loads(get(f"{pages}/credentials.json")[0])["forwarder"]
+        return forwarder if forwarder["away_since"] else None
+
+    assert within(30, away, "it is not connected any more")["ended"] == "ended"
+    assert "nobody has forwarded since" in get(f"{pages}/credentials")[0]

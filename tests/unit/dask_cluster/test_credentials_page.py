@@ -105,6 +105,15 @@ def test_a_key_that_somebody_claims_from_elsewhere_is_not_believed_for_it() -> N
     )
 
 
+def test_a_forwarder_that_is_away_is_told_with_since_when_nobody_forwards() -> None:
+    since = "2026-11-30T11:58:00Z"
+    forwarder = {"sender": "1f3a", "ended": "", "away_since": since}
+    document = credentials_page.overview((worker("a"),), forwarder, NOW, principals=False)
+    assert document["forwarder"]["away_since"] == since
+    assert f"nobody has forwarded since {since}, by sender 1f3a before" in credentials_page.as_html(document)
+    assert "forwarded by sender 1f3a" in credentials_page.as_html(overview(worker("a")))
+
+
 def test_the_configuration_of_dask_says_so() -> None:
     dask = pytest.importorskip("dask")
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -141,6 +142,24 @@ def test_where_no_forwarder_is_at_work_nobody_waits(settings: Mapping[str, Any])
     worker = FakeWorker(lambda _requests: [])
     begin(FakeSide({}), worker, settings)
     assert worker.requests == []
+
+
+def test_the_scheduler_knows_since_when_its_forwarder_is_away() -> None:
+    def away(plugin: ForwardingPlugin) -> bool:
+        return "forwarder_away_since" in asyncio.run(plugin.status())
+
+    scheduler = SimpleNamespace(clients={"somebody": None})
+    plugin = ForwardingPlugin(FakeSide({}), scheduler, "scheduler")
+    plugin.settings = SETTINGS
+    plugin.client_left("somebody")
+    assert not away(plugin)
+    plugin.client_left(SETTINGS["forwarder"])
+    assert away(plugin)
+    scheduler.clients[SETTINGS["forwarder"]] = None
+    assert not away(plugin), "it has connected again"
+    del scheduler.clients[SETTINGS["forwarder"]]
+    plugin.settings = {**SETTINGS, "forwarder": "credagent-forward-y"}
+    assert not away(plugin), "another has taken over"
 
 
 def test_one_that_may_not_start_without_credentials_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
