@@ -13,6 +13,7 @@ def main(arguments: list[str]) -> int:
     images.older()
     for suite in images.OTHER_SUITES:
         images.plain(suite)
+    images.with_newest_python()
     shown = ["-v", "-p", "no:cacheprovider"]
     return run.main(["tests/system", *shown, *arguments])
 

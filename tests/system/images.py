@@ -17,6 +17,7 @@ FOLDER = ROOT / "build" / "system"
 BUILD = ROOT / "packaging" / "build"
 SUITE = "bookworm"
 OTHER_SUITES = ("bullseye", "trixie", "sid")  # without any Python: what is installed there brings its own
+NEWEST_PYTHON = "sid"
 OLDER = "0.0.9"
 IN_DASK = ("distributed", "boto3", "google-auth", "requests")
 PACKAGES = "systemd,systemd-sysv,dbus,iproute2,procps"
@@ -62,13 +63,21 @@ def install_what_is_needed() -> None:
 
 def plain(suite: str = SUITE) -> Path:
     """Return a Debian with systemd, and SUITE's with Debian's Python and manuals."""
-    root = FOLDER / suite
-    packages = f"{PACKAGES},{MORE_PACKAGES}" if suite == SUITE else PACKAGES
+    return _debian(suite, suite, f"{PACKAGES},{MORE_PACKAGES}" if suite == SUITE else PACKAGES)
+
+
+def with_newest_python() -> Path:
+    """Return a Debian with the newest Python that Debian has as its own, and nothing else that the others have."""
+    return _debian("newest-python", NEWEST_PYTHON, "python3,procps")
+
+
+def _debian(name: str, suite: str, packages: str) -> Path:
+    root = FOLDER / name
     if not (root / ".complete").exists() or (root / ".complete").read_text() != packages:
         print(f"making a Debian {suite} with debootstrap (about a minute)", flush=True)
         shutil.rmtree(root, ignore_errors=True)
         root.mkdir(parents=True)
-        with (FOLDER / f"{suite}.log").open("w") as log:
+        with (FOLDER / f"{name}.log").open("w") as log:
             # In a mount namespace of its own: killed, it would leave this machine's /proc mounted in a tree that the
             # next run removes.
             command = [
