@@ -7,9 +7,9 @@ import pytest
 
 from credagent.attestation import proof
 from credagent.attestation.proof import AwsProof
-from credagent.cloud_helper import https_client
 from credagent.cloud_helper.attestation import aws_proof, aws_verification
 from credagent.cloud_helper.failures import CloudFailure
+from credagent.cloud_helper.http import https_client
 from credagent.credentials import AwsCredentials
 from credagent.errors import Refused
 from credagent.secret import Secret

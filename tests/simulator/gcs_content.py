@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 
 from . import times
-from .objects import StoredObject, byte_range
-from .web import Refused, Request, Response
+from .objects import StoredObject
+from .web import Refused, Request, Response, ranged
 
 
 def content_response(request: Request, stored: StoredObject) -> Response:
@@ -21,12 +21,5 @@ def content_response(request: Request, stored: StoredObject) -> Response:
         "X-Goog-Stored-Content-Length": str(len(stored.data)),
         "X-Goog-Hash": f"crc32c={stored.crc32c_base64},md5={base64.b64encode(stored.md5).decode()}",
     }
-    try:
-        wanted = byte_range(request.header("range"), len(stored.data))
-    except ValueError:
-        raise Refused(416, "InvalidRange", "The requested range cannot be satisfied.") from None
-    if wanted is None:
-        return Response(200, stored.data, headers)
-    start, end = wanted
-    headers["Content-Range"] = f"bytes {start}-{end}/{len(stored.data)}"
-    return Response(206, stored.data[start : end + 1], headers)
+    refusal = Refused(416, "InvalidRange", "The requested range cannot be satisfied.")
+    return ranged(request.header("range"), stored.data, headers, refusal)

@@ -130,24 +130,6 @@ class Buckets:
         return Page(tuple(found), tuple(prefixes), None)
 
 
-def byte_range(header: str, size: int) -> tuple[int, int] | None:
-    """First and last byte of a `Range: bytes=…` (RFC 9110, section 14); None where the whole is meant.
-
-    Raises ValueError where the range cannot be satisfied.
-    """
-    unit, _, spec = header.partition("=")
-    if unit.strip() != "bytes" or "," in spec or "-" not in spec:
-        return None
-    first, _, last = spec.strip().partition("-")
-    if not first:
-        start, end = max(0, size - int(last)), size - 1
-    else:
-        start, end = int(first), min(int(last) if last else size - 1, size - 1)
-    if start >= size or start > end:
-        raise ValueError(header)
-    return start, end
-
-
 def _folded(key: str, prefix: str, delimiter: str) -> str:
     if not delimiter:
         return ""

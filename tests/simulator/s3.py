@@ -14,10 +14,10 @@ from . import times
 from .aws_chunked import content
 from .cloud import Cloud
 from .ledger import Call, Issued
-from .objects import Bucket, StoredObject, byte_range
+from .objects import Bucket, StoredObject
 from .part_uploads import PartUploads
 from .sigv4 import Wording, verify
-from .web import Refused, Request, Response, xml_response
+from .web import Refused, Request, Response, ranged, xml_response
 
 MAX_KEYS = 1000
 WORDING = Wording(
@@ -148,15 +148,8 @@ class S3:
             return Response(304, headers=headers)
         if request.header("if-match") not in ("", "*", stored.etag):
             raise Refused(412, "PreconditionFailed", "At least one of the pre-conditions did not hold")
-        try:
-            wanted = byte_range(request.header("range"), len(stored.data))
-        except ValueError:
-            raise Refused(416, "InvalidRange", "The requested range is not satisfiable") from None
-        if wanted is None:
-            return Response(200, stored.data, headers)
-        start, end = wanted
-        headers["Content-Range"] = f"bytes {start}-{end}/{len(stored.data)}"
-        return Response(206, stored.data[start : end + 1], headers)
+        refusal = Refused(416, "InvalidRange", "The requested range is not satisfiable")
+        return ranged(request.header("range"), stored.data, headers, refusal)
 
     def _put(self, request: Request, call: Call) -> Response:
         bucket, key = _split(request)

@@ -93,3 +93,33 @@ def text_response(text: str, status: int = 200, headers: Mapping[str, str] | Non
 def xml_response(document: str, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     body = b'<?xml version="1.0" encoding="UTF-8"?>\n' + document.encode()
     return Response(status, body, {"Content-Type": "application/xml", **(headers or {})})
+
+
+def ranged(header: str, data: bytes, headers: dict[str, str], refusal: Refused) -> Response:
+    """Answer with the part that a `Range` header names, or with all. Raises `refusal` where there is no such part."""
+    try:
+        wanted = _byte_range(header, len(data))
+    except ValueError:
+        raise refusal from None
+    if wanted is None:
+        return Response(200, data, headers)
+    start, end = wanted
+    return Response(206, data[start : end + 1], {**headers, "Content-Range": f"bytes {start}-{end}/{len(data)}"})
+
+
+def _byte_range(header: str, size: int) -> tuple[int, int] | None:
+    """First and last byte of a `Range: bytes=…` (RFC 9110, section 14); None where the whole is meant.
+
+    Raises ValueError where the range cannot be satisfied.
+    """
+    unit, _, spec = header.partition("=")
+    if unit.strip() != "bytes" or "," in spec or "-" not in spec:
+        return None
+    first, _, last = spec.strip().partition("-")
+    if not first:
+        start, end = max(0, size - int(last)), size - 1
+    else:
+        start, end = int(first), min(int(last) if last else size - 1, size - 1)
+    if start >= size or start > end:
+        raise ValueError(header)
+    return start, end

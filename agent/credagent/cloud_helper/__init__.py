@@ -14,13 +14,8 @@ In the helper:
 - `progress`: says when the helper asks and when it works by itself
 - `job_dispatch`: which module serves which request
 - `failures`: every code with its text, hint and whether asking again can help
-- `retry_after`, `clock_skew`: what the headers of an answer say of waiting and of clocks
-- `metadata_http_client`: one request to a metadata service
-- `https_client`: one request over verified TLS
-- `strict_json`: an answer that is evidence, read in the one way
-- `https_url`: an address parsed once and rebuilt, so that what was judged is fetched
-- `trusted_certificates`: whose certificates are believed
 - `machine_vendor`: whose machine this is, by its firmware
 
-Folders: `aws`, `google` (identities), `attestation` (proofs), `kms` (keys), `channel_storage` (what keeps bundles).
+Folders: `aws`, `google` (identities), `attestation` (proofs), `kms` (keys), `channel_storage` (what keeps bundles),
+`http` (requests without an SDK).
 """

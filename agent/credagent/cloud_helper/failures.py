@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 
 from msgspec import Struct
 
+from credagent.cloud_helper.http.response_headers import retry_after_s
 from credagent.cloud_helper.job_responses import Failed
-from credagent.cloud_helper.retry_after import retry_after_s
 
 SKEW_WORTH_SAYING_S = 120.0
 """AWS refuses signatures that are 5 minutes off (15 for S3); beyond 2 minutes the clock explains a refusal."""

@@ -43,17 +43,27 @@ def configure(machine: Machine, *identities: str) -> None:
     path.write_text(text.replace("trusted_senders = []", f"trusted_senders = []\ntrusted_identities = [{named}]"))
 
 
+def reload(machine: Machine, *identities: str) -> None:
+    configure(machine, *identities)
+    assert machine.agent is not None
+    machine.agent.send_signal(signal.SIGHUP)
+
+
+def cluster_that_trusts_science(stage: Stage) -> Machine:
+    """Start a scheduler and a worker on a machine that trusts whoever AWS says has the role."""
+    machine = stage.machine("a")
+    reload(machine, SCIENCE)
+    within(20, lambda: machine.ask("identity").get("trusts_identities"), "the reload")
+    stage.start_scheduler(machine)
+    stage.start_worker(machine, "a", "--no-nanny")
+    return machine
+
+
 def test_a_person_forwards_from_two_laptops_until_the_role_is_not_listed_any_more(
     stage: Stage, forward: Callable[..., Any], cloud: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = write_key(stage.folder / "sender.key"), write_key(stage.folder / "second.key")
-    machine = stage.machine("a")
-    configure(machine, SCIENCE)
-    assert machine.agent is not None
-    machine.agent.send_signal(signal.SIGHUP)
-    within(20, lambda: machine.ask("identity").get("trusts_identities"), "the reload")
-    stage.start_scheduler(machine)
-    stage.start_worker(machine, "a", "--no-nanny")
+    machine = cluster_that_trusts_science(stage)
     log_in(monkeypatch, cloud, "data-science", "ana")
     with client_of(stage, 1) as client:
         with forward(aws="local", trust="first-use"):
@@ -71,8 +81,7 @@ def test_a_person_forwards_from_two_laptops_until_the_role_is_not_listed_any_mor
         status = machine.ask("status")["bundle"]
         assert status["sender"] == second.key_id  # what was held is unchanged
         assert stranger.key_id not in str(status["sender"])
-        configure(machine, "arn:aws:iam::123456789012:user/ana")
-        machine.agent.send_signal(signal.SIGHUP)
+        reload(machine, "arn:aws:iam::123456789012:user/ana")
         within(20, lambda: machine.ask("status")["bundle"]["sender"] is None, "the reload")
         assert SECRET not in str(machine.ask("set"))
         log_in(monkeypatch, cloud, "data-science", "ana")
@@ -83,13 +92,7 @@ def test_a_person_forwards_from_two_laptops_until_the_role_is_not_listed_any_mor
 def test_where_the_cloud_cannot_be_asked_nothing_is_admitted_and_what_is_held_stays(
     stage: Stage, key: SenderPrivateKey, forward: Callable[..., Any], cloud: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    machine = stage.machine("a")
-    configure(machine, SCIENCE)
-    assert machine.agent is not None
-    machine.agent.send_signal(signal.SIGHUP)
-    within(20, lambda: machine.ask("identity").get("trusts_identities"), "the reload")
-    stage.start_scheduler(machine)
-    stage.start_worker(machine, "a", "--no-nanny")
+    machine = cluster_that_trusts_science(stage)
     log_in(monkeypatch, cloud, "data-science", "ana")
     with client_of(stage, 1) as client:
         with forward(aws="local", trust="first-use"):

@@ -18,7 +18,7 @@ from credagent.cloud_helper.attestation import google_verification, sts_host
 from credagent.cloud_helper.attestation.aws_proof import encoded, query_of
 from credagent.cloud_helper.attestation.aws_verification import read_answer
 from credagent.cloud_helper.attestation.google_proof import audience_of
-from credagent.cloud_helper.https_client import HttpsResponse
+from credagent.cloud_helper.http.https_client import HttpsResponse
 from credagent.errors import Refused
 from tests.simulator.identity_tokens import IdentityTokens, signed
 

@@ -15,7 +15,7 @@ from credagent.attestation import proof
 from credagent.attestation.proof import AwsProof
 from credagent.attestation.statement import KeyStatement, Purpose
 from credagent.cloud_helper.attestation.aws_verification import read_answer
-from credagent.cloud_helper.https_client import HttpsResponse
+from credagent.cloud_helper.http.https_client import HttpsResponse
 from credagent.errors import Refused
 
 VECTORS: dict[str, Any] = json.loads(

@@ -4,10 +4,10 @@ import os
 import re
 from collections.abc import Mapping
 
-from credagent.cloud_helper import metadata_http_client
 from credagent.cloud_helper.failures import CloudFailure
+from credagent.cloud_helper.http import metadata_client
+from credagent.cloud_helper.http.metadata_client import MetadataSilent
 from credagent.cloud_helper.machine_vendor import maker
-from credagent.cloud_helper.metadata_http_client import MetadataSilent
 from credagent.operations.doctor.facts import MachineFacts
 
 ASSET_TAG = "/sys/class/dmi/id/board_asset_tag"  # of a Nitro instance: its id
@@ -47,8 +47,8 @@ def _instance_id() -> str:
 def _skew_s(address: str) -> float | None:
     """Return the service's clock minus ours, None where it does not answer; a refusal has its time too."""
     try:
-        place = metadata_http_client.place_of(address)
-        return metadata_http_client.ask(place, "/", connect_s=WAIT_S, wait_s=WAIT_S, max_bytes=64 * 1024).skew_s
+        place = metadata_client.place_of(address)
+        return metadata_client.ask(place, "/", connect_s=WAIT_S, wait_s=WAIT_S, max_bytes=64 * 1024).skew_s
     except (MetadataSilent, CloudFailure, OSError):
         return None
 

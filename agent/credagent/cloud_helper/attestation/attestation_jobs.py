@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from credagent.attestation import proof as proofs
 from credagent.attestation.identity import Identity
 from credagent.attestation.proof import AwsProof, GoogleProof, Proof
-from credagent.cloud_helper import https_client, progress
+from credagent.cloud_helper import progress
 from credagent.cloud_helper.failures import CloudFailure
+from credagent.cloud_helper.http import https_client
 from credagent.cloud_helper.job_requests import (
     AttestationClaim,
     AttestMachine,

@@ -14,11 +14,11 @@ from credagent.attestation import proof as proofs
 from credagent.attestation.identity import AwsIdentity, from_caller_identity
 from credagent.attestation.proof import AwsProof
 from credagent.attestation.refusal_codes import AttestationCode, refusal
-from credagent.cloud_helper import https_client, strict_json
-from credagent.cloud_helper.attestation import sts_host
+from credagent.cloud_helper.attestation import strict_json, sts_host
 from credagent.cloud_helper.attestation.aws_proof import BINDING_HEADER, encoded, query_of
-from credagent.cloud_helper.clock_skew import skew_s
 from credagent.cloud_helper.failures import CloudFailure, clock_failure, overload
+from credagent.cloud_helper.http import https_client
+from credagent.cloud_helper.http.response_headers import skew_s
 
 ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL")
 """Where this machine's own environment says that STS is asked. The request is addressed to AWS's host all the same."""

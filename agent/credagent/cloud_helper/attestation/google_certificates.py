@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 
 import requests
 
-from credagent.cloud_helper import https_client
 from credagent.cloud_helper.failures import CloudFailure
+from credagent.cloud_helper.http import https_client
 from credagent.cloud_helper.job_responses import GoogleCertificates
 
 ADDRESS = "https://www.googleapis.com/oauth2/v1/certs"

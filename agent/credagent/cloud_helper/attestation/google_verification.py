@@ -15,7 +15,7 @@ from credagent.attestation.identity import GoogleIdentity, from_claims
 from credagent.attestation.proof import GoogleProof
 from credagent.attestation.refusal_codes import AttestationCode, refusal
 from credagent.bundle import base64url
-from credagent.cloud_helper import strict_json
+from credagent.cloud_helper.attestation import strict_json
 from credagent.cloud_helper.attestation.google_proof import audience_of
 
 ISSUERS = frozenset({"https://accounts.google.com", "accounts.google.com"})

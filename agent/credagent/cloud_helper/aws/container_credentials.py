@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from urllib.parse import SplitResult
 
-from credagent.cloud_helper import metadata_http_client
 from credagent.cloud_helper.aws.credential_document import credentials_from
 from credagent.cloud_helper.failures import CloudFailure, overload
+from credagent.cloud_helper.http import metadata_client
+from credagent.cloud_helper.http.metadata_client import MetadataResponse, MetadataSilent
 from credagent.cloud_helper.job_responses import AwsObtained
-from credagent.cloud_helper.metadata_http_client import MetadataResponse, MetadataSilent
 from credagent.credentials import Origin
 from credagent.secret import Secret
 
@@ -37,7 +37,7 @@ def obtain(region: str) -> AwsObtained:
     headers = {"Accept": "application/json"} | ({"Authorization": token.reveal()} if token else {})
     path = (place.path or "/") + (f"?{place.query}" if place.query else "")
     try:
-        answered = metadata_http_client.ask(
+        answered = metadata_client.ask(
             place, path, headers=headers, connect_s=WAIT_S, wait_s=WAIT_S, max_bytes=MAX_DOCUMENT_BYTES
         )
     except MetadataSilent as silence:
@@ -62,7 +62,7 @@ def obtain(region: str) -> AwsObtained:
 def address_in(environ: Mapping[str, str]) -> SplitResult:
     """Return where the credentials are asked for; the relative address wins. Raises CloudFailure (`bad-endpoint`)."""
     relative = environ.get(RELATIVE, "")
-    place = metadata_http_client.place_of(f"{ECS}{relative}" if relative else environ.get(FULL, ""))
+    place = metadata_client.place_of(f"{ECS}{relative}" if relative else environ.get(FULL, ""))
     if (relative and not relative.startswith("/")) or place.username is not None:
         raise CloudFailure("bad-endpoint")
     if place.scheme == "http" and not _may_be_plain(place.hostname or ""):

@@ -6,9 +6,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from credagent.cloud_helper.clock_skew import skew_s
 from credagent.cloud_helper.failures import CloudFailure, clock_failure, overload
-from credagent.cloud_helper.retry_after import retry_after_s
+from credagent.cloud_helper.http.response_headers import retry_after_s, skew_s
 
 SERVICE_CODES: Mapping[str, str] = {
     "AccessDenied": "access-denied",

@@ -19,10 +19,10 @@ from urllib.parse import SplitResult
 
 from msgspec import Struct
 
-from credagent.cloud_helper import metadata_http_client
 from credagent.cloud_helper.failures import SERVER_ERROR, CloudFailure, overload
+from credagent.cloud_helper.http import metadata_client
+from credagent.cloud_helper.http.metadata_client import MetadataResponse, MetadataSilent, Silence
 from credagent.cloud_helper.machine_vendor import Maker
-from credagent.cloud_helper.metadata_http_client import MetadataResponse, MetadataSilent, Silence
 
 IPV4, IPV6 = "http://169.254.169.254", "http://[fd00:ec2::254]"
 TIMEOUT_S, LONGEST_TIMEOUT_S = 1.0, 5.0  # each; metadata answers in milliseconds, and a machine without any must settle
@@ -72,7 +72,7 @@ def place_by(environ: Mapping[str, str], made_by: Maker) -> ImdsPlace:
         hint = "look at AWS_EC2_METADATA_SERVICE_ENDPOINT and AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE"
         raise CloudFailure("bad-endpoint", hint=hint)
     return ImdsPlace(
-        address=metadata_http_client.place_of(named or (IPV6 if mode == "ipv6" else IPV4)),
+        address=metadata_client.place_of(named or (IPV6 if mode == "ipv6" else IPV4)),
         is_expected=bool(named) or made_by == "amazon",
         timeout_s=min(_number(environ, "AWS_METADATA_SERVICE_TIMEOUT", TIMEOUT_S), LONGEST_TIMEOUT_S),
         attempts=int(min(_number(environ, "AWS_METADATA_SERVICE_NUM_ATTEMPTS", ATTEMPTS), MOST_ATTEMPTS)),
@@ -133,7 +133,7 @@ def _asked(
     """Ask until there is an answer that is no failure of the service, or the attempts are used up."""
     for left in reversed(range(place.attempts)):
         try:
-            answered = metadata_http_client.ask(
+            answered = metadata_client.ask(
                 place.address,
                 path,
                 method=method,

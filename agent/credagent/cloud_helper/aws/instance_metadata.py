@@ -12,9 +12,9 @@ from credagent.cloud_helper.aws import imds_client
 from credagent.cloud_helper.aws.credential_document import credentials_from
 from credagent.cloud_helper.aws.imds_client import NOT_FOUND, OK, ImdsSession
 from credagent.cloud_helper.failures import CloudFailure
+from credagent.cloud_helper.http.metadata_client import MetadataResponse
 from credagent.cloud_helper.job_responses import AwsObtained
 from credagent.cloud_helper.machine_vendor import maker
-from credagent.cloud_helper.metadata_http_client import MetadataResponse
 from credagent.credentials import Origin
 
 ROLES_PATH = "/latest/meta-data/iam/security-credentials/"

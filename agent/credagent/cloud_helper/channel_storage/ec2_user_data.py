@@ -10,10 +10,10 @@ from credagent.cloud_helper.aws import imds_client
 from credagent.cloud_helper.aws.imds_client import NOT_FOUND, OK
 from credagent.cloud_helper.channel_storage import bundle_in_user_data
 from credagent.cloud_helper.failures import CloudFailure
+from credagent.cloud_helper.http.metadata_client import MetadataResponse
 from credagent.cloud_helper.job_requests import ChannelGet
 from credagent.cloud_helper.job_responses import Content
 from credagent.cloud_helper.machine_vendor import maker
-from credagent.cloud_helper.metadata_http_client import MetadataResponse
 from credagent.config.channel_grammar import Ec2UserDataChannelSpec
 
 MAX_USER_DATA_BYTES = 64 * 1024  # EC2 allows 16 KiB; those who imitate it allow more

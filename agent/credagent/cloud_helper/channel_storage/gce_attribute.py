@@ -9,8 +9,8 @@ import json
 import os
 from urllib.parse import urlencode
 
-from credagent.cloud_helper import metadata_http_client
 from credagent.cloud_helper.failures import CloudFailure, overload
+from credagent.cloud_helper.http import metadata_client
 from credagent.cloud_helper.job_requests import ChannelGet
 from credagent.cloud_helper.job_responses import Content
 from credagent.cloud_helper.machine_vendor import maker
@@ -38,14 +38,14 @@ def get(channel: GceAttributeChannelSpec, request: ChannelGet) -> Content:
         raise CloudFailure("no-identity", "this is an Amazon machine")
     foreign = not named and maker() != "google"
     try:
-        answered = metadata_http_client.ask(
-            metadata_http_client.place_of(named or ADDRESS),
+        answered = metadata_client.ask(
+            metadata_client.place_of(named or ADDRESS),
             f"{FOLDER}?{urlencode(_query(request))}",
             headers=HEADERS,
             wait_s=WAIT_S if not _waits(request) else request.wait_s + LEEWAY_S,
             max_bytes=MAX_FOLDER_BYTES,
         )
-    except metadata_http_client.MetadataSilent as silence:
+    except metadata_client.MetadataSilent as silence:
         if silence.kind == "connect" and foreign:
             raise CloudFailure("no-identity", "no metadata server") from silence
         if silence.kind == "cut":
@@ -66,7 +66,7 @@ def _query(request: ChannelGet) -> dict[str, str]:
     return plain | {"wait_for_change": "true", "last_etag": request.version, "timeout_sec": str(request.wait_s)}
 
 
-def _content(answered: metadata_http_client.MetadataResponse, name: str, request: ChannelGet) -> Content:
+def _content(answered: metadata_client.MetadataResponse, name: str, request: ChannelGet) -> Content:
     if answered.headers.get("metadata-flavor") != "Google":
         raise CloudFailure("no-identity", "the metadata service is not Google's")
     if answered.status == NOT_FOUND:

@@ -7,9 +7,10 @@ import json
 import os
 from urllib.parse import quote
 
-from credagent.cloud_helper import https_client, progress
+from credagent.cloud_helper import progress
 from credagent.cloud_helper.failures import CloudFailure
 from credagent.cloud_helper.google.auth_transport import AuthTransport
+from credagent.cloud_helper.http import https_client
 from credagent.cloud_helper.job_requests import ChannelGet, ChannelPut
 from credagent.cloud_helper.job_responses import Content, Stored
 from credagent.config.channel_grammar import GsChannelSpec

@@ -12,9 +12,9 @@ from urllib.parse import urljoin
 import requests
 from requests.utils import get_environ_proxies, select_proxy
 
-from credagent.cloud_helper import https_client
 from credagent.cloud_helper.failures import CloudFailure
-from credagent.cloud_helper.https_url import HttpsUrl, parse_https_url
+from credagent.cloud_helper.http import https_client
+from credagent.cloud_helper.http.https_url import HttpsUrl, parse_https_url
 from credagent.cloud_helper.job_requests import ChannelGet
 from credagent.cloud_helper.job_responses import Content
 from credagent.config.channel_grammar import HttpsChannelSpec

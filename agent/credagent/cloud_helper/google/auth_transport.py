@@ -14,9 +14,9 @@ import google.auth.transport
 from google.auth.exceptions import TransportError
 from google.auth.transport.requests import Request
 
-from credagent.cloud_helper.clock_skew import skew_s
 from credagent.cloud_helper.google.errors import from_requests, refusal
-from credagent.cloud_helper.https_client import open_session
+from credagent.cloud_helper.http.https_client import open_session
+from credagent.cloud_helper.http.response_headers import skew_s
 
 CONNECT_S = 3.0
 READ_S = 8.0

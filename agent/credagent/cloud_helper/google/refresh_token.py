@@ -8,7 +8,7 @@ from google.oauth2.credentials import Credentials
 from credagent.cloud_helper.failures import CloudFailure
 from credagent.cloud_helper.google.auth_transport import AuthTransport
 from credagent.cloud_helper.google.tokens import obtained, refresh
-from credagent.cloud_helper.https_url import HTTPS_PORT, parse_https_url
+from credagent.cloud_helper.http.https_url import HTTPS_PORT, parse_https_url
 from credagent.cloud_helper.job_requests import GoogleAuthorizedUserToken
 from credagent.cloud_helper.job_responses import GoogleObtained
 from credagent.credentials import Origin

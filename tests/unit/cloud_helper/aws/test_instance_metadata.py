@@ -5,8 +5,8 @@ import pytest
 from credagent.cloud_helper.aws.imds_client import ImdsPlace, place_by, token_in
 from credagent.cloud_helper.aws.instance_metadata import document_in, role_in
 from credagent.cloud_helper.failures import CloudFailure
+from credagent.cloud_helper.http.metadata_client import MetadataResponse, place_of
 from credagent.cloud_helper.machine_vendor import Maker
-from credagent.cloud_helper.metadata_http_client import MetadataResponse, place_of
 
 AMAZONS = ImdsPlace(address=place_of("http://169.254.169.254"), is_expected=True)
 NOBODYS = ImdsPlace(address=place_of("http://169.254.169.254"), is_expected=False)

@@ -7,6 +7,7 @@ from typing import Any
 from credagent.credentials import (
     AwsCredentials,
     CredentialSet,
+    Empty,
     GoogleToken,
     Held,
     Origin,
@@ -61,3 +62,15 @@ def body(answer: HttpResponse) -> bytes:
 
 def decoded(answer: HttpResponse) -> Any:
     return json.loads(body(answer))
+
+
+UNUSABLE: list[tuple[SlotContent, int, str]] = [
+    (Empty(), 404, "no-credentials"),
+    (Empty(may_fall_back=False), 503, "no-credentials"),
+    (Empty(may_fall_back=False, withdrawn=True), 404, "withdrawn"),
+    (aws(timedelta(0)), 503, "expired"),
+    (aws(HOUR, bundle_ends_in=timedelta(0)), 503, "expired"),
+    (aws(session_token=None), 503, "long-term"),
+    (aws(secret_access_key=Secret("")), 503, "long-term"),
+]
+"""Contents of which neither AWS interface serves credentials, with the status and the outcome of their answer."""

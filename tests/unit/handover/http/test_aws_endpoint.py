@@ -8,7 +8,7 @@ from credagent.credentials import CredentialSet, Empty, SlotContent
 from credagent.handover.http.aws_endpoint import PATH, respond
 from credagent.handover.http.response import HttpResponse
 from credagent.secret import Secret
-from tests.unit.handover.http.endpoint_sets import HOUR, NOW, aws, decoded, google, holding, request
+from tests.unit.handover.http.endpoint_sets import HOUR, NOW, UNUSABLE, aws, decoded, google, holding, request
 
 TOKEN = "the-token-of-this-boot"
 
@@ -44,14 +44,8 @@ def test_only_get_is_answered(method: str) -> None:
 @pytest.mark.parametrize(
     ("content", "status", "outcome"),
     [
-        (Empty(), 404, "no-credentials"),
-        (Empty(may_fall_back=False), 503, "no-credentials"),
-        (Empty(may_fall_back=False, withdrawn=True), 404, "withdrawn"),
-        (aws(timedelta(0)), 503, "expired"),
-        (aws(HOUR, bundle_ends_in=timedelta(0)), 503, "expired"),
+        *UNUSABLE,
         (aws(None, session_token=None), 503, "long-term"),
-        (aws(session_token=None), 503, "long-term"),
-        (aws(secret_access_key=Secret("")), 503, "long-term"),
         (aws(session_token=Secret("")), 503, "long-term"),
         (google(), 503, "long-term"),
     ],

@@ -4,12 +4,11 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from credagent.credentials import Empty, SlotContent
+from credagent.credentials import SlotContent
 from credagent.handover.http.ec2_metadata_server import Ec2Metadata, respond
 from credagent.handover.http.ec2_session_token import SessionTokens
 from credagent.handover.http.response import HttpResponse
-from credagent.secret import Secret
-from tests.unit.handover.http.endpoint_sets import HOUR, NOW, aws, body, decoded, request
+from tests.unit.handover.http.endpoint_sets import NOW, UNUSABLE, aws, body, decoded, request
 
 WORKER = 1000
 FOLDER = "/latest/meta-data/iam/security-credentials"
@@ -75,18 +74,7 @@ def test_a_made_up_token_is_refused_also_where_none_is_needed(shown: str) -> Non
 
 
 @pytest.mark.parametrize("path", [FOLDER, f"{FOLDER}/credagent"])
-@pytest.mark.parametrize(
-    ("content", "status", "outcome"),
-    [
-        (Empty(), 404, "no-credentials"),
-        (Empty(may_fall_back=False), 503, "no-credentials"),
-        (Empty(may_fall_back=False, withdrawn=True), 404, "withdrawn"),
-        (aws(timedelta(0)), 503, "expired"),
-        (aws(HOUR, bundle_ends_in=timedelta(0)), 503, "expired"),
-        (aws(session_token=None), 503, "long-term"),
-        (aws(secret_access_key=Secret("")), 503, "long-term"),
-    ],
-)
+@pytest.mark.parametrize(("content", "status", "outcome"), UNUSABLE)
 def test_what_is_not_complete_and_valid_is_an_error(path: str, content: SlotContent, status: int, outcome: str) -> None:
     answer = ask(path, content)
     assert (answer.status, answer.outcome) == (status, outcome)

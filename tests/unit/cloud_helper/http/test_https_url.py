@@ -10,7 +10,7 @@ from urllib3.util import parse_url
 
 from credagent.cloud_helper.failures import CloudFailure
 from credagent.cloud_helper.google.refresh_token import _googles
-from credagent.cloud_helper.https_url import parse_https_url
+from credagent.cloud_helper.http.https_url import parse_https_url
 
 HOSTILE = [
     r"https://127.0.0.1\.googleapis.com/token",

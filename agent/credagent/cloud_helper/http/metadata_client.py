@@ -12,8 +12,8 @@ from urllib.parse import SplitResult, urlsplit
 
 from msgspec import Struct
 
-from credagent.cloud_helper.clock_skew import skew_s
 from credagent.cloud_helper.failures import CloudFailure
+from credagent.cloud_helper.http.response_headers import skew_s
 
 CONNECT_S = 1.0  # metadata answers in milliseconds, and a machine without any has to settle
 Silence = Literal["connect", "read", "cut"]
@@ -100,7 +100,7 @@ def _connection(place: SplitResult, connect_s: float) -> http.client.HTTPConnect
         return http.client.HTTPConnection(host, port or 80, timeout=connect_s)
     import ssl
 
-    from credagent.cloud_helper.trusted_certificates import bundle_path
+    from credagent.cloud_helper.http.trusted_certificates import bundle_path
 
     return http.client.HTTPSConnection(
         host, port or 443, timeout=connect_s, context=ssl.create_default_context(cafile=bundle_path())
