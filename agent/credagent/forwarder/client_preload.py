@@ -4,7 +4,7 @@ It runs in the user's own processes and must never break one: whatever goes wron
 inside a worker or a scheduler, for a client without a network, or where its user never asked for it.
 """
 
-import logging
+import contextlib
 import os
 import sys
 from collections.abc import Mapping
@@ -17,16 +17,6 @@ PATIENCE_S = 15.0  # a client that starts waits so long for the machines' first 
 
 OPTIONS = "credagent.forward"  # in Dask's configuration: arguments of `forward_credentials`
 
-
-class _OfOthers(logging.Filter):
-    """Lets pass what Dask logs of preloads other than this one."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Tell whether a record is of another preload."""
-        return __name__ not in record.getMessage()
-
-
-logging.getLogger("distributed.preloading").addFilter(_OfOthers(__name__))
 
 _running: "dict[int, Forwarding]" = {}  # by the client's id: Dask gives a preload nowhere to keep anything
 
@@ -65,7 +55,8 @@ async def teardown(client: Any) -> None:  # noqa: ANN401  Dask's objects have no
 
     forwarding = _running.pop(id(client), None)
     if forwarding is not None:
-        await asyncio.to_thread(forwarding.stop)
+        with contextlib.suppress(RuntimeError):  # a process that ends starts no thread, and forwarding ends at exit
+            await asyncio.to_thread(forwarding.stop)
 
 
 dask_teardown = teardown

@@ -2,13 +2,15 @@
 
 Dask runs the preload in whatever process makes a client, and hands configuration on (to SSHCluster's and
 dask-cloudprovider's workers), so it must be harmless anywhere. The name of a module that is not installed there would
-keep a client from starting; so the preload is a line that looks for the module first. Dask logs that line before it
-runs; what else it logs of it, the module leaves out.
+keep a client from starting; so the preload is a line that looks for the module first. Dask logs such a line, and the
+file into which it writes it, at level INFO; so the two loggers that do are set to WARNING, for all that they say. Dask
+refuses to start where that stands beside a `logging-file-config`: there it is left out, and Dask's lines are seen.
 """
 
+import contextlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from credagent.errors import ConfigurationError, OutputError
 from credagent.system.file_errors import output_error
@@ -24,6 +26,7 @@ PRELOAD = (
     'import importlib.util as found; found.find_spec("credagent") and '
     'exec("from credagent.forwarder.client_preload import dask_setup, dask_teardown")'
 )
+QUIET = {"distributed.preloading": "warning", "distributed.utils": "warning"}
 HEAD = f"""\
 {MARK}; `credagent forward --uninstall` removes it.
 # Each Dask client of yours that connects to a cluster of other machines then forwards your identity there,
@@ -44,12 +47,18 @@ def install(environ: Mapping[str, str], options: Mapping[str, object]) -> str:
     where = folder(environ)
     path = f"{where}/{FILE_NAME}"
     _demand_ours(path)
-    rival = _rival(where)
+    others = list(_documents(environ))
+    rival = next((name for name, one in others if _section(_section(one, "distributed"), "client").get(KEY)), "")
     if rival:
         hint = "move its entries into a module of yours that credagent's preload can stand beside, or forward by hand"
         raise ConfigurationError("preload-taken", "names client preloads already", what=rival, hint=hint)
     os.makedirs(where, exist_ok=True)
-    document = {"distributed": {"client": {"preload": [PRELOAD]}}, "credagent": {"forward": dict(options)}}
+    document: dict[str, object] = {
+        "distributed": {"client": {KEY: [PRELOAD]}},
+        "credagent": {"forward": dict(options)},
+    }
+    if not any("logging-file-config" in {**one, **_section(one, "distributed")} for _, one in others):
+        document["logging"] = QUIET
     write_private(path, f"{HEAD}{json.dumps(document, indent=2)}\n".encode())  # YAML includes JSON
     return path
 
@@ -85,21 +94,23 @@ def _demand_ours(path: str, *, missing: bool = True) -> None:
         raise ConfigurationError("not-ours", "was not written by credagent", what=path, hint=hint)
 
 
-def _rival(where: str) -> str:
-    """Return another file of the user's that names client preloads, as far as it can be read."""
+def _documents(environ: Mapping[str, str]) -> Iterator[tuple[str, Mapping[str, object]]]:
+    """Yield the other files that Dask reads, the user's and the machine's, and what is in them as far as it is YAML."""
     try:
         import yaml  # type: ignore[import-untyped]  # noqa: PLC0415  Dask brings it
     except ImportError:
-        return ""
-    names = sorted(os.listdir(where)) if os.path.isdir(where) else []
-    for name in names:
-        if name == FILE_NAME or not name.endswith((".yaml", ".yml", ".json")):
-            continue
-        data = read_bounded(f"{where}/{name}", MAX_BYTES)
-        try:
-            document = yaml.safe_load(data or b"")
-            if document["distributed"]["client"][KEY]:
-                return f"{where}/{name}"
-        except (yaml.YAMLError, TypeError, KeyError, UnicodeError):
-            continue
-    return ""
+        return
+    for where in (folder(environ), environ.get("DASK_ROOT_CONFIG", "/etc/dask")):
+        for name in sorted(os.listdir(where)) if os.path.isdir(where) else []:
+            if name == FILE_NAME or not name.endswith((".yaml", ".yml", ".json")):
+                continue
+            with contextlib.suppress(yaml.YAMLError, UnicodeError):
+                yield f"{where}/{name}", _mapping(yaml.safe_load(read_bounded(f"{where}/{name}", MAX_BYTES) or b""))
+
+
+def _section(document: Mapping[str, object], name: str) -> Mapping[str, object]:
+    return _mapping(document.get(name))
+
+
+def _mapping(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, dict) else {}

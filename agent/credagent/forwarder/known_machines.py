@@ -163,6 +163,10 @@ class KnownMachines:
         """Return which of `addresses` have not reported."""
         return addresses - set(self._machine_of) - set(self.faults)
 
+    def served(self) -> list[Machine]:
+        """Return the machines whose agent has what is forwarded."""
+        return [machine for machine in list(self.machines.values()) if machine.state is MachineState.ADMITTED]
+
     def shown(self) -> list[list[Machine]]:
         """Return what people know as machines: each with all the hosts that report its key."""
         found: dict[str, list[Machine]] = {}

@@ -21,7 +21,7 @@ from credagent.dask_cluster.agent_report import AgentReport
 from credagent.dask_cluster.answer_limits import NoAnswer
 from credagent.dask_cluster.scheduler_client import SchedulerClient
 from credagent.errors import CredagentError, Unavailable
-from credagent.forwarder import competing_forwarders, key_trust, user_notices
+from credagent.forwarder import competing_forwarders, key_trust
 from credagent.forwarder.attested_machines import NO_CLOUD, TOO_OLD_AGENT, AttestedMachines
 from credagent.forwarder.bundle_revision import BundleRevision
 from credagent.forwarder.competing_forwarders import Forwarder
@@ -206,7 +206,7 @@ class ForwarderLoop:
                 if self._gives_way():
                     return
             ending = self.ended.is_set()  # what is withdrawn during a delivery needs another one
-            await self.reconciler.deliver(scheduler, again=due)
+            await self.reconciler.deliver(scheduler, again=due, is_waited_for=ending or not self.settled.is_set())
             self.reconciler.tell()
             self._demand_a_cloud()
             await self._show_grounds(scheduler)
@@ -354,11 +354,13 @@ class ForwarderLoop:
 
     def _settle(self) -> None:
         if self.settled.is_set():
+            if not self._withdrawn:
+                self.reconciler.tell_served_too()
             return
         self._judge.end_first_use()
         for notice in self.revision.notices:
             self._notices.say(f"notice {notice}", notice)
-        self._notices.say("served", user_notices.served(self.reconciler.machines, self._what()))
+        self.reconciler.tell_served(self._what())
         self.settled.set()
 
     def _what(self) -> list[str]:

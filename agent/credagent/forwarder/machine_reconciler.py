@@ -59,7 +59,9 @@ class MachineReconciler:
         self.revision = revision
         self._judge, self._notices, self._clock, self._own = judge, notices, clock, own
         self._without_plugin: frozenset[str] = frozenset()
-        self.grounds: dict[str, str] = {}  # by the machine's id, as they were said last
+        self.grounds: dict[str, str] = {}  # by the machine's id
+        self._grounds_said: dict[str, str] = {}
+        self._served_said: frozenset[str] = frozenset()  # recipients
         self._sealing = asyncio.Lock()
 
     async def ask(self, scheduler: SchedulerClient, *, everybody: bool) -> Findings:
@@ -92,11 +94,11 @@ class MachineReconciler:
         self._notices.say("replaces", replaced)
         return found
 
-    async def deliver(self, scheduler: SchedulerClient, *, again: bool) -> None:
+    async def deliver(self, scheduler: SchedulerClient, *, again: bool, is_waited_for: bool = True) -> None:
         """Seal for the machines that are behind, deliver, and take in the answers.
 
         `again`: also to those that had this revision before and did not take it. A revision that is made meanwhile
-        waits for the next call.
+        waits for the next call. Its progress is said where somebody waits for it.
         """
         if self.revision.only_takes_back:
             self._judge_again()
@@ -104,10 +106,13 @@ class MachineReconciler:
         if behind:
             revision = self.revision
             answered: set[str] = set()
-            await run_until_first_ends(self._seal(revision, _recipients(behind)), self._tell_progress(behind, revision))
+            watched = behind if is_waited_for else []
+            await run_until_first_ends(
+                self._seal(revision, _recipients(behind)), self._tell_progress(watched, revision)
+            )
             await run_until_first_ends(
                 self._deliver_all(scheduler, behind, revision, answered),
-                self._tell_progress(behind, revision),
+                self._tell_progress(watched, revision),
                 _until_stalled(answered),
             )
             for machine in behind:
@@ -141,17 +146,30 @@ class MachineReconciler:
     def tell(self) -> None:
         """Say what a person should do something about."""
         machines, faults = list(self.machines.machines.values()), list(self.machines.faults.values())
-        self._notices.say("absent", user_notices.without_agent(faults))
-        self._notices.say("own", user_notices.in_own_process(faults))
-        self._notices.say("troubled", user_notices.troubled(faults))
-        self._notices.say("untrusting", user_notices.untrusting(machines, self.revision.sender_line))
-        self._notices.say("refused", user_notices.refused(machines))
-        self._notices.say("distrusted", user_notices.distrusted(machines))
-        self._notices.say("believed", self._newly_believed(machines))
+        for matter, text in (
+            ("absent", user_notices.without_agent(faults)),
+            ("own", user_notices.in_own_process(faults)),
+            ("troubled", user_notices.troubled(faults)),
+            ("untrusting", user_notices.untrusting(machines, self.revision.sender_line)),
+            ("refused", user_notices.refused(machines)),
+            ("distrusted", user_notices.distrusted(machines)),
+            ("silent", user_notices.silent(machines)),
+            ("no-plugin", user_notices.without_plugin(self._without_plugin)),
+        ):
+            self._notices.say_of_a_set(matter, text)
+        self._tell_grounds(machines)
         failure = self._own.failure if self._own is not None else None
         self._notices.say("own-attestation", user_notices.unattested(failure) if failure is not None else "")
-        self._notices.say("silent", user_notices.silent(machines))
-        self._notices.say("no-plugin", user_notices.without_plugin(self._without_plugin))
+
+    def tell_served(self, what: Iterable[str]) -> None:
+        """Say what reached the machines that are there when forwarding begins."""
+        self._notices.say("served", user_notices.served(self.machines, what))
+        self._served_said = frozenset(machine.report.recipient for machine in self.machines.served())
+
+    def tell_served_too(self) -> None:
+        """Say which machines have it that nothing was said of: who joined later, or could not have it before."""
+        if self._notices.say_of_a_set("served-too", user_notices.served_too(self.machines, self._served_said)):
+            self._served_said |= {machine.report.recipient for machine in self.machines.served()}
 
     def _judge_again(self) -> None:
         """Judge for a withdrawal whom nothing was to be granted: what one of them was granted before is taken back."""
@@ -160,12 +178,13 @@ class MachineReconciler:
             verdict = self._judge.judge(report, withdrawal=True)
             self.machines.put(known_machines.after(machine, report, verdict, self.revision, self._clock.now()))
 
-    def _newly_believed(self, machines: Iterable[Machine]) -> str:
+    def _tell_grounds(self, machines: Iterable[Machine]) -> None:
         """Say on what ground machines are believed of which that was not said yet."""
         grounds = {one.id: self._judge.ground(one.report) for one in machines if one.trusted is not None}
-        new = [ground for name, ground in grounds.items() if ground and self.grounds.get(name) != ground]
         self.grounds = {name: ground for name, ground in grounds.items() if ground}
-        return user_notices.believed(new)
+        new = [ground for name, ground in self.grounds.items() if self._grounds_said.get(name) != ground]
+        if self._notices.say_of_a_set("believed", user_notices.believed(new)):
+            self._grounds_said |= self.grounds
 
     async def _ask(self, scheduler: SchedulerClient, address: str) -> bool:
         """Ask one process; say whether it has the plugin, or is to be believed that it has."""
@@ -228,15 +247,19 @@ class MachineReconciler:
                 await asyncio.to_thread(revision.seal_for, recipients)
 
     async def _tell_progress(self, behind: list[Machine], revision: BundleRevision) -> None:
+        """Say how many of several machines have it, without end."""
         names = {machine.id for machine in behind}
         while True:
             await asyncio.sleep(PROGRESS_S)
+            if len(behind) < 2:  # noqa: PLR2004  of one machine there is nothing between nothing and all
+                continue
             now = [machine for name, machine in self.machines.machines.items() if name in names]
             done = sum(machine.confirmed >= revision.number for machine in now)
             if not done and revision.sealed_texts < len(behind):
-                self._notices.say("progress", user_notices.progress(revision.sealed_texts, len(behind), "sealed for"))
+                text = user_notices.progress(revision.sealed_texts, len(behind), "sealed for")
             else:
-                self._notices.say("progress", user_notices.progress(done, len(behind), "confirmed by"))
+                text = user_notices.progress(done, len(behind), "confirmed by")
+            self._notices.say_of_a_set("progress", text)
 
 
 _SILENT = ("silent", "it does not answer")

@@ -1,5 +1,6 @@
 """What a person reads while somebody forwards: each thing once, and again when it changes. Names and numbers only."""
 
+import time
 from collections.abc import Callable, Iterable
 
 from credagent.bundle.fingerprint import fingerprint
@@ -8,23 +9,42 @@ from credagent.dask_cluster.dask_plugins import OWN_PROCESS
 from credagent.errors import CredagentError
 from credagent.forwarder.known_machines import KnownMachines, Machine, MachineState
 
-WHAT_IS_WELL = ("served", "standing-by")  # matters that call for nobody
+WHAT_IS_WELL = ("served", "served-too", "believed", "standing-by")  # matters that call for nobody
+CHANGES_S = 15.0  # between two lines about one matter of machines that come and go: a cluster may grow by hundreds
 SHOWN = 5  # names in one line; the rest are counted
 
 
 class UserNotices:
     """Says a thing about a matter unless that was the last thing said about it."""
 
-    def __init__(self, say: Callable[[str], None], unsaid: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        say: Callable[[str], None],
+        unsaid: Iterable[str] = (),
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Speak through `say`, which must not block for long; of the matters in `unsaid` nothing is said."""
-        self._say, self._unsaid = say, frozenset(unsaid)
+        self._say, self._unsaid, self._monotonic = say, frozenset(unsaid), monotonic
         self._last: dict[str, str] = {}
+        self._said_at: dict[str, float] = {}
 
     def say(self, matter: str, text: str) -> None:
         """Say `text`; an empty one closes the matter."""
         if self._last.get(matter, "") != text and text and matter not in self._unsaid:
+            self._said_at[matter] = self._monotonic()
             self._say(text)
         self._last[matter] = text
+
+    def say_of_a_set(self, matter: str, text: str) -> bool:
+        """Say `text` as `say` does, unless the matter's last line is younger than CHANGES_S; return False for that.
+
+        Nothing is kept for later: the caller comes again, with what holds then.
+        """
+        too_soon = self._monotonic() < self._said_at.get(matter, float("-inf")) + CHANGES_S
+        if too_soon and text not in ("", self._last.get(matter, "")):
+            return False
+        self.say(matter, text)
+        return True
 
 
 def hosts(names: Iterable[str]) -> str:
@@ -134,11 +154,23 @@ def without_plugin(addresses: Iterable[str]) -> str:
 
 def served(known: KnownMachines, what: Iterable[str]) -> str:
     """Say what reached how many."""
-    found = [machine for machine in known.machines.values() if machine.state is MachineState.ADMITTED]
+    found = known.served()
     processes = sum(len(known.addresses(machine)) for machine in found)
     number = len({machine.report.recipient for machine in found})
     where = f"{count(number, 'machine')} ({count(processes, 'process').replace('processs', 'processes')})"
     return f"forwarded to {where}: {'; '.join(what)}"
+
+
+def served_too(known: KnownMachines, before: frozenset[str]) -> str:
+    """Say which machines have it beside the recipients in `before`, and how many have it of all that are there."""
+    found = {machine.report.recipient: machine.host for machine in known.served()}
+    late = [host for recipient, host in found.items() if recipient not in before]
+    if not late:
+        return ""
+    faults = (fault for fault in known.faults.values() if fault.fault != OWN_PROCESS)
+    without = {fault.host for fault in faults if fault.address != SCHEDULER}
+    there = count(len(known.shown()) + len(without), "machine")
+    return f"forwarded to {hosts(late)}{' too' if before else ''}: {len(found)} of {there}"
 
 
 def progress(done: int, total: int, doing: str) -> str:

@@ -117,11 +117,16 @@ class FakeCluster:
 
     @asynccontextmanager
     async def forwarded(
-        self, folder: Path, said: list[str] | None = None, clock: Clock | None = None, **plan: Any
+        self,
+        folder: Path,
+        said: list[str] | None = None,
+        clock: Clock | None = None,
+        notices: UserNotices | None = None,
+        **plan: Any,
     ) -> AsyncIterator[ForwarderLoop]:
         """Forward to this cluster, once the machines that are there have answered."""
-        told = said if said is not None else []
-        forwarder = ForwarderLoop(self.plan(folder, **plan), UserNotices(told.append), clock or SystemClock())
+        told = notices or UserNotices((said if said is not None else []).append)
+        forwarder = ForwarderLoop(self.plan(folder, **plan), told, clock or SystemClock())
         running = asyncio.create_task(forwarder.run())
         try:
             async with asyncio.timeout(scaled(60)):
