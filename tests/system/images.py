@@ -19,6 +19,7 @@ SUITE = "bookworm"
 OTHER_SUITES = ("bullseye", "trixie", "sid")  # without any Python: what is installed there brings its own
 NEWEST_PYTHON = "sid"
 OLDER = "0.0.9"
+LAUNCHERS = "dask-cloudprovider[aws,azure,digitalocean,gcp,hetzner]>=2025.9"
 IN_DASK = ("distributed", "boto3", "google-auth", "requests")
 PACKAGES = "systemd,systemd-sysv,dbus,iproute2,procps"
 MORE_PACKAGES = "python3,man-db,nftables,curl,s3cmd"
@@ -127,6 +128,36 @@ def with_package(deb: Path) -> Path:
         in_root(root, "dpkg", "-i", f"/root/{deb.name}")
         (root / ".complete").write_text(made_of)
     return root
+
+
+def with_cloud_init(deb: Path) -> Path:
+    """Return the one with the package, and Debian's cloud-init, which takes the user data that a test has put there."""
+    root = FOLDER / "with-cloud-init"
+    made_of = (with_package(deb) / ".complete").read_text()
+    if not (root / ".complete").exists() or (root / ".complete").read_text() != made_of:
+        print("installing cloud-init into it", flush=True)
+        shutil.rmtree(root, ignore_errors=True)
+        _copy(with_package(deb), root)
+        environ = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+        for command in (["update", "-q"], ["install", "-yq", "--no-install-recommends", "cloud-init"]):
+            apt = ["unshare", "--mount", f"--root={root}", "apt-get", *command]
+            subprocess.run(apt, check=True, stdout=subprocess.DEVNULL, env=environ)
+        where = root / "etc/cloud/cloud.cfg.d/90-test.cfg"
+        where.write_text("datasource_list: [NoCloud]\nnetwork: {config: disabled}\n")
+        (root / ".complete").write_text(made_of)
+    return root
+
+
+def with_launchers() -> Path:
+    """Return a Python that has dask-cloudprovider with the SDKs of the clouds that are tried."""
+    venv = FOLDER / "launchers"
+    python = venv / "bin" / "python"
+    if not (venv / ".complete").exists() or (venv / ".complete").read_text() != LAUNCHERS:
+        print("installing dask-cloudprovider with the SDKs of five clouds", flush=True)
+        subprocess.run([sys.executable, "-m", "venv", "--clear", venv], check=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", LAUNCHERS], check=True)
+        (venv / ".complete").write_text(LAUNCHERS)
+    return python
 
 
 def deb() -> Path:

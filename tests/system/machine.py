@@ -73,8 +73,8 @@ class Machine:
         _run("umount", str(self.root))
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def boot(self) -> None:
-        """Boot, and wait until systemd has done what it has to do."""
+    def boot(self, *states: str) -> None:
+        """Boot, and wait until systemd has done what it has to do, or is in one of `states`."""
         command = ["systemd-nspawn", "-q", "-D", str(self.root), "--boot", "--register=no", "--keep-unit"]
         command += [f"--machine={self.network.name}", "--console=pipe", f"--network-namespace-path={self.network.path}"]
         with (self.folder / "console.log").open("ab") as console:
@@ -86,7 +86,7 @@ class Machine:
                 stderr=subprocess.STDOUT,
             )
         self.until(self._find_leader, BOOT_S)
-        self.until(lambda: self.state() in ("running", "degraded"), BOOT_S)
+        self.until(lambda: self.state() in (states or ("running", "degraded")), BOOT_S)
 
     def stop(self) -> None:
         """Shut down in order."""
