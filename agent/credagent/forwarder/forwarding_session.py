@@ -61,6 +61,11 @@ class Forwarding:
                 # Where it was raised, in another thread, helps nobody: what went wrong and what to do is all in it.
                 raise error.with_traceback(None) from None
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether every machine that was there when it began has answered."""
+        return self._forwarder is None or self._forwarder.has_begun
+
     def ended(self, timeout_s: float) -> bool:
         """Wait for up to `timeout_s`; say whether it has ended by itself. Raises the error that ended it."""
         try:

@@ -76,6 +76,7 @@ class ForwarderLoop:
         self.own = Forwarder(name=name, sender=plan.key.key_id)
         self.state = "starting"
         self.settled = asyncio.Event()
+        self.has_begun = False  # every machine that was there has answered
         self.ended = asyncio.Event()
         self._wake = asyncio.Event()
         self._stirred = False  # something was announced, and nobody was asked since
@@ -258,20 +259,22 @@ class ForwarderLoop:
 
     async def _stand_by(self, scheduler: SchedulerClient, other: Forwarder | None) -> bool:
         """Wait while another forwarder of the same key is at work; say whether to forward after it."""
-        while other is not None and not other.how_ended and await _is_connected(scheduler, other):
-            self.state = "standing-by"
-            self._notices.say("standing-by", "another forwarder of yours is at work; this one stands by for it")
-            self.settled.set()
-            self._wake.clear()
-            await self._clock.wait(self._wake, STAND_BY_S)
-            if self.ended.is_set():
-                self.state = "stopped"
-                return False
+        while other is not None and not other.how_ended and other.sender == self.own.sender:
+            is_connected = await _is_connected(scheduler, other)
+            if is_connected:
+                self.state = "standing-by"
+                self._notices.say("standing-by", "another forwarder of yours is at work; this one stands by for it")
+                self.settled.set()
+                self._wake.clear()
+                await self._clock.wait(self._wake, STAND_BY_S)
+                if self.ended.is_set():
+                    self.state = "stopped"
+                    return False
             self._stirred = False
-            with contextlib.suppress(NoAnswer):
+            with contextlib.suppress(NoAnswer):  # asked of who is gone too: how it ended it said before it went
                 await self.reconciler.ask(scheduler, everybody=True)
             other = competing_forwarders.installed(self.reconciler.machines.machines.values())
-            if other is not None and other.sender != self.own.sender:
+            if not is_connected:
                 break
         if other is not None and other.how_ended == competing_forwarders.WITHDRAWN:
             self._yield()
@@ -360,6 +363,7 @@ class ForwarderLoop:
         self._judge.end_first_use()
         for notice in self.revision.notices:
             self._notices.say(f"notice {notice}", notice)
+        self.has_begun = True
         self.reconciler.tell_served(self._what())
         self.settled.set()
 

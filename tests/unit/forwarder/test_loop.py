@@ -2,13 +2,14 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from credagent.credentials import Slot, Statement
-from credagent.forwarder import loop
+from credagent.forwarder import competing_forwarders, loop
 from tests.patience import scaled
-from tests.unit.forwarder.fake_cluster import FakeCluster, FakeMachine
+from tests.unit.forwarder.fake_cluster import SENDER, FakeCluster, FakeMachine
 
 
 def test_a_closed_client_does_not_end_it_which_is_said_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,5 +57,30 @@ def test_what_is_withdrawn_while_something_is_delivered_is_taken_back_before_the
             async with asyncio.timeout(scaled(30)):
                 await second.wait()
         assert late.opened().statement(Slot.ENVIRONMENT) is Statement.WITHDRAWN
+
+    asyncio.run(story())
+
+
+class WhoseForwarderGoes(FakeCluster):
+    """A cluster whose forwarder takes everything back, and goes, just when somebody looks whether it is there."""
+
+    async def _answer(self, message: dict[str, Any], writer: asyncio.StreamWriter) -> Any:
+        if message["op"] != "events":
+            return await super()._answer(message, writer)
+        for machine in self.machines.values():
+            machine.forwarder["forwarder_ended"] = competing_forwarders.WITHDRAWN
+        return []  # nothing was logged of a client of that name
+
+
+def test_who_stands_by_learns_how_the_other_ended_although_it_was_asked_just_before(tmp_path: Path) -> None:
+    """What was taken back is not given again by the one that stood by."""
+
+    async def story() -> None:
+        machine = FakeMachine(forwarder={"forwarder": "credagent-forward-x", "forwarder_sender": SENDER.key_id})
+        async with WhoseForwarderGoes({"tcp://10.0.0.1:1": machine}).running() as cluster:
+            cluster.note = "credagent-forward-x"
+            async with cluster.forwarded(tmp_path, stands_by=True) as forwarder:
+                assert forwarder.state == "replaced"
+        assert machine.texts == []
 
     asyncio.run(story())

@@ -120,17 +120,16 @@ def _until_interrupted(forwarding: "Forwarding", interrupted: list[int], *, with
 
     Some may have been served by then, so taking back is done in both cases.
     """
-    has_begun = False
     with contextlib.suppress(KeyboardInterrupt):
         forwarding.wait()
-        has_begun = True
         while not forwarding.ended(LOOK_S):
             pass
+    has_begun = forwarding.has_begun
     if withdraws and interrupted:
         print(forwarding.withdraw())
     else:
         forwarding.stop()
-    return 0 if has_begun else 130
+    return 130 if interrupted and not has_begun else 0
 
 
 def _interruptions() -> list[int]:
