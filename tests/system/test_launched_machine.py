@@ -52,7 +52,7 @@ def user_data(sender: Sender, bundle: str) -> dict[str, str]:
     options = credagent.cloudprovider_options(
         audience=AUDIENCE, trusted_senders=sender.public_key, recipient_keys=[f"file:{KEY}"], bundle=bundle
     )
-    command = [images.with_launchers(), Path(__file__).with_name("launchers.py"), SCHEDULER]
+    command = [str(images.with_launchers()), str(Path(__file__).with_name("launchers.py")), SCHEDULER]
     done = subprocess.run(command, input=json.dumps(options), capture_output=True, text=True, check=True)
     found: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
     return found
