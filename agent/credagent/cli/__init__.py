@@ -1,8 +1,6 @@
 """The command line: words in, documents and sentences out, exit statuses. What a command does is in the other rooms.
 
 attest_probe: each step of this machine's attestation, for `doctor --attest`
-attest_options: whose attested machines `forward` believes
-bundle_file: a sealed bundle as a command's argument
 cluster_probe: what each process of a Dask cluster says of its machine's agent
 command_table: which module serves each command, and the overview of `credagent --help`
 command_parser: the parser of what is not plain; it explains
@@ -11,10 +9,10 @@ dask_credentials_command: every command below `dask credentials`
 forward_install_options: `forward --install` and `--uninstall`
 main: the entry point; turns errors into one line, a hint and an exit status
 node_probes: what can be seen of this machine, as facts for `doctor`
-output_file: a file that a person names for a command's output
+named_files: files that a person names: a sealed bundle to be read, the place of an output
 plain_arguments: the usual command lines of commands that are run often
 process_reading: what the kernel and the file system show of a process, without any value
-seal_options: the options that say what is sent, from whom and to whom
+seal_options: the options that say what is sent, and to whom
 status_page: the page of `status`, from a document, a time and a width
 terminal_text: texts of others on their way to a terminal
 worker_whoami: `whoami --worker`: what a library in a process would sign with

@@ -3,8 +3,7 @@
 import argparse
 import os
 
-from credagent.cli.attest_options import attest_said
-from credagent.cli.seal_options import identity_options
+from credagent.cli.seal_options import attest_said, identity_options
 from credagent.errors import UsageError
 
 

@@ -1,4 +1,4 @@
-"""The options that `seal`, `withdraw` and `forward` share: from the command line to `sender.options.Options`."""
+"""The options that say what is sent, and to whom: from the command line to `sender.grant_options.GrantOptions`."""
 
 import argparse
 import os
@@ -12,6 +12,7 @@ from credagent.errors import ConfigurationError, UsageError
 from credagent.secret import Secret
 from credagent.sender.grant_options import VALID_FOR_S, GrantOptions, check, variable
 
+ATTEST_NAMES = "aws_accounts, aws_roles, google_projects, google_accounts"
 ENV_FILE_BYTES = 128 * 1024  # no bundle can hold more
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -187,3 +188,26 @@ def _text(path: str) -> str:
         return data.decode()
     except UnicodeDecodeError:
         raise ConfigurationError("env-file", "is not UTF-8 text", what=path, hint="save it as UTF-8") from None
+
+
+def add_attest(parser: argparse.ArgumentParser) -> None:
+    """Add `--attest`: whose attested machines are believed, in place of those of the account or project forwarded."""
+    parser.add_argument(
+        "--attest",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help=f"whose attested machines are believed ({ATTEST_NAMES}; may be repeated)",
+    )
+
+
+def attest_said(arguments: argparse.Namespace) -> dict[str, list[str]]:
+    """Return what `--attest` said, by name. Raises UsageError."""
+    said: dict[str, list[str]] = {}
+    for text in arguments.attest:
+        name, equals, value = text.partition("=")
+        if not equals or not value:
+            why = f"{text[:80]!r} is not NAME=VALUE"
+            raise UsageError("usage", why, what="--attest", hint=f"name one of {ATTEST_NAMES}")
+        said.setdefault(name, []).append(value)
+    return said

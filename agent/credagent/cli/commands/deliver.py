@@ -4,7 +4,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from credagent.cli.bundle_file import read_bundle
+from credagent.cli.named_files import read_bundle, write_output
 from credagent.errors import ConfigurationError, UsageError
 
 if TYPE_CHECKING:
@@ -75,8 +75,6 @@ def _put(target: "Target", text: str) -> int:
 
 
 def _write(path: str, text: str) -> None:
-    from credagent.cli.output_file import write_output
-
     # Readable: it is sealed, and an agent with a user of its own must be able to read what root puts into its inbox. A
     # file that it cannot read would be refused content, and close every slot for which nothing was granted.
     write_output(path, f"{text}\n".encode(), 0o644)

@@ -12,9 +12,8 @@ import ssl
 import sys
 from typing import TYPE_CHECKING
 
-from credagent.cli.attest_options import add_attest, attest_said
 from credagent.cli.forward_install_options import add_installing_arguments, install
-from credagent.cli.seal_options import add_identity_arguments, identity_options
+from credagent.cli.seal_options import add_attest, add_identity_arguments, attest_said, identity_options
 from credagent.errors import ConfigurationError, UsageError
 
 if TYPE_CHECKING:

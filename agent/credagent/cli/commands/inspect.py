@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from credagent.cli.bundle_file import read_bundle
+from credagent.cli.named_files import read_bundle
 from credagent.cli.terminal_text import printable
 from credagent.errors import ConfigurationError, Exit, Refused, UsageError
 

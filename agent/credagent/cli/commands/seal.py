@@ -65,7 +65,7 @@ def _tell(lines: Iterable[str], prefix: str) -> None:
 
 
 def _write(path: str, text: str) -> None:
-    from credagent.cli.output_file import write_output
+    from credagent.cli.named_files import write_output
 
     if path == "-":
         print(text)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from credagent.cli.output_file import write_output
+from credagent.cli.named_files import write_output
 from credagent.errors import Exit, OutputError
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make devices")
