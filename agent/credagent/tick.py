@@ -1,8 +1,8 @@
-"""The moments at which the agent looks at what tells nobody of its changes: the same for all who look. Pure.
+"""The moments at which the agent polls what sends no event, common to all that it polls. Pure.
 
-Folders that vanish without an event, a stepped clock, a disk that has room again, a bundle whose time has come, the
-service manager's watchdog. Each has a loop of its own that waits for the next of these moments, unless it is due
-before, so that an idle machine is woken once for all of them.
+Polled are folders that vanish without an event, a stepped clock, a disk that has room again, a bundle whose time has
+come, and the service manager's watchdog. Each has a loop of its own that waits for the next of these moments, unless it
+is due before. So an idle machine is woken once for all of them.
 """
 
 TICK_S = 30.0  # half of the unit's WatchdogSec; also bounds how long a clock step or a suspension goes unnoticed

@@ -1,9 +1,9 @@
 """Senders that are trusted by identity: what clouds said of their keys, and for how long that counts. Pure.
 
-A bundle may bring an attestation of its sender's key as a second line. Who signed it is asked of the cloud, in a helper
-and beside the running agent (`not-attested-yet`), and remembered for the key. What is remembered is no trust: that is
-what the configuration lists at the moment. A sender that it no longer names is no longer trusted, the bundle in force
-included; an answer that has become old admits no new bundle, and leaves in force what is.
+A bundle may carry an attestation of its sender's key on a second line. A helper asks the cloud who signed it, while the
+agent runs on (`not-attested-yet`), and the answer is remembered for that key. The answer alone is no trust: a sender is
+trusted while the configuration lists its identity. Once that is removed, its bundle is not in force any more. An answer
+that has become old admits no new bundle; the bundle in force stays.
 """
 
 from collections.abc import Mapping

@@ -92,7 +92,7 @@ def _own_key(state_dir: str) -> RecipientPrivateKey:
             write_private(f"{state_dir}/{BINDING_FILE}", binding)
         return key
     if binding == NO_BINDING:
-        # A machine whose id is not there yet is no other machine: its key, once replaced, would be lost for good.
+        # An id that is missing makes this no other machine. A key that is replaced is lost for good.
         log.warning("machine_id_missing", why="the key stays, bound to the id that this machine had before")
         return read_key(path)
     log.warning("machine_key_replaced", why="this machine has another machine-id than the one that made the key")
@@ -133,7 +133,7 @@ def _previous_files(state_dir: str) -> list[str]:
 
 
 def _is_needed(key: RecipientPrivateKey, state_dir: str) -> bool:
-    """Tell whether what is in force was sealed to `key`: however old it is, a start has to open that again."""
+    """Tell whether the bundle in force was sealed to `key`: the next start has to open it again, however old it is."""
     for text in state_file.load(state_dir).texts():
         with suppress(Refused):
             if stanza_for(envelope.parse(text), key) is not None:

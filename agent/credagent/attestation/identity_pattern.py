@@ -29,6 +29,6 @@ def pattern_of(identity: Identity) -> str:
 
 
 def pattern_of_arn(arn: str) -> str:
-    """Return the same of an ARN."""
+    """Return what names the identity of this ARN in a configuration."""
     found = _OF_A_ROLE.fullmatch(arn)
     return f"{found['role']}{ANY_SESSION}" if found else arn

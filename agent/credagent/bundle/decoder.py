@@ -1,6 +1,6 @@
-"""Plaintext to bundle, strictly: one reading for each text, one text for each bundle. Encoding is in `canonical`.
+"""Plaintext to bundle, strictly: one reading for each text, one text for each bundle. Encoding is in `canonical_json`.
 
-No error text here holds a value, and no exception of the decoder is chained: its text quotes what it choked on.
+No error text here holds a value, and no exception of the decoder is chained: its text quotes the input.
 """
 
 from msgspec import DecodeError, Struct
@@ -36,7 +36,7 @@ def decode(plaintext: bytes) -> Bundle:
 
 
 def canonical_form(bundle: Bundle) -> bytes:
-    """Return the plaintext of a sound bundle; Refused says what is wrong with another, to its sender already."""
+    """Return the plaintext of `bundle`. Raises Refused with what is wrong with it, so that its sender hears of it."""
     try:
         if fault := validation.fault(bundle):
             raise refusal(RefusalCode.BAD_CONTENT, fault)

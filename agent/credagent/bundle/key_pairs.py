@@ -35,7 +35,7 @@ def identifier(raw: bytes) -> bytes:
 
 
 class RecipientPublicKey(Struct, frozen=True):
-    """To whom one seals (a KeyWrapper). `raw`: ML-KEM-768 key then X25519 key for X-Wing, else the X25519 key."""
+    """A recipient's public key (a KeyWrapper). `raw`: for X-Wing ML-KEM-768 key, then X25519 key; else the latter."""
 
     kem: Kem
     raw: bytes
@@ -79,7 +79,7 @@ class RecipientPublicKey(Struct, frozen=True):
 
 
 class RecipientPrivateKey:
-    """Opens what was sealed to this machine (a KeyOpener). Masked when shown, and not pickled."""
+    """A recipient's private key (a KeyOpener). Masked when shown, and not pickled."""
 
     __slots__ = ("_opener", "_seed", "public_key")
 
@@ -130,12 +130,12 @@ class RecipientPrivateKey:
         return f"RecipientPrivateKey({self.key_id}, ***)"
 
     def __reduce__(self) -> NoReturn:
-        """Refuse to be pickled: a pickle travels to places nobody sees."""
+        """Raise TypeError: pickled, a private key could leave this process unnoticed."""
         raise TypeError("a private key is not pickled")
 
 
 class SenderPublicKey(Struct, frozen=True):
-    """Whose signature one may trust: a raw Ed25519 public key."""
+    """A sender's public key, which verifies its signatures: raw Ed25519."""
 
     raw: bytes
 
@@ -163,7 +163,7 @@ class SenderPublicKey(Struct, frozen=True):
 
 
 class SenderPrivateKey:
-    """Signs envelopes. Masked when shown, and not pickled."""
+    """A sender's private key, which signs envelopes. Masked when shown, and not pickled."""
 
     __slots__ = ("_signer", "public_key")
 
@@ -200,7 +200,7 @@ class SenderPrivateKey:
         return f"SenderPrivateKey({self.key_id}, ***)"
 
     def __reduce__(self) -> NoReturn:
-        """Refuse to be pickled: a pickle travels to places nobody sees."""
+        """Raise TypeError: pickled, a private key could leave this process unnoticed."""
         raise TypeError("a private key is not pickled")
 
 

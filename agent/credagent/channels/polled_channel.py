@@ -114,7 +114,7 @@ class PolledChannel:
         self.trouble, self._said_absent = "", True
 
     def _failed(self, error: Unavailable) -> Content:
-        """Remember a failure, and say it once; return what the channel holds as far as one knows."""
+        """Remember a failure, and say it once; return what the channel holds, as far as it is known."""
         if error.code in REFUSED_CODES:
             self.trouble, self._version, self._was_read = "", "", True
             if not (isinstance(self._content, Refused) and self._content.why == error.why):

@@ -137,7 +137,7 @@ def duration(text: str, _folders: Folders) -> int:
 
 
 def as_it_is(text: str, _folders: Folders) -> str:
-    """Read a text that needs no reading."""
+    """Return the text unchanged."""
     return text
 
 
@@ -170,7 +170,7 @@ def channel(text: str, folders: Folders) -> Channel:
 
 
 def address(text: str, _folders: Folders) -> Address:
-    """Read a loopback address: any other would leave it to the network who may ask for credentials."""
+    """Read a loopback address: at any other, hosts of the network could ask for credentials."""
     octet = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
     found = re.fullmatch(rf"(127(?:\.{octet}){{3}}|localhost|\[::1\]):([0-9]{{1,5}})", text, re.ASCII)
     if found is None or int(found[2]) > LAST_PORT:

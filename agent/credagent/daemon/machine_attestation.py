@@ -1,7 +1,7 @@
 """What this machine's cloud says of the machine's key: asked for when a sender wants to know, kept while it is young.
 
-Nobody asks, nothing is made: on a machine whose senders name its key no helper is started for this. What is kept is
-bound to the key and the audience of the moment; a reload or a rotation makes another.
+It is made only when a sender asks: where senders name the machine's key, no helper is started for this. It is bound to
+the key and the audience of the moment; after a rotation or a change of the audience another one is made.
 """
 
 import asyncio
@@ -90,6 +90,6 @@ class MachineAttestation:
                 log.info("attestation_made", by_role=request.by_role, notice=made.notice)
         finally:
             del self._making[request]
-        # Of another key or audience nothing is asked any more.
+        # Nobody asks for an attestation of an earlier key or audience any more.
         self._kept = {one: found for one, found in self._kept.items() if one.binding == request.binding}
         self._kept[request] = kept

@@ -3,7 +3,7 @@
 This file travels as source with the scheduler's plugin (see `plugin_pickle`): standard library, distributed and its
 tornado only, Python 3.9 and later. Dask's pages have no login. So the page holds no secret, and names whose credentials
 they are only where the scheduler's Dask configuration says so (`PRINCIPALS`). Every text comes from a worker, which may
-say what it likes: it is cut here and escaped in HTML.
+say anything: it is cut here and escaped in HTML.
 """
 
 # ruff: noqa: ANN401  Dask's servers and what workers answer have no types here
@@ -107,7 +107,7 @@ def as_html(document: Mapping[str, Any]) -> str:
 def add_to(scheduler: Any, status: Any) -> None:
     """Add the page to a scheduler's dashboard; nothing where it serves no HTTP. `status` asks the scheduler's own side.
 
-    What one HTTP server has serves as long as it does: whoever calls this once more for it adds nothing.
+    The page stays as long as the HTTP server. A second call for the same server adds nothing.
     """
     application = getattr(scheduler, "http_application", None)
     if application is None or hasattr(application, "credagent_answers"):
@@ -199,7 +199,7 @@ def _machine(
     refused = bundle.get("refused")
     last = _mapping(refused[-1]) if isinstance(refused, (list, tuple)) and refused else {}
     if _text(last.get("at")) < _text(bundle.get("issued_at")):
-        last = {}  # what was taken since is newer
+        last = {}  # a bundle that was taken later settles it
     fault = _text(answer.get("fault"))
     return {
         "host": host,

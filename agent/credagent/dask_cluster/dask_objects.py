@@ -1,4 +1,4 @@
-"""What one needs of a Dask client or cluster object: address, certificates, whether it is asynchronous. No more."""
+"""What is read from a Dask client or cluster object: its address, certificates, and whether it is asynchronous."""
 
 import ssl
 from collections.abc import Callable

@@ -6,7 +6,7 @@ whatever it wraps stays an inert mapping. Nothing that could turn received bytes
 
 A message is its length, the number of its frames, the length of each, and the frames; large frames may follow behind
 that length. The first frame holds the plain values (msgpack, decoded in `answer_limits`), the others hold pickles and
-arrays, which nobody here wants.
+arrays, which are not read.
 """
 
 import asyncio
@@ -85,7 +85,7 @@ class DaskConnection:
             missing -= len(await self._reader.readexactly(min(missing, _CHUNK_BYTES)))
 
     def close(self) -> None:
-        """Drop the connection at once: there is nothing to say goodbye for."""
+        """Close the connection at once, whatever was not sent yet."""
         self._writer.transport.abort()
 
 

@@ -40,7 +40,7 @@ async def _ask(scheduler: SchedulerClient, address: str) -> AgentReport | None:
 
 
 async def _install(scheduler: SchedulerClient) -> None:
-    """Bring what passes bundles on, under a name of its own: a forwarder may be at work, and its mailbox stays."""
+    """Install the plugin under a name of its own, so that a forwarder that is at work keeps its plugin and mailbox."""
     settings: dict[str, object] = {"guest": True}
     for install in (scheduler.install_in_scheduler, scheduler.install):
         with contextlib.suppress(NoAnswer):  # who has it nevertheless is found by asking again

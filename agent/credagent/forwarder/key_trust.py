@@ -1,9 +1,9 @@
 """The one judge of what may be sealed to: rules for the keys and audiences that machines of a cluster name. No I/O.
 
 A key is used only if the caller supplied it, or it was learnt over verified TLS, or its cloud vouches for it, or the
-caller said `trust`. Anybody
-who can register a worker on a plain TCP scheduler can name a key of his own. So nothing is sealed without a verdict:
-`bundle_revision` takes a TrustedRecipient for each text that it seals or gives away, and only `KeyJudge` makes one.
+caller said `trust`. Anybody who can register a worker on a plain TCP scheduler can name a key of his own. So nothing is
+sealed without a verdict: `bundle_revision` takes a TrustedRecipient for each text that it seals or gives away, and only
+`KeyJudge` makes one.
 """
 
 import ssl
@@ -84,7 +84,7 @@ class Attestations(Protocol):
         ...
 
     def ground(self, report: AgentReport) -> str:
-        """Say on what ground its key is believed."""
+        """Return on what ground its key is believed, as a sentence."""
         ...
 
 

@@ -27,7 +27,7 @@ from credagent.task_groups import for_each, run_until_first_ends
 AT_ONCE = 24  # questions, and deliveries; the scheduler client has 32 connections, and workers that wait need some
 ATTEMPTS = 3  # through different workers of one machine, before it counts as silent
 LIST_ATTEMPTS = 3
-SAMPLE = 16  # known machines that are asked when something was announced, by whom is not to be known
+SAMPLE = 16  # known machines that are asked after an announcement: nobody can tell whose it was
 PROGRESS_S = 2.0
 STALLED_S = 15.0  # without an answer of anybody: who is left is silent, and keeps nobody waiting
 TOO_OLD = "too-old"
@@ -167,19 +167,19 @@ class MachineReconciler:
         self._served_said = frozenset(machine.report.recipient for machine in self.machines.served())
 
     def tell_served_too(self) -> None:
-        """Say which machines have it that nothing was said of: who joined later, or could not have it before."""
+        """Name machines that have it by now and were not named yet: they joined later, or could not have it before."""
         if self._notices.say_of_a_set("served-too", user_notices.served_too(self.machines, self._served_said)):
             self._served_said |= {machine.report.recipient for machine in self.machines.served()}
 
     def _judge_again(self) -> None:
-        """Judge for a withdrawal whom nothing was to be granted: what one of them was granted before is taken back."""
+        """Judge anew, for a withdrawal, machines that get no grant: what they were granted before is taken back."""
         for machine in [one for one in self.machines.machines.values() if one.trusted is None]:
             report = replace(machine.report, outcome="")
             verdict = self._judge.judge(report, withdrawal=True)
             self.machines.put(known_machines.after(machine, report, verdict, self.revision, self._clock.now()))
 
     def _tell_grounds(self, machines: Iterable[Machine]) -> None:
-        """Say on what ground machines are believed of which that was not said yet."""
+        """Say on what ground machines are believed, once for each of them."""
         grounds = {one.id: self._judge.ground(one.report) for one in machines if one.trusted is not None}
         self.grounds = {name: ground for name, ground in grounds.items() if ground}
         new = [ground for name, ground in self.grounds.items() if self._grounds_said.get(name) != ground]
@@ -247,7 +247,7 @@ class MachineReconciler:
                 await asyncio.to_thread(revision.seal_for, recipients)
 
     async def _tell_progress(self, behind: list[Machine], revision: BundleRevision) -> None:
-        """Say how many of several machines have it, without end."""
+        """Say again and again how many of several machines have it, until cancelled."""
         names = {machine.id for machine in behind}
         while True:
             await asyncio.sleep(PROGRESS_S)

@@ -1,6 +1,7 @@
 """Who was refused, how often and when last: counted for `doctor`, and said in the log now and then.
 
-Anybody may knock: the number of users is bounded, and who hammers at the door does not fill the log.
+Anybody on the machine can ask. So the number of users that are remembered is bounded, and each of them is logged only
+now and then.
 """
 
 from collections.abc import Callable
@@ -32,7 +33,7 @@ class RefusedCallers:
         self._said = LogThrottle()
 
     def refuse(self, uid: int, **fields: object) -> None:
-        """Count a refusal of `uid`; the log hears of each user now and then, with `fields`."""
+        """Count a refusal of `uid`; each user is logged now and then, with `fields`."""
         before = self._by_uid.pop(uid, None)
         self._by_uid[uid] = RefusedCaller(uid=uid, count=(before.count if before else 0) + 1, at=self._now())
         if len(self._by_uid) > MOST_USERS:

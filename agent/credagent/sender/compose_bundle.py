@@ -93,7 +93,7 @@ def _aws(options: GrantOptions, local: LocalIdentity) -> AwsGrant | None:
     if not options.assume_role:
         return local.aws
     if options.wants_local_aws and local.aws is None:
-        return None  # the machine's own identity is another promise than the one that was asked for
+        return None  # else the agent would assume the role with its own machine's identity, which nobody asked for
     return AwsAssumeRoleGrant(
         role_arn=options.assume_role,
         duration_s=_role_duration_s(options.duration_s, chained=local.aws is not None),

@@ -1,4 +1,4 @@
-"""The other end of the channels that can be written from afar, and what to do about those that cannot. Seals nothing.
+"""Writes sealed bundles to the channels that a cloud keeps, and says how the others are written. Seals nothing.
 
 What is written is sealed already. It travels with the local identity of whoever delivers, by the helper process.
 """
@@ -15,7 +15,7 @@ from credagent.errors import CredagentError, OutputError, Unavailable, UsageErro
 DEADLINE_S = 60.0  # a profile's credential_process or a login behind a slow proxy, then one request
 
 LIMITS_BYTES: Mapping[str, int] = {
-    "aws-ssm": 8192,  # an advanced parameter; EC2 and Google refuse what their places cannot hold themselves
+    "aws-ssm": 8192,  # an advanced parameter; EC2 and Google enforce their own limits
     "ec2-user-data": 16_384,
     "gce-attribute": 256 * 1024,
     "env": 128 * 1024 - 256,  # Linux's MAX_ARG_STRLEN, the variable's name included

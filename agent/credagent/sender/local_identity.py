@@ -1,4 +1,4 @@
-"""The sender's own identity, asked of the helper process: the SDKs stay out of this one. No rule of sealing is here."""
+"""The sender's local identity, looked up in a helper process, so that no SDK is loaded here. Sealing is elsewhere."""
 
 from collections.abc import Mapping
 

@@ -50,7 +50,7 @@ class DesiredSlot(Struct, frozen=True, kw_only=True):
 
     @property
     def unresolved(self) -> bool:
-        """Whether it is not known yet what there is to go by."""
+        """Whether it is not known yet what the slot should hold."""
         return self.awaited or self.unlooked
 
 
@@ -59,7 +59,8 @@ def desired_slot(
 ) -> DesiredSlot:
     """Return what `slot` should hold.
 
-    `content_refused`: what a pull channel holds now is refused. `unlooked`: nobody knows yet what there is to go by.
+    `content_refused`: what a pull channel holds now is refused. `unlooked`: a channel that may bring a bundle was not
+    looked at yet.
     """
     said = settings.slots[slot]
     statement = admission.statement(slot)

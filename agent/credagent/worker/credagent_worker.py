@@ -28,8 +28,8 @@ VERSION = "0.1.0"  # the agent's
 
 SYSTEM_FOLDER = "/run/credagent"
 
-ANSWER_BYTES = 1024 * 1024  # what the agent keeps to
-ANSWER_S = 10.0  # answers come from memory; who asks for what does not (a renewal) says how long it waits
+ANSWER_BYTES = 1024 * 1024  # the agent sends no longer line
+ANSWER_S = 10.0  # answers come from memory; for a renewal, which does not, the caller gives a longer time
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0  # between attempts to connect
 REFUSED_PAUSE_S = 60.0  # somebody has to change the agent's configuration first
 
@@ -63,7 +63,7 @@ class AgentRefused(Exception):
 
 def _logger() -> logging.Logger:
     """Return Dask's logger for this. The command line uses this file as a client, and waits for no logging."""
-    import logging  # noqa: PLC0415  see above
+    import logging  # noqa: PLC0415  the command line waits for no logging
 
     return logging.getLogger("distributed.credagent")
 
@@ -112,7 +112,7 @@ def refuse_stranger(sock: socket.socket, path: str) -> None:
     A path that somebody has named by CREDAGENT_SOCKET is believed, but for a name of `runtime_folders`.
     """
     folder = os.path.dirname(path)
-    default = folder.startswith(f"/tmp/credagent-{os.geteuid()}")  # noqa: S108  see above
+    default = folder.startswith(f"/tmp/credagent-{os.geteuid()}")  # noqa: S108  who listens there is judged below
     named = path == os.environ.get("CREDAGENT_SOCKET")
     if not default and (named or not os.stat(os.path.dirname(folder) or ".").st_mode & stat.S_IWOTH):
         return
@@ -148,7 +148,7 @@ class AgentConnection:
             self.sock.sendall(json.dumps(request).encode() + b"\n")
 
     def has_news(self, timeout: float) -> bool:
-        """Wait so long at most, and tell whether something has come, or the connection has ended."""
+        """Wait up to `timeout` seconds; tell whether something has come or the connection has ended."""
         if self._received:
             return True
         ready = select.poll()
@@ -211,7 +211,7 @@ def start(role: str) -> Session | None:
 
 
 def report(handed_out: Mapping[str, str], no_proxy: Iterable[str]) -> dict[str, Any]:
-    """Return what a person looks for when a cloud says no to this process: names of its variables, and no value.
+    """Return what explains a request of this process that a cloud refused: names of its variables, and no value.
 
     `names`: set, of those that clouds' libraries read. `changed`: not as `handed_out`. `proxied`: a proxy would get
     what is meant for loopback.
@@ -245,7 +245,7 @@ class Session:
 
     def __init__(self, role: str) -> None:
         """Start the thread. Nothing is put into place before `wait`."""
-        import threading  # noqa: PLC0415  as in `_process`
+        import threading  # noqa: PLC0415  Dask has it; a client of one question does without
 
         self.role, self.users = role, 0
         self.generation: int | None = None
@@ -287,11 +287,11 @@ class Session:
             self._connection.sock.shutdown(socket.SHUT_RDWR)
 
     def _run(self) -> None:
-        import logging  # noqa: PLC0415  as `_logger`
-        import random  # noqa: PLC0415  as threading
+        import logging  # noqa: PLC0415  the command line waits for no logging
+        import random  # noqa: PLC0415  a client of one question does without
 
         # Jitter, so that a node's 64 processes do not come back in one instant.
-        while not self._stopped.wait(self._pause_s * random.uniform(0.5, 1.5)):  # noqa: S311  see above
+        while not self._stopped.wait(self._pause_s * random.uniform(0.5, 1.5)):  # noqa: S311  it spreads load, and hides nothing
             self._pause_s = min(max(SHORTEST_PAUSE_S, 2 * self._pause_s), LONGEST_PAUSE_S)
             try:
                 self._follow()
@@ -372,7 +372,7 @@ class Session:
             real = self._apply(document, first=False)
         self._tell(connection, document)
         if real is not None:
-            for _ in range(TURNS):  # each lets those pass that wait for the GIL
+            for _ in range(TURNS):  # each lets threads run that wait for the GIL
                 time.sleep(TURN_S)
             _set({EXPIRATION: real})
 
@@ -439,7 +439,7 @@ def _set(values: Mapping[str, str]) -> None:
 
 def known_generation(session: Any) -> int:  # noqa: ANN401  perhaps of another version of this module
     """Return the generation of the newest set that the agent has sent to this process, 0 for none."""
-    return int((session._document or {}).get("generation", 0))  # noqa: SLF001  see above
+    return int((session._document or {}).get("generation", 0))  # noqa: SLF001  every version of this module has it
 
 
 def configured_wait_s() -> float:

@@ -1,7 +1,7 @@
 """A credential set as a worker's environment: what is set, what is overwritten, what is scrubbed.
 
 Pure. Names of variables are in `handovers`, the vendors' documents in `documents`, an environment as text in
-`environment_texts`. Nothing here reads a clock, a file or the environment.
+`formats`. Nothing here reads a clock, a file or the environment.
 """
 
 from collections.abc import Mapping

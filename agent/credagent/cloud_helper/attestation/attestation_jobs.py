@@ -40,7 +40,7 @@ def answer(request: AttestMachine | AttestSender | VerifyAttestations) -> Attest
 
 
 def _made(request: AttestMachine) -> AttestationMade:
-    """Ask the cloud that made this machine; where its firmware does not say, whichever answers."""
+    """Ask the cloud that the firmware names; where it names none, AWS and then Google, until one answers."""
     clouds = {"amazon": (_by_aws,), "google": (_by_google,)}.get(maker(), (_by_aws, _by_google))
     failures: list[CloudFailure] = []
     for make in clouds:
@@ -50,7 +50,7 @@ def _made(request: AttestMachine) -> AttestationMade:
             failures.append(failure)
             continue
         return _checked(made)
-    # What is there and fails is what a person can mend.
+    # The failure of a cloud that is there is the one that a person can mend.
     raise next((failure for failure in failures if failure.code != NO_IDENTITY), failures[0])
 
 

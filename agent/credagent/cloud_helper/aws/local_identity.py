@@ -3,8 +3,8 @@
 A long-term key becomes a session (sts:GetSessionToken); a session goes as it is, with its real expiry wherever botocore
 knows it, or the profile says it (`x_security_token_expires`). Where neither does (a token in a profile or in the
 environment without AWS_CREDENTIAL_EXPIRATION, a credential_process without Expiration) the expiry is 15 minutes from
-now, or what the person said with a duration: STS tells nobody how long a session has left, and a wrong guess hands out
-the dead.
+now, or what the person said with a duration: STS tells nobody how long a session has left, and after a wrong guess
+credentials that have ended would be handed out.
 """
 
 import os
@@ -62,7 +62,7 @@ def found_credentials(session: Any) -> tuple[AwsCredentials, datetime | None, st
         if credentials is None:
             raise CloudFailure("no-local-identity")
         frozen = credentials.get_frozen_credentials()
-    except RuntimeError as exc:  # "refreshed credentials are still expired", in a class that says nothing
+    except RuntimeError as exc:  # "refreshed credentials are still expired", which has no class of its own
         raise CloudFailure("expired-token", "found in the environment or a profile") from exc
     except MetadataRetrievalError as exc:
         # The chain's last link says so where no service answers, as on every laptop. A profile may demand it, though.
@@ -146,7 +146,7 @@ def _session_from(found: AwsCredentials, *, method: str, region: str, request: A
 
 
 def _with_caller(obtained: AwsObtained) -> AwsObtained:
-    """Add whose credentials these are. What STS knows to be dead is not forwarded; not being told is a notice."""
+    """Add whose credentials these are. A session that STS calls ended is refused; no answer of STS is a notice."""
     told = caller_if_told(
         obtained.credentials, obtained.credentials.region or FALLBACK_REGION, patience_s=IDENTITY_PATIENCE_S
     )

@@ -1,4 +1,4 @@
-"""Which job reads or writes which channel. The channels' own grammar is `config.channels`."""
+"""Which job reads or writes which channel. The channels' own grammar is `config.channel_grammar`."""
 
 from importlib import import_module
 from typing import Any

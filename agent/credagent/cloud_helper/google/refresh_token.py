@@ -1,4 +1,4 @@
-"""An access token for a refresh token (RFC 6749, section 6). Long-term: both sides have said yes to it by name."""
+"""An access token for a refresh token (RFC 6749, section 6). It is long-term: both sides have allowed it by name."""
 
 import os
 from datetime import UTC, datetime

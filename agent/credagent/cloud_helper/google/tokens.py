@@ -1,4 +1,4 @@
-"""A refresh by google-auth, and what it then holds, as a value of ours whose expiry was judged."""
+"""Refreshes credentials with google-auth, and returns its access token with an expiry that was checked."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -23,7 +23,13 @@ def refresh(credentials: Any, transport: object, *, malformed: str = "malformed-
     except GoogleAuthError as exc:
         failure = from_google(exc)
         raise CloudFailure(malformed) if failure.code == "malformed-answer" else failure from exc
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as exc:  # what odd documents lead it to
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        OverflowError,
+    ) as exc:  # what google-auth raises for malformed documents
         raise CloudFailure(malformed, type(exc).__name__) from exc
 
 

@@ -25,7 +25,7 @@ class HttpsResponse(Struct, frozen=True, kw_only=True):
 
 
 class HttpsSession(requests.Session):
-    """Never looks where a redirect leads: requests would read its whole body first, even where it does not follow."""
+    """A session that follows no redirect. Told only not to follow one, requests would still read its whole body."""
 
     def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002  the signature is requests'
         """Return nothing."""
@@ -65,7 +65,7 @@ def ask(
             allow_redirects=False,
             stream=True,
         ) as response:
-            # What a refusal or a redirect says in its body is nobody's business, however long it is.
+            # The body of a refusal or a redirect is not read: nothing here needs it, and it may be endless.
             body = _body(response, max_bytes) if response.status_code in reads else b""
             return HttpsResponse(status=response.status_code, headers=response.headers, body=body)
     except requests.exceptions.SSLError as exc:
@@ -92,7 +92,7 @@ def _body(response: requests.Response, max_bytes: int) -> bytes:
 
 
 def refusal(status: int, retry_after: str | None = None) -> CloudFailure:
-    """Return what an answer is that holds no content; `retry_after` is its header of that name."""
+    """Return the failure that an answer without content stands for; `retry_after` is its header of that name."""
     if status in DENIED:
         return CloudFailure(
             "access-denied", f"HTTP {status}", hint="may this machine read it? has a signature expired?"

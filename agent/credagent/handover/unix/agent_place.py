@@ -28,8 +28,9 @@ OWNER_IS_EXEC = b"exec"
 def known_places(config_path: str | None, environ: Mapping[str, str] = os.environ) -> Sequence[str]:
     """Return where an agent may listen, the likeliest first; nothing where only the whole configuration can say.
 
-    TOML can spell a key so that this does not see it. Then nobody answers at the default places, and all of it is read.
-    Raises PermissionRefused for a folder of the environment's that a stranger could put in place.
+    TOML has spellings of the key that this does not find. Then nobody answers at the default places, and the caller
+    reads the whole configuration. Raises PermissionRefused for a folder of the environment's that a stranger could put
+    in place.
     """
     if environ.get(SOCKET_VARIABLE):
         return socket_paths(environ)

@@ -51,7 +51,7 @@ def _troubles(document: Mapping[str, Any]) -> Iterator[StatusTrouble]:
     refusal = standing_refusal(bundle)
     if refusal is not None:
         what = f"the sender's bundle was refused ({refusal['code']}): {_consequence(slots, bundle)}"
-        # A push that is refused changes nothing; what a channel holds, or the only bundle there was, does.
+        # A refused push leaves the bundle in force as it is; refused content of a pull channel is a standing problem.
         failing = refusal["code"] in document["problems"] or not bundle["bundle_id"]
         yield StatusTrouble(what, refusal["hint"], failing=failing)
     for name, slot in slots.items():
