@@ -32,8 +32,9 @@ def is_gone(pid: int, since: datetime) -> bool:
     if pid == 0:
         return False  # of another PID namespace: the kernel has no number for it here
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            started = int(file.read(STAT_BYTES).rpartition(b")")[2].split()[START_TIME])
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:  # a buffer costs as much again as the file
+            fields = file.read(STAT_BYTES).rpartition(b")")[2].split(maxsplit=START_TIME + 1)
+            started = int(fields[START_TIME])
     except (FileNotFoundError, ProcessLookupError):
         return not _exists(pid)  # with ProtectProc=invisible, other users' processes are only hidden
     except OSError:
