@@ -14,7 +14,7 @@ MOST_SERIES = 256  # of one family; codes are closed sets, so more would be a de
 OTHER = "other"
 
 
-class Family(Struct, frozen=True):
+class Family(Struct, frozen=True, cache_hash=True):
     """A metric: its name without the prefix, its kind, its labels, and what it tells."""
 
     name: str
@@ -61,9 +61,11 @@ class EventCounters:
     def count(self, family: Family, *labels: str) -> None:
         """Count one event of `family`; `labels` in the family's order."""
         series = self._series[family]
-        if labels not in series and len(series) >= MOST_SERIES:
+        present = series.get(labels)
+        if present is None and len(series) >= MOST_SERIES:
             labels = (OTHER,) * len(family.labels)
-        series[labels] = series.get(labels, 0) + 1
+            present = series.get(labels)
+        series[labels] = (present or 0) + 1
 
     def took(self, face: str, seconds: float) -> None:
         """Count how long one answer of `face` took."""

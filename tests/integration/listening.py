@@ -85,7 +85,7 @@ def listening(
     async def serve(ended: asyncio.Event) -> None:
         listeners = await start_listeners(
             sockets,
-            source=lambda: house.current,
+            source=lambda _: house.current,
             now=lambda: datetime.now(UTC),
             admits=lambda uid: uid in house.admitted,
             count=house.count,

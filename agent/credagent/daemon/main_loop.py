@@ -151,7 +151,7 @@ class MainLoop:
             self._listeners.append(
                 await start_listeners(
                     agent.handover.sockets,
-                    source=agent.resolver.present,
+                    source=agent.resolver.present_at,
                     now=agent.clock.now,
                     admits=self._admits,
                     count=self._count,

@@ -49,7 +49,7 @@ class CredentialListener:
     def __init__(
         self,
         *,
-        source: Callable[[], CredentialSet],
+        source: Callable[[datetime], CredentialSet],
         now: Callable[[], datetime],
         admits: Callable[[int], bool],
         callers: TcpPeerLookup | None,
@@ -102,14 +102,14 @@ class CredentialListener:
         return self._intercepted if is_metadata_service(asked) else None
 
     def _answer(self, uid: int, services: Services, request: HttpRequest) -> HttpResponse:
-        began = perf_counter()
+        began, now = perf_counter(), self._now()
         service, response = respond(
             request,
             uid=uid,
             admitted=self._admits(uid),
-            credential_set=self._source(),
+            credential_set=self._source(now),
             services=services,
-            now=self._now(),
+            now=now,
             machine_region=self._machine_region() if services.ec2 is not None else "",
         )
         self._count(service, response.outcome)
@@ -189,7 +189,7 @@ class ServedHandovers(Struct, frozen=True, kw_only=True):
 async def start_listeners(
     sockets: Sequence[socket.socket],
     *,
-    source: Callable[[], CredentialSet],
+    source: Callable[[datetime], CredentialSet],
     now: Callable[[], datetime],
     admits: Callable[[int], bool],
     count: Count,
@@ -200,7 +200,7 @@ async def start_listeners(
     refused: RefusedCallers | None = None,
     timeouts: Timeouts = Timeouts(),  # noqa: B008  a frozen value
 ) -> Listeners:
-    """Serve the credential set that `source` gives on `sockets` (from `port_binding.bind`), from memory.
+    """Serve the credential set that `source` gives for a moment on `sockets` (from `port_binding.bind`), from memory.
 
     `admits` is asked the uid of each caller. `redirected` is told where a connection wanted to go that was redirected
     here from no metadata address. `refused` counts who may not ask.
