@@ -1,8 +1,9 @@
 """A request to the endpoint under load: its processor time, its median and its 99th percentile, all checks included.
 
 Beside asyncio and httptools with nothing checked, by the same interpreter, and beside the programs of the same kind
-that are on PATH. The load is `wrk`'s where that is installed, else a generator's of our own, which takes most of a core
-for itself: then all latencies are upper bounds.
+that are on PATH; where Go is, beside its HTTP server with the token compared and nothing else. The load is `wrk`'s
+where that is installed, else a generator's of our own, which takes most of a core for itself: then all latencies are
+upper bounds.
 """
 
 import asyncio
@@ -35,7 +36,7 @@ UNITS_MS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
 FLOOR = "bare asyncio and httptools"
 TOKEN_PATH = "/computeMetadata/v1/instance/service-accounts/default/token"
 CONFIGURATION = '[aws]\nhandover = "endpoint"\n[endpoint]\nlisten = ["127.0.0.1:0"]\n'
-AWS, GOOGLE = "AWS endpoint", "Google metadata"
+AWS, GOOGLE = "AWS", "Google"
 AIMS = {"processor": Aim(0.5, "ratio"), "p99": Aim(1.0, "ratio")}  # beside programs of the same kind
 
 BARE_SERVER = """
@@ -52,6 +53,41 @@ async def serve():
     print(server.sockets[0].getsockname()[1], flush=True)
     await asyncio.Event().wait()
 asyncio.run(serve())
+"""
+
+GO_SERVER = """
+package main
+
+import (
+    "crypto/subtle"
+    "encoding/json"
+    "fmt"
+    "net"
+    "net/http"
+    "os"
+    "strings"
+    "time"
+)
+
+func main() {
+    token, ends := []byte(os.Args[1]), time.Now().Add(time.Hour).UTC()
+    listener, err := net.Listen("tcp", "127.0.0.1:0")
+    if err != nil {
+        panic(err)
+    }
+    fmt.Println(listener.Addr().(*net.TCPAddr).Port)
+    panic(http.Serve(listener, http.HandlerFunc(func(answer http.ResponseWriter, request *http.Request) {
+        if subtle.ConstantTimeCompare([]byte(request.Header.Get("Authorization")), token) != 1 {
+            answer.WriteHeader(http.StatusForbidden)
+            return
+        }
+        answer.Header().Set("Content-Type", "application/json")
+        json.NewEncoder(answer).Encode(map[string]string{
+            "AccessKeyId": "ASIAIOSFODNN7EXAMPLE", "SecretAccessKey": strings.Repeat("s", 40),
+            "Token": strings.Repeat("t", 1000), "Expiration": ends.Format(time.RFC3339),
+        })
+    })))
+}
 """
 
 
@@ -246,5 +282,20 @@ def _profile(folder: Path) -> dict[str, str]:
     return {"PATH": os.environ["PATH"], "HOME": str(folder), "AWS_CONFIG_FILE": str(config)}
 
 
-PEERS: Mapping[str, Callable[[Path], AbstractContextManager[Served]]] = {"aws-vault": _aws_vault}
-"""Programs that serve container credentials over loopback, where they are on PATH."""
+@contextmanager
+def _go_server(folder: Path) -> Iterator[Served]:
+    """Run Go's own HTTP server, which compares the token and encodes the document: what a peer in Go does at least."""
+    progress("endpoint: Go compiles the server that is measured beside")
+    (folder / "main.go").write_text(GO_SERVER)
+    subprocess.run(["go", "build", "-o", "go-server", "main.go"], cwd=folder, check=True, capture_output=True)
+    token = "k" * 43
+    with subprocess.Popen([folder / "go-server", token], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            port = int(process.stdout.readline() if process.stdout else "")
+            yield Served(pid=process.pid, port=port, path="/", headers=(f"Authorization: {token}",))
+        finally:
+            process.kill()
+
+
+PEERS: Mapping[str, Callable[[Path], AbstractContextManager[Served]]] = {"aws-vault": _aws_vault, "go": _go_server}
+"""What serves container credentials over loopback, by the program that has to be on PATH."""

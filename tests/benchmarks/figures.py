@@ -13,6 +13,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 Values = tuple[float, ...]
+NAME_COLUMNS = 41
 
 
 class Aim(Struct, frozen=True):
@@ -23,7 +24,7 @@ class Aim(Struct, frozen=True):
 
     def __str__(self) -> str:
         """Say it."""
-        return f"at most {self.most:g}" + (" x" if self.of == "ratio" else "")
+        return f"≤{self.most:g}" + ("x" if self.of == "ratio" else "")
 
 
 class Figure(Struct, frozen=True, kw_only=True):
@@ -80,23 +81,35 @@ def in_turn(rounds: int, measured: Mapping[str, Callable[[], float]], *, warm_up
     return {name: tuple(values) for name, values in taken.items()}
 
 
-def show(figures: Sequence[Figure], unmeasured: Sequence[Unmeasured]) -> None:
-    """Print the table."""
-    head = ("", "median", "quartiles", "n", "beside", "", "ratio", "aim", "")
-    rows = [head, *map(_row, figures)]
+def show(topics: Mapping[str, Sequence[Figure]], unmeasured: Sequence[Unmeasured], absent: Sequence[str] = ()) -> None:
+    """Print the table, which fits 100 columns: a block for each topic, and for each reference in it.
+
+    `absent` are programs that would stand beside the figures.
+    """
+    head = ("median", "quartiles", "reference", "ratio", "aim")
+    blocks = [block for name, figures in topics.items() for block in _blocks(name, figures)]
+    rows = [head, *(_cells(figure) for _, figures in blocks for figure in figures)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
-    for row in rows:
-        cells = (
-            cell.ljust(width) if column in (0, 4) else cell.rjust(width)
-            for column, (cell, width) in _sized(row, widths)
-        )
-        print("  ".join(cells).rstrip())
+    for title, figures in blocks:
+        print(_line(title, head, widths))
+        for figure in figures:
+            print(_line(f"  {figure.name}", _cells(figure), widths))
+    judged = [figure.reached for figures in topics.values() for figure in figures if figure.reached is not None]
+    print(f"{sum(judged)} of {len(judged)} aims reached")
+    if absent:
+        print(f"not on PATH, so that nothing stands beside them: {', '.join(absent)}")
     for one in unmeasured:
         print(f"not measured: {one.name}: {one.why}")
 
 
 def write(
-    path: Path, figures: Sequence[Figure], unmeasured: Sequence[Unmeasured], began: datetime, load: Values
+    path: Path,
+    topics: Mapping[str, Sequence[Figure]],
+    *,
+    unmeasured: Sequence[Unmeasured],
+    absent: Sequence[str],
+    began: datetime,
+    load: Values,
 ) -> None:
     """Write the file."""
     machine = {
@@ -111,8 +124,9 @@ def write(
         "began": began.isoformat(timespec="seconds"),
         "took_s": round((datetime.now(UTC) - began).total_seconds(), 1),
         "machine": machine,
-        "rows": [figure.document() for figure in figures],
+        "rows": [{"topic": name, **figure.document()} for name, figures in topics.items() for figure in figures],
         "not_measured": [{"name": one.name, "why": one.why} for one in unmeasured],
+        "not_on_path": list(absent),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
@@ -136,24 +150,30 @@ def _summary(values: Values) -> dict[str, Any]:
     return {"median": statistics.median(values), "quartiles": [lower, upper], "n": len(values)}
 
 
-def _row(figure: Figure) -> tuple[str, ...]:
+def _blocks(topic: str, figures: Iterable[Figure]) -> list[tuple[str, list[Figure]]]:
+    """Return the figures of a topic under a title for each reference, those of one reference together."""
+    found: dict[str, list[Figure]] = {}
+    for figure in figures:
+        found.setdefault(f"{topic}, beside {figure.beside}" if figure.beside else topic, []).append(figure)
+    return list(found.items())
+
+
+def _cells(figure: Figure) -> tuple[str, ...]:
     lower, upper = quartiles(figure.values)
-    reference = statistics.median(figure.reference) if figure.reference else None
+    verdict = {True: "reached", False: "MISSED", None: ""}[figure.reached]
     return (
-        figure.name,
         f"{_number(statistics.median(figure.values))} {figure.unit}",
-        f"{_number(lower)} to {_number(upper)}",
-        str(len(figure.values)),
-        figure.beside,
-        "" if reference is None else f"{_number(reference)} {figure.unit}",
+        f"{_number(lower)}-{_number(upper)}" if len(figure.values) > 1 else "once",
+        f"{_number(statistics.median(figure.reference))} {figure.unit}" if figure.reference else "",
         "" if figure.ratio is None else f"{figure.ratio:.2f}",
-        str(figure.aim or ""),
-        {True: "reached", False: "NOT REACHED", None: ""}[figure.reached],
+        f"{figure.aim} {verdict}" if figure.aim else "",
     )
 
 
-def _sized(row: Iterable[str], widths: Iterable[int]) -> "enumerate[tuple[str, int]]":
-    return enumerate(zip(row, widths, strict=True))
+def _line(first: str, cells: Iterable[str], widths: Sequence[int]) -> str:
+    """Return one line; only the aim, which is last and a sentence, stands at the left of its column."""
+    *numbers, aim = (cell.rjust(width) for cell, width in zip(cells, widths, strict=True))
+    return "  ".join([first.ljust(NAME_COLUMNS), *numbers, aim.lstrip()]).rstrip()
 
 
 def _number(value: float) -> str:

@@ -95,7 +95,7 @@ def _restarts(installed: node.Installed, machine: node.Node) -> Iterator[Figure]
     one, many = seen[1][1:], seen[SUBSCRIBERS][1:]
     alone, beside = tuple(crowd.first_ms for crowd in one), "one subscriber"
     yield Figure(
-        name=f"first answer after a restart, {SUBSCRIBERS} subscribers",
+        name=f"restarted under {SUBSCRIBERS}, first answer",
         unit="ms",
         values=tuple(crowd.first_ms for crowd in many),
         beside=beside,
@@ -103,7 +103,9 @@ def _restarts(installed: node.Installed, machine: node.Node) -> Iterator[Figure]
         aim=NEARLY_AS_SOON,
     )
     last = tuple(crowd.last_ms for crowd in many)
-    yield Figure(name=f"last of {SUBSCRIBERS} answers", unit="ms", values=last, beside=beside, reference=alone)
+    yield Figure(
+        name=f"restarted under {SUBSCRIBERS}, last answer", unit="ms", values=last, beside=beside, reference=alone
+    )
     yield Figure(name="processor for a subscriber", unit="µs", values=tuple(crowd.cpu_us for crowd in many))
     yield Figure(
         name=f"status with {SUBSCRIBERS} workers",
@@ -114,7 +116,7 @@ def _restarts(installed: node.Installed, machine: node.Node) -> Iterator[Figure]
         aim=STATUS_MS,
     )
     cost = tuple(crowd.status_cpu_ms for crowd in many)
-    yield Figure(name="processor for that status, beside the loop", unit="ms", values=cost)
+    yield Figure(name="processor for that status", unit="ms", values=cost)
 
 
 def _restart(installed: node.Installed, machine: node.Node, count: int) -> Crowd:
@@ -184,7 +186,7 @@ def _fan_out(machine: node.Node) -> Figure:
             time.sleep(0.2)
             renamed_at = node.put(machine, _value(number))
             last.append((max(_arrivals(processes, number)) - renamed_at) * 1000)
-    name = f"a bundle renamed, until in {PROCESSES} processes"
+    name = f"bundle renamed, until in {PROCESSES} processes"
     return Figure(name=name, unit="ms", values=tuple(last), aim=ALL_MS)
 
 

@@ -23,9 +23,9 @@ AGENTS = 10_000
 BOOT_S = 60.0
 DAY_S = 24 * 3600.0
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
-LIVES = {
-    "AWS role, 1 h": (timedelta(hours=1), renewal_schedule.AWS_LEAD),
-    "Google token, 1 h": (timedelta(hours=1), renewal_schedule.GOOGLE_LEAD),
+LIVES = {  # of an hour
+    "AWS": (timedelta(hours=1), renewal_schedule.AWS_LEAD),
+    "Google": (timedelta(hours=1), renewal_schedule.GOOGLE_LEAD),
 }
 BOUND = 2.0
 
@@ -82,5 +82,5 @@ def figures(_installed: node.Installed) -> Iterator[Figure]:
     progress("renewals")
     for name, (life, lead) in LIVES.items():
         wave = load(Herd(life, lead).wave())
-        fullest = f"10,000 renewals ({name}), fullest second beside the mean"
+        fullest = f"10,000 renewals, {name}, fullest second"
         yield Figure(name=fullest, unit="x", values=(wave.ratio,), aim=Aim(BOUND))
