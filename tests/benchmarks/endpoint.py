@@ -33,7 +33,7 @@ from tests.benchmarks.figures import Aim, Figure, progress
 CONNECTIONS = (1, 16, 64, 256)
 ROUNDS, ROUND_S = 3, 2
 UNITS_MS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
-FLOOR = "bare asyncio and httptools"
+FLOOR = "asyncio and httptools"
 TOKEN_PATH = "/computeMetadata/v1/instance/service-accounts/default/token"
 CONFIGURATION = '[aws]\nhandover = "endpoint"\n[endpoint]\nlisten = ["127.0.0.1:0"]\n'
 AWS, GOOGLE = "AWS", "Google"

@@ -95,7 +95,8 @@ def show(topics: Mapping[str, Sequence[Figure]], unmeasured: Sequence[Unmeasured
         for figure in figures:
             print(_line(f"  {figure.name}", _cells(figure), widths))
     judged = [figure.reached for figures in topics.values() for figure in figures if figure.reached is not None]
-    print(f"{sum(judged)} of {len(judged)} aims reached")
+    if judged:
+        print(f"{sum(judged)} of {len(judged)} aims reached")
     if absent:
         print(f"not on PATH, so that nothing stands beside them: {', '.join(absent)}")
     for one in unmeasured:

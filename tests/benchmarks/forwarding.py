@@ -102,7 +102,7 @@ def figures(_installed: node.Installed) -> Iterator[Figure]:
         who = f"{count} worker{'s' if count > 1 else ''}"
         waited = tuple(one.took_s for one in taken)
         yield Figure(name=f"forwarded, until {who} confirmed", unit="s", values=waited, aim=aim)
-        for part in taken[0].cpu_s:
+        for part in taken[0].cpu_s if count > 1 else ():
             used = tuple(one.cpu_s[part] for one in taken)
             yield Figure(name=f"processor for that, {part}", unit="s", values=used)
 

@@ -4,7 +4,8 @@ A machine has one AWS identity of its own, so there are three
 agents, one for each kind, and each goes through all other sources; the worst of the three counts. They end with an
 assumed role and an impersonated account, so that every loop of their own goes on. Memory is counted from outside (an
 agent makes itself non-dumpable), processor time and wake-ups (voluntary context switches of all its threads) by the
-kernel, the former with its helper processes.
+kernel, the former with its helper processes. An agent looks after its folders whenever something is mounted on its
+machine, and whatever else runs on this one may mount at any time: so each agent has a mount namespace of its own.
 """
 
 import subprocess
@@ -16,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from msgspec import structs
+from msgspec.structs import replace
 
 from credagent.bundle.contents import (
     AwsAssumeRoleGrant,
@@ -40,6 +41,7 @@ PATIENCE_S = 60.0
 CALM_S = 3.0
 WATCHED = {"WATCHDOG_USEC": "60000000"}  # as in the unit
 ASLEEP = "import time; time.sleep(60)"
+APART = ("unshare", "--mount", "--propagation", "private")
 CONFIGURATION = """
 [aws]
 assumable_roles = ["arn:aws:iam::123456789012:role/reader"]
@@ -53,6 +55,7 @@ listen = ["127.0.0.1:0"]
 
 def figures(installed: node.Installed) -> Iterator[Figure]:
     """Use every source, wait, and measure, for as long as an idle agent looks at the clock twice."""
+    installed = replace(installed, credagent=(*APART, *installed.credagent))
     with tempfile.TemporaryDirectory(prefix="ca-bi-") as folder, Stage(Path(folder)) as stage, ExitStack() as agents:
         progress("idle: three agents use every source")
         cloud, environ, addresses = start_cloud(stage)
@@ -138,7 +141,7 @@ def give(machine: node.Node, aws: Grant, google: Grant) -> None:
     letter = node.bundle()
     variables = next(grant for grant in letter.grants if isinstance(grant, EnvironmentGrant))
     slots = dict.fromkeys(Slot, Statement.GRANTED)
-    node.put(machine, structs.replace(letter, slots=slots, grants=(aws, google, variables)))
+    node.put(machine, replace(letter, slots=slots, grants=(aws, google, variables)))
 
 
 def wait_for(machine: node.Node, aws: str, google: str) -> None:
