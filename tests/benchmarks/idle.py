@@ -38,7 +38,7 @@ CONTAINER_PATH = "/v2/credentials/2f1b6d4e-7b1f-4c39-8a44-0b7c5d0a9e11"  # the s
 
 SECONDS = 60
 PATIENCE_S = 60.0
-CALM_S = 3.0
+CALM_S = 10.0  # a file that was written is looked at again some seconds later
 WATCHED = {"WATCHDOG_USEC": "60000000"}  # as in the unit
 ASLEEP = "import time; time.sleep(60)"
 APART = ("unshare", "--mount", "--propagation", "private")
