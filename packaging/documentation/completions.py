@@ -25,7 +25,7 @@ def main(folder: str) -> None:
         parser.prog = f"credagent {name}"
         child = commands.add_parser(name, help=entry.summary, add_help=False)
         for action in parser._actions:  # noqa: SLF001  argparse has no other list of them
-            child._add_action(action)  # noqa: SLF001  as above
+            child._add_action(action)  # noqa: SLF001  argparse has no other way to share one
     for shell, place in PLACES.items():
         path = Path(folder) / place
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -11,9 +11,9 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))  # python -I leaves the script's own folder out
 
-from commands import parsers  # noqa: E402  see above
+from commands import parsers  # noqa: E402  it lies in the folder that is added here
 
-import credagent  # noqa: E402  as above
+import credagent  # noqa: E402  after it, as ruff sorts them
 
 HEAD = '.TH {title} {section} "" "credagent {version}" "{book}"\n'
 

@@ -59,7 +59,7 @@ class Archive:
         self._library, self._code = library, content[HEADER + size :]
         self._index = marshal.loads(index)  # noqa: S302  checked, and from a folder that is root's
 
-    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:  # noqa: ARG002
+    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:  # noqa: ARG002  as importlib asks
         """Return how to load a module of the archive, None for any other."""
         found = self._index.get(name)
         if found is None:

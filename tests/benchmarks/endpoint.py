@@ -163,7 +163,7 @@ def _wrk(served: Served, connections: int) -> tuple[int, float, float]:
     )
     if "Non-2xx" in said or answered is None or p50 is None or p99 is None:
         raise RuntimeError(said)
-    return int(answered[1]), *(float(found[1]) * UNITS_MS[found[2]] for found in (p50, p99))  # type: ignore[return-value]
+    return int(answered[1]), *(float(found[1]) * UNITS_MS[found[2]] for found in (p50, p99))  # type: ignore[return-value]  # three numbers
 
 
 def _percentile(which: int) -> str:

@@ -148,7 +148,7 @@ def test_workers_are_undisturbed_when_the_agent_is_killed_under_load(running: Ma
     for _ in range(3):
         killed = running.property("credagent", "MainPID")
         running.run("kill", "-KILL", killed)
-        running.until(lambda: running.property("credagent", "MainPID") not in (killed, "0"), 20)  # noqa: B023
+        running.until(lambda: running.property("credagent", "MainPID") not in (killed, "0"), 20)  # noqa: B023  called within this turn
         assert in_worker(running, TOKEN) == CANARY
     running.run("touch", "/srv/stop")
     for load in loads:

@@ -11,7 +11,6 @@ main: the entry point; turns errors into one line, a hint and an exit status
 node_probes: what can be seen of this machine, as facts for `doctor`
 named_files: files that a person names: a sealed bundle to be read, the place of an output
 plain_arguments: the usual command lines of commands that are run often
-process_reading: what the kernel and the file system show of a process, without any value
 seal_options: the options that say what is sent, and to whom
 status_page: the page of `status`, from a document, a time and a width
 terminal_text: texts of others on their way to a terminal

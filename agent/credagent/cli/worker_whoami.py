@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from credagent.cli.process_reading import StartEnvironment, read_environ, read_start_environment
+from credagent.cli.node_probes.process_reading import StartEnvironment, read_environ, read_start_environment
 from credagent.cli.terminal_text import hung, printable, terminal_width
 from credagent.config import AwsSection, Config, GoogleSection
 from credagent.errors import CredagentError, Exit, PermissionRefused, Unavailable

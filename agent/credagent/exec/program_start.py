@@ -58,7 +58,7 @@ class ProgramStart:
     @cached_property
     def config(self) -> Config:
         """The configuration. Raises ConfigurationError, PermissionRefused."""
-        from credagent import config  # noqa: PLC0415  see above
+        from credagent import config  # noqa: PLC0415  beside a running agent none is read
 
         return config.load(self.request.config_path, self.environ)
 

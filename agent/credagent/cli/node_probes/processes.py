@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 
 from credagent.cli.node_probes.agent_answers import AgentAnswers
-from credagent.cli.process_reading import home_of, read_start_environment
+from credagent.cli.node_probes.process_reading import home_of, read_start_environment
 from credagent.config import Config
 from credagent.handover.unix.caller_access import AccessRules
 from credagent.handover.unix.peer_credentials import OVERFLOW_UID, Caller

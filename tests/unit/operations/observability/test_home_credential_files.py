@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from credagent.cli.process_reading import home_of
+from credagent.cli.node_probes.process_reading import home_of
 from credagent.config import AwsSection, Config, GoogleSection
 from credagent.operations.observability.home_credential_files import Home, Profile, default_profile, shadows
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from credagent.cli.process_reading import read_start_environment
+from credagent.cli.node_probes.process_reading import read_start_environment
 from credagent.config import AwsSection, Config, GoogleSection
 from credagent.operations.observability.home_credential_files import Home, Profile
 from credagent.operations.observability.process_identity import (
