@@ -13,11 +13,9 @@ ELSEWHERE = re.compile(r"as above|see above|as below|see below|as there\b")
 
 def unexplained(line: str) -> bool:
     """Tell whether a line ends in a suppression without a reason, or with one that stands elsewhere."""
-    *_, last = [None, *SUPPRESSION.finditer(line)]
-    if last is None:
-        return False
-    reason = line[last.end() :].strip().lstrip("# ")
-    return not reason or ELSEWHERE.match(reason) is not None
+    found = list(SUPPRESSION.finditer(line))
+    reason = line[found[-1].end() :].strip().lstrip("# ") if found else ""
+    return bool(found) and (not reason or ELSEWHERE.match(reason) is not None)
 
 
 def test_each_suppression_gives_its_own_reason() -> None:

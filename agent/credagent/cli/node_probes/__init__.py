@@ -1,4 +1,4 @@
-"""What can be seen of this machine without changing anything, as facts for `doctor` and `whoami --worker`. It judges none.
+"""What is seen of this machine without changing anything: facts for `doctor` and `whoami --worker`, judged elsewhere.
 
 agent_answers: what the agent says, or how it keeps silent
 collection: all probes at once, each with its time
