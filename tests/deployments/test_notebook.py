@@ -7,6 +7,7 @@ from typing import Any
 
 import nbformat
 import pytest
+from distributed import Security
 from nbclient import NotebookClient
 
 from credagent.bundle.key_pairs import SenderPrivateKey
@@ -19,6 +20,23 @@ CONNECT = "import credagent\nfrom dask.distributed import Client\nclient = Clien
 FORWARD = "forwarding = credagent.forward_credentials(client, aws=None, environ={'TOKEN': 'x'}, trust='first-use')"
 SHOW = "forwarding"
 STATUS = "forwarding.status()"
+CONNECT_TLS = """\
+import credagent
+from dask.distributed import Client, Security
+security = Security(
+    tls_ca_file={1!r}, tls_client_cert={2!r}, tls_client_key={3!r}, require_encryption=True
+)
+client = Client({0!r}, security=security)"""
+FORWARD_BY_TLS = "forwarding = credagent.forward_credentials(client, aws=None, environ={'TOKEN': 'x'})"
+READ = "client.submit(lambda: __import__('os').environ['TOKEN'], pure=False).result()"
+LOGGED_OUT = "credagent.forward_credentials(client, aws='profile:work')"
+PROFILE = """\
+[profile work]
+sso_start_url = https://x
+sso_region = eu-west-1
+sso_account_id = 123456789012
+sso_role_name = reader
+"""
 NO_GROUND = "credagent.forward_credentials(client, aws=None)"
 NOBODY = "credagent.forward_credentials('tcp://127.0.0.1:{}', aws=None, trust='first-use')"
 STOP = "forwarding.stop(); client.close()"
@@ -36,6 +54,21 @@ def executed(*cells: str) -> list[list[dict[str, Any]]]:
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     NotebookClient(notebook, timeout=120, allow_errors=True, kernel_name="python3").execute()
     return [list(cell.outputs) for cell in notebook.cells]
+
+
+def on_a_tls_cluster(stage: Stage, folder: Path, line: str) -> str:
+    """Start a cluster of one machine that demands certificates; return the cell that connects to it."""
+    made = Security.temporary()
+    files = {}
+    for name, pem in (("ca-file", made.tls_ca_file), ("cert", made.tls_client_cert), ("key", made.tls_client_key)):
+        files[name] = folder / f"{name}.pem"
+        files[name].touch(mode=0o600)
+        files[name].write_text(pem)
+    options = [word for name, file in files.items() for word in (f"--tls-{name}", str(file))]
+    machine = stage.machine("a", line)
+    stage.start_scheduler(machine, *options)
+    stage.start_worker(machine, "a", "--no-nanny", *options)
+    return CONNECT_TLS.format(stage.scheduler, *map(str, files.values()))
 
 
 def plain(lines: list[str]) -> str:
@@ -72,3 +105,28 @@ def test_a_notebook_shows_the_table_the_error_with_its_remedy_and_no_other_line(
     assert told.count("\n") < 40, told
     assert "During handling" not in told
     assert "direct cause" not in told
+
+
+def test_over_tls_and_with_an_expired_login_a_notebook_shows_no_other_line_either(
+    stage: Stage, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = folder / "config"
+    (config / "credagent").mkdir(parents=True, mode=0o700)
+    key: SenderPrivateKey = write_key(config / "credagent" / "sender.key")
+    (folder / "aws").write_text(PROFILE)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(config))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(folder / "aws"))
+    connect = on_a_tls_cluster(stage, folder, key.public_key.line)
+    connected, forward, read, show, logged_out, again, _ = executed(
+        connect, FORWARD_BY_TLS, READ, SHOW, LOGGED_OUT, FORWARD_BY_TLS, STOP
+    )
+    assert [connected, forward] == [[], []]
+    assert read[0]["data"]["text/plain"] == "'x'"
+    assert "<td>admitted</td>" in show[0]["data"]["text/html"]
+    (error,) = logged_out
+    told = plain(error["traceback"])
+    assert "hint: " in told
+    assert "aws sso login" in told
+    assert told.count("\n") < 40, told
+    (sentence,) = again  # a cell that is run again says one sentence
+    assert sentence["text"] == "credagent: takes the place of what this process forwarded before\n"
