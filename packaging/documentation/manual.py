@@ -61,7 +61,11 @@ CONFIGURATION = """\
 credagent.toml \\- configuration of the credential agent
 .SH DESCRIPTION
 TOML, at
-.IR /etc/credagent/config.toml .
+.IR /etc/credagent/config.toml ;
+for an ordinary user who has one, at
+.I ~/.config/credagent/config.toml
+in its place
+.RI ( $XDG_CONFIG_HOME ).
 Every key is also an environment variable,
 .BR CREDAGENT_SECTION_KEY ,
 which wins; there a list is comma-separated and a boolean is true or false. Unknown keys are errors. A file that others

@@ -34,7 +34,7 @@ def dask_cuda() -> Path:
     stamp = VENV / ".complete"
     if not stamp.exists() or stamp.read_text() != made_of:
         subprocess.run([sys.executable, "-m", "venv", "--clear", VENV], check=True)
-        install = [VENV / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        install = [str(VENV / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         subprocess.run([*install, *INSTALLED], check=True)
         stamp.write_text(made_of)
     return VENV / "bin"
@@ -69,9 +69,11 @@ def test_a_gpu_worker_that_the_page_starts_has_the_credentials(stage: Stage, fol
     assert "Run preload setup: dask_cuda.initialize" in log.read_text(), "beside its own"
     roles = {worker["role"] for worker in machine.ask("status")["workers"]}
     assert "worker" in roles, "without a forwarder, by the preload alone"
-    forward = (str(BIN / "credagent"), "forward", "--once", "--scheduler", stage.scheduler, "--trust", "any")
-    forward += ("--aws", "none", "--env", "DB_TOKEN", "--sender-key", str(folder / "sender.key"))
-    done = run(forward, env={**stage.environ, "DB_TOKEN": CANARY})
+    words = f"credagent forward --once --scheduler {stage.scheduler} --trust any --aws none --env DB_TOKEN --sender-key"
+    done = run(
+        (str(BIN / "credagent"), *words.split()[1:], str(folder / "sender.key")),
+        env={**stage.environ, "DB_TOKEN": CANARY},
+    )
     assert done.returncode == 0, done.stderr
     done = run((stage.python, "-c", READS, stage.scheduler), env=stage.environ)
     assert done.stdout.split() == [CANARY, "0"], done.stderr

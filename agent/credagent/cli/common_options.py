@@ -18,7 +18,11 @@ def reload_command() -> str:
 
 def add_config(parser: "argparse.ArgumentParser") -> None:
     """Add `--config`."""
-    parser.add_argument("--config", metavar="F", help="the configuration (default: /etc/credagent/config.toml)")
+    parser.add_argument(
+        "--config",
+        metavar="F",
+        help="the configuration (default: your own ~/.config/credagent/config.toml, else /etc/credagent/config.toml)",
+    )
 
 
 def add_agents_config(parser: "argparse.ArgumentParser") -> None:

@@ -32,11 +32,9 @@ from credagent.config.sections import (
     LogSection,
     WorkersSection,
 )
-from credagent.config.value_origins import DEFAULT_PATH
 from credagent.config.values import Folders
 
 __all__ = [
-    "DEFAULT_PATH",
     "DEFAULT_RUNTIME_DIR",
     "DEFAULT_STATE_DIR",
     "SOCKET_NAME",

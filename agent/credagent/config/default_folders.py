@@ -7,6 +7,7 @@ from contextlib import suppress
 from credagent.config.channel_grammar import DEFAULT_RUNTIME_DIR, SOCKET_NAME
 from credagent.config.sections import DEFAULT_STATE_DIR, Config
 from credagent.config.values import Folders
+from credagent.configuration_file import own_folder
 from credagent.system.private_folder import judge_others_folder
 
 SOCKET_VARIABLE = "CREDAGENT_SOCKET"
@@ -42,16 +43,11 @@ def runtime_folders(environ: Mapping[str, str], euid: int) -> list[str]:
 
 
 def trust_file(environ: Mapping[str, str], euid: int) -> str:
-    """Return the file in which `credagent trust` keeps this machine's senders (root), else this user's; "" for none.
-
-    Follows the XDG Base Directory Specification, as the sender's own key does.
-    """
+    """Return the file in which `credagent trust` keeps this machine's senders (root), else this user's; "" for none."""
     if euid == 0:
         return SYSTEM_TRUST_FILE
-    base, home = environ.get("XDG_CONFIG_HOME", ""), environ.get("HOME", "")
-    if not base.startswith("/"):
-        base = f"{home}/.config" if home.startswith("/") else ""
-    return f"{base}/credagent/trusted-senders" if base else ""
+    folder = own_folder(environ)
+    return f"{folder}/trusted-senders" if folder else ""
 
 
 def default_trusted_senders(environ: Mapping[str, str], euid: int) -> list[str]:

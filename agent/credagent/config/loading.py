@@ -71,7 +71,7 @@ def load(path: str | None, environ: Mapping[str, str], flags: Mapping[str, str] 
     `flags` maps `section.key` to a text as it would stand in the environment. Raises ConfigurationError, or
     PermissionRefused where others can write to the file.
     """
-    used, given = from_file(path)
+    used, given = from_file(path, environ)
     given |= from_environment(environ) | from_flags(flags or {})
     loaded = _composed(used, given, environ)
     named = (channel.name for channel in loaded.bundle.channels if isinstance(channel, EnvironmentChannelSpec))
@@ -85,7 +85,7 @@ def load_what_can_be(path: str | None, environ: Mapping[str, str]) -> Config:
 
     Nothing is started by it: an agent takes a configuration whole, or not at all.
     """
-    used, in_file = what_can_be_read(path)
+    used, in_file = what_can_be_read(path, environ)
     given = {}
     for key, value in (*in_file.items(), *_from_variables(environ)):
         try:

@@ -10,11 +10,10 @@ from credagent.config.channel_grammar import SEALED_VARIABLE
 from credagent.config.default_folders import SOCKET_VARIABLE
 from credagent.config.keys import KEYS, SECTIONS
 from credagent.config.values import raw_of_text
+from credagent.configuration_file import LIMIT_BYTES, default_path
 from credagent.errors import ConfigurationError, CredagentError
 from credagent.system.file_reading import read_trusted
 
-DEFAULT_PATH = "/etc/credagent/config.toml"
-LIMIT_BYTES = 256 * 1024  # a hundred times what a long one has
 PREFIX = "CREDAGENT_"
 _SERVICE_LINK = re.compile(
     rf"{PREFIX}(?:[A-Z0-9_]+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT(?:_[0-9]+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?)"
@@ -31,11 +30,12 @@ class Given(Struct, frozen=True):
     place: str
 
 
-def from_file(path: str | None) -> tuple[str, dict[str, Given]]:
+def from_file(path: str | None, environ: Mapping[str, str]) -> tuple[str, dict[str, Given]]:
     """Return the file and what it says; None is the default file, which may be missing ("" is returned then)."""
-    if path is None and not os.path.lexists(DEFAULT_PATH):
+    default = default_path(environ, os.geteuid())
+    if path is None and not os.path.lexists(default):
         return "", {}
-    path = path or DEFAULT_PATH
+    path = path or default
     given = {}
     for section, table in _document(path, read_trusted(path, LIMIT_BYTES)).items():
         if not isinstance(table, dict):
@@ -51,13 +51,13 @@ def from_file(path: str | None) -> tuple[str, dict[str, Given]]:
     return path, given
 
 
-def what_can_be_read(path: str | None) -> tuple[str, dict[str, Given]]:
+def what_can_be_read(path: str | None, environ: Mapping[str, str]) -> tuple[str, dict[str, Given]]:
     """Return the file and what it says as far as that can be read. Raises nothing.
 
     Of a file with a typo the rest is read, and a name that is nearly one of ours is taken for it: whoever looks for
     the agent that runs beside the typo finds it. No agent is started with this.
     """
-    path = path or DEFAULT_PATH
+    path = path or default_path(environ, os.geteuid())
     try:
         text = read_trusted(path, LIMIT_BYTES).decode("utf-8", "replace")
     except CredagentError:

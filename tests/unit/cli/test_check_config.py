@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from credagent import configuration_file
 from credagent.bundle.key_pairs import RecipientPrivateKey, SenderPrivateKey
 from credagent.cli.main import main
-from credagent.config import value_origins
 from credagent.errors import Exit
 
 
 @pytest.fixture(autouse=True)
 def _no_machine_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(value_origins, "DEFAULT_PATH", str(tmp_path / "default.toml"))
+    monkeypatch.setattr(configuration_file, "MACHINES_FILE", str(tmp_path / "default.toml"))
 
 
 def written(path: Path, text: str, mode: int) -> str:

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from credagent.config import value_origins
+from credagent import configuration_file
 
 
 @pytest.fixture(autouse=True)
 def _no_machine_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(value_origins, "DEFAULT_PATH", str(tmp_path / "default.toml"))
+    monkeypatch.setattr(configuration_file, "MACHINES_FILE", str(tmp_path / "default.toml"))
 
 
 def written(tmp_path: Path, text: str, mode: int = 0o644) -> str:

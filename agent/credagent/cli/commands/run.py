@@ -15,7 +15,11 @@ PLAIN = True
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what `run` takes."""
-    parser.add_argument("--config", metavar="F", help="the configuration (default: /etc/credagent/config.toml)")
+    parser.add_argument(
+        "--config",
+        metavar="F",
+        help="the configuration (default: your own ~/.config/credagent/config.toml, else /etc/credagent/config.toml)",
+    )
     parser.add_argument(
         "--once",
         action="store_true",

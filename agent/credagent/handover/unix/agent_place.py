@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 
+from credagent.configuration_file import LIMIT_BYTES, default_path
 from credagent.errors import CredagentError
 from credagent.system.file_reading import read_bounded
 from credagent.worker.credagent_worker import socket_paths
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 # As `config` has them; that room takes longer to load than an answer takes.
-CONFIG_PATH, LIMIT_BYTES = "/etc/credagent/config.toml", 256 * 1024
 RUNTIME_DIR_KEY, RUNTIME_DIR_VARIABLE = b"runtime_dir", "CREDAGENT_AGENT_RUNTIME_DIR"
 SOCKET_VARIABLE, SOCKET_NAME = "CREDAGENT_SOCKET", "agent.sock"
 _NOTE_BYTES = 64
@@ -42,7 +42,7 @@ def known_places(config_path: str | None, environ: Mapping[str, str] = os.enviro
         judge_others_folder(named)
         return (f"{named.rstrip('/')}/{SOCKET_NAME}",)
     try:
-        with open(config_path or CONFIG_PATH, "rb") as file:
+        with open(config_path or default_path(environ, os.geteuid()), "rb") as file:
             return () if RUNTIME_DIR_KEY in file.read(LIMIT_BYTES) else socket_paths(environ)
     except FileNotFoundError:
         return socket_paths(environ) if config_path is None else ()

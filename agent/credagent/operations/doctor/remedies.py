@@ -35,7 +35,10 @@ def reload(facts: Facts) -> str:
 
 def setting(facts: Facts, line: str) -> str:
     """Return how a key of the configuration is changed."""
-    path = facts.config.path or "/etc/credagent/config.toml"
+    path = (
+        facts.config.path
+        or ("~/.config" if facts.agent_uid and not is_a_service(facts) else "/etc") + "/credagent/config.toml"
+    )
     return f"write `{line}` in {path}, then {reload(facts)}"
 
 

@@ -14,10 +14,6 @@ from credagent.handover.unix.agent_place import known_places
 
 def test_it_looks_at_the_agents_own_configuration() -> None:
     """It has the names of its own, since the room that has them takes long to load."""
-    assert (agent_place.CONFIG_PATH, agent_place.LIMIT_BYTES) == (
-        value_origins.DEFAULT_PATH,
-        value_origins.LIMIT_BYTES,
-    )
     assert (agent_place.SOCKET_NAME, agent_place.SOCKET_VARIABLE) == (
         configuration.SOCKET_NAME,
         configuration.SOCKET_VARIABLE,
