@@ -92,11 +92,11 @@ def as_html(document: Mapping[str, Any]) -> str:
     headings = HEADINGS_ATTESTED if attested else HEADINGS
     rows = "".join(_rows(machine, attested=attested) for machine in document["machines"])
     head = "".join(f"<th>{escape(name)}</th>" for name in headings)
-    who = _who_forwards(document["forwarder"])
+    who, count = _who_forwards(document["forwarder"]), len(document["machines"])
     return (
         f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><meta http-equiv="refresh" content="{REFRESH_S}">'
         f'<title>Credentials</title><style>{STYLE}</style></head><body><p><a href="status">Dask</a></p>'
-        f"<h1>Credentials</h1><p>{len(document['machines'])} machines, {escape(who)}; "
+        f"<h1>Credentials</h1><p>{count} machine{'' if count == 1 else 's'}, {escape(who)}; "
         f'as of {escape(document["at"])}, as <a href="{DOCUMENT}">JSON</a></p>'
         f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
         f"<p><small>The agents say this of themselves{GROUNDS_BY if attested else ''}; no secret is on this page."
@@ -182,10 +182,9 @@ def _who_forwards(forwarder: Mapping[str, Any]) -> str:
         return "nobody forwards"
     sender = f"sender {_abbreviated(forwarder['sender'])}"
     ended = f" (which has {forwarder['ended']})" if forwarder["ended"] else ""
-    since = forwarder["away_since"]
-    return (
-        f"nobody has forwarded since {since}, by {sender} before{ended}" if since else f"forwarded by {sender}{ended}"
-    )
+    if since := forwarder["away_since"]:
+        return f"nobody has forwarded since {since}; until then it was {sender}{ended}"
+    return f"forwarded by {sender}{ended}"
 
 
 def _machine(

@@ -110,7 +110,9 @@ def test_a_forwarder_that_is_away_is_told_with_since_when_nobody_forwards() -> N
     forwarder = {"sender": "1f3a", "ended": "", "away_since": since}
     document = credentials_page.overview((worker("a"),), forwarder, NOW, principals=False)
     assert document["forwarder"]["away_since"] == since
-    assert f"nobody has forwarded since {since}, by sender 1f3a before" in credentials_page.as_html(document)
+    assert f"1 machine, nobody has forwarded since {since}; until then it was sender 1f3a" in credentials_page.as_html(
+        document
+    )
     assert "forwarded by sender 1f3a" in credentials_page.as_html(overview(worker("a")))
 
 
