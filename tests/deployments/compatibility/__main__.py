@@ -15,9 +15,7 @@ def main(arguments: argparse.Namespace) -> int:
     """Play the story in each environment that this machine can have, or in those that were named."""
     columns: dict[str, dict[str, str]] = {}
     overhead = None
-    for environment in environments(dict(_given(arguments.python))):
-        if arguments.only and arguments.only not in environment.name:
-            continue
+    for environment in environments(dict(_given(arguments.python)), arguments.only):
         print(environment.name if environment.python else f"{environment.name}: not on this machine", flush=True)
         if not environment.python:
             continue

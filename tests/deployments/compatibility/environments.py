@@ -35,9 +35,14 @@ class Environment(Struct, frozen=True):
         return f"{self.distributed}, Python 3.{self.minor}"
 
 
-def environments(given: Mapping[int, str]) -> Iterator[Environment]:
-    """Yield all that are tried, installed. `given`: by minor version, a Python that has today's Dask already."""
+def environments(given: Mapping[int, str], only: str = "") -> Iterator[Environment]:
+    """Yield all that are tried, or those whose name has `only` in it, installed.
+
+    `given`: by minor version, a Python that has today's Dask already.
+    """
     for distributed, minor in TRIED:
+        if only not in Environment(distributed, minor, "").name:
+            continue
         if distributed == TODAY and minor in given:
             yield Environment(distributed, minor, given[minor])
             continue
