@@ -154,12 +154,11 @@ def folders(facts: Facts) -> Iterator[Finding]:
     for folder in facts.folders:
         is_runtime = folder.path == runtime_dir
         if is_runtime and folder.file_system not in ("tmpfs", "ramfs", ""):
-            mount = f"mount -t tmpfs -o mode=0751,uid={folder.uid},size=16m tmpfs {folder.path}"
             yield FOLDER.warning(
                 "folder-on-disk",
                 f"{folder.path} is on {folder.file_system}",
                 "worker.env and the token lie there in clear, and a disk keeps what was deleted",
-                f"`{mount}`, then {remedies.restart(facts)}",
+                remedies.runtime_dir_in_memory(facts, folder),
                 subject=folder.path,
             )
         yield from _room(folder)

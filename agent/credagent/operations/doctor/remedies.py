@@ -1,6 +1,6 @@
 """Commands to be typed on this node, made from what was seen of it. Each stands in backticks."""
 
-from credagent.operations.doctor.facts import Facts
+from credagent.operations.doctor.facts import Facts, PathFacts
 
 SERVICE, SOCKET, INTERCEPTION = "credagent.service", "credagent.socket", "credagent-intercept.service"
 SET_CLOCK = "`timedatectl set-ntp true`, or `chronyc makestep` where chrony keeps the time"
@@ -35,11 +35,22 @@ def reload(facts: Facts) -> str:
 
 def setting(facts: Facts, line: str) -> str:
     """Return how a key of the configuration is changed."""
-    path = (
-        facts.config.path
-        or ("~/.config" if facts.agent_uid and not is_a_service(facts) else "/etc") + "/credagent/config.toml"
-    )
-    return f"write `{line}` in {path}, then {reload(facts)}"
+    return f"{_written(facts, line)}, then {reload(facts)}"
+
+
+def runtime_dir_in_memory(facts: Facts, folder: PathFacts) -> str:
+    """Return how the runtime folder comes to lie in memory: by a mount, or for who cannot mount in another place."""
+    if folder.uid == 0 or is_a_service(facts):
+        mount = f"mount -t tmpfs -o mode=0751,uid={folder.uid},size=16m tmpfs {folder.path}"
+        return f"`{mount}`, then {restart(facts)}"
+    line = f'agent.runtime_dir = "/dev/shm/credagent-{folder.uid}"'
+    return f"{_written(facts, line)}, then {restart(facts)}"
+
+
+def _written(facts: Facts, line: str) -> str:
+    own = facts.agent_uid and not is_a_service(facts)
+    path = facts.config.path or f"{'~/.config' if own else '/etc'}/credagent/config.toml"
+    return f"write `{line}` in {path}"
 
 
 def log(facts: Facts) -> str:

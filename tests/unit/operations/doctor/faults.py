@@ -276,6 +276,13 @@ FAULTS = (
         "renewal fails", failing("access-denied", empty=False, origin="aws-metadata", renewable=True), "access-denied"
     ),
     _warned("folder on disk", _runtime_folder(0o751, "ext4"), "folder-on-disk", says="on ext4", type="mount -t tmpfs"),
+    _warned(
+        "folder of a user's own agent on disk",
+        replaced(units={}, folders=(folder(RUN, 0o751, "ext4"), FOLDERS[1])),
+        "folder-on-disk",
+        says="on ext4",
+        type=f'agent.runtime_dir = "/dev/shm/credagent-{CREDAGENT}"',
+    ),
     Fault("tmpfs full", full, "folder-full", says="0 KiB left", type="du -xah /run/credagent"),
     Fault("no inode left", _runtime_folder(0o751, free_inodes=0), "folder-full", says="no inode left", type="du -xah"),
     Fault("agent not running", silent(), "no-agent", type="systemctl start credagent"),
