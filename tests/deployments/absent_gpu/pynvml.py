@@ -17,32 +17,32 @@ def nvmlInit() -> None:  # noqa: N802  NVIDIA's name
     """Begin."""
 
 
-def nvmlDeviceGetCount() -> int:  # noqa: N802  as above
+def nvmlDeviceGetCount() -> int:  # noqa: N802  NVIDIA's name
     """Return how many devices there are."""
     return 1
 
 
-def nvmlDeviceGetHandleByIndex(index: int) -> int:  # noqa: N802  as above
+def nvmlDeviceGetHandleByIndex(index: int) -> int:  # noqa: N802  NVIDIA's name
     """Return what names a device."""
     return index
 
 
-def nvmlDeviceGetMemoryInfo(_handle: int) -> SimpleNamespace:  # noqa: N802  as above
+def nvmlDeviceGetMemoryInfo(_handle: int) -> SimpleNamespace:  # noqa: N802  NVIDIA's name
     """Return how much memory it has."""
     return SimpleNamespace(total=MEMORY_BYTES, used=0, free=MEMORY_BYTES)
 
 
-def nvmlDeviceGetUtilizationRates(_handle: int) -> SimpleNamespace:  # noqa: N802  as above
+def nvmlDeviceGetUtilizationRates(_handle: int) -> SimpleNamespace:  # noqa: N802  NVIDIA's name
     """Return how busy it is."""
     return SimpleNamespace(gpu=0, memory=0)
 
 
-def nvmlDeviceGetName(handle: int) -> str:  # noqa: N802  as above
+def nvmlDeviceGetName(handle: int) -> str:  # noqa: N802  NVIDIA's name
     """Return its make."""
     return f"device {handle}"
 
 
-def nvmlDeviceGetUUID(handle: int) -> str:  # noqa: N802  as above
+def nvmlDeviceGetUUID(handle: int) -> str:  # noqa: N802  NVIDIA's name
     """Return its name."""
     return f"GPU-{handle}"
 
