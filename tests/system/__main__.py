@@ -9,7 +9,8 @@ from tests.system import images
 def main(arguments: list[str]) -> int:
     """Prepare, then run pytest; arguments go to it."""
     images.install_what_is_needed()
-    images.with_package(images.deb())
+    images.with_cloud_init(images.deb())
+    images.with_launchers()
     images.older()
     for suite in images.OTHER_SUITES:
         images.plain(suite)
