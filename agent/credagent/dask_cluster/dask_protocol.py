@@ -10,6 +10,7 @@ arrays, which are not read.
 """
 
 import asyncio
+import os
 import ssl
 import struct
 import sys
@@ -114,7 +115,7 @@ async def connect(host: str, port: int, context: ssl.SSLContext | None, server_n
                 connection.close()
                 raise
     except (OSError, TimeoutError) as error:
-        raise _unreachable(host, port, error) from error
+        raise _unreachable(host, port, error, of_a_gateway=bool(server_name)) from error
     if not _is_mapping(answer):
         connection.close()
         raise _broken("no handshake")
@@ -160,11 +161,18 @@ def _no_handshake(place: str, error: Unavailable, *, encrypted: bool) -> Unavail
     return Unavailable(error.code, error.why, what=place, hint=hint)
 
 
-def _unreachable(host: str, port: int, error: Exception) -> Unavailable:
+def _unreachable(host: str, port: int, error: Exception, *, of_a_gateway: bool) -> Unavailable:
     place = f"{host}:{port}"
+    if of_a_gateway and isinstance(error, ssl.SSLEOFError | ConnectionResetError):
+        # Its proxy closes before TLS begins where it has no such name, or nobody answers at what it has for it.
+        why = "the gateway has no scheduler for this cluster: it has ended, or the gateway is just coming back"
+        hint = "if Gateway().list_clusters() does not list it, start another cluster and forward to that"
+        return Unavailable("no-cluster", why, what=place, hint=hint)
     if isinstance(error, ssl.SSLError):
         why = "the TLS handshake failed (certificate not trusted, or the scheduler speaks no TLS)"
         hint = "name the cluster's CA, certificate and key: --tls-ca-file, --tls-cert, --tls-key"
         return Unavailable("tls-failed", why, what=place, hint=hint)
-    why = "no answer" if isinstance(error, TimeoutError) else (getattr(error, "strerror", None) or "cannot be reached")
+    number = getattr(error, "errno", None) or 0
+    told = os.strerror(number) if number > 0 else getattr(error, "strerror", None)  # asyncio's own names Python tuples
+    why = "no answer" if isinstance(error, TimeoutError) else (told or "cannot be reached")
     return Unavailable("unreachable", why, what=place, hint="check the address; is the scheduler running?")

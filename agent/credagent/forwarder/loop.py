@@ -144,7 +144,7 @@ class ForwarderLoop:
         self._wake.set()
 
     async def _keep_connected(self) -> None:
-        pause = RECONNECT_S
+        pause, told = RECONNECT_S, frozenset[str]()
         while True:
             began = self._clock.monotonic()
             try:
@@ -152,9 +152,7 @@ class ForwarderLoop:
             except Unavailable as error:
                 if not self.settled.is_set():
                     raise  # never been there: a wrong address is not waited for
-                if self.state != "reconnecting":  # once, not at every attempt
-                    text = f"interrupted ({error}); trying again for as long as it takes"
-                    self._notices.say("connection", text)
+                told = self._say_interrupted(error, told)
                 self.state = "reconnecting"
             if self.ended.is_set():
                 return
@@ -162,6 +160,18 @@ class ForwarderLoop:
                 pause = RECONNECT_S
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311  spreads load, hides nothing
             pause = min(pause * 2, LONGEST_RECONNECT_S)
+
+    def _say_interrupted(self, error: Unavailable, told: frozenset[str]) -> frozenset[str]:
+        """Say what keeps it from being connected, each kind of reason once; return the codes that were said.
+
+        The first, that the connection ended, calls for nothing yet.
+        """
+        if self.state != "reconnecting":
+            told = frozenset()
+        if error.code not in told:
+            remedy = f". {error.hint}" if told and error.hint else ""
+            self._notices.say("connection", f"interrupted ({error}); trying again for as long as it takes{remedy}")
+        return told | {error.code}
 
     async def _connected(self) -> None:
         place = self._plan.whereabouts()

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import pickle
+import ssl
 import struct
 from collections.abc import AsyncIterator, Callable
 
@@ -151,6 +152,18 @@ def test_nobody_there_is_said_with_the_address(unused_tcp_port: int) -> None:
         return await dask_protocol.connect("127.0.0.1", unused_tcp_port, None)
 
     assert refuses(lambda: asyncio.run(meet())) == "unreachable"
+
+
+def test_a_gateway_that_closes_before_tls_begins_has_no_scheduler_for_the_cluster() -> None:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+
+    async def meet(server_name: str) -> None:
+        async with scheduler(b"") as port:
+            await dask_protocol.connect("127.0.0.1", port, context, server_name)
+
+    assert refuses(lambda: asyncio.run(meet("daskgateway-c1"))) == "no-cluster"
+    assert refuses(lambda: asyncio.run(meet(""))) != "no-cluster", "a scheduler of one's own is not behind a gateway"
 
 
 @pytest.fixture

@@ -112,8 +112,9 @@ class FakeCluster:
     def plan(self, folder: Path, *, key: SenderPrivateKey = SENDER, trust: str = "any", **more: Any) -> ForwardingPlan:
         place = scheduler_address.parse(f"tcp://127.0.0.1:{self.port}")
         options = GrantOptions(audience=more.pop("audience", ""), aws="none", variables={"X": Secret("1")})
-        fields: dict[str, Any] = {"pinned": (), "environ": {"XDG_STATE_HOME": str(folder)}, **more}
-        return ForwardingPlan(options=options, key=key, trust=trust, whereabouts=lambda: place, **fields)
+        environ = {"XDG_STATE_HOME": str(folder)}
+        fields: dict[str, Any] = {"pinned": (), "environ": environ, "whereabouts": lambda: place, **more}
+        return ForwardingPlan(options=options, key=key, trust=trust, **fields)
 
     @asynccontextmanager
     async def forwarded(

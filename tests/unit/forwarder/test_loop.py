@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 
 from credagent.credentials import Slot, Statement
+from credagent.dask_cluster import scheduler_address
+from credagent.dask_cluster.scheduler_address import SchedulerAddress
+from credagent.errors import Unavailable
 from credagent.forwarder import competing_forwarders, loop
 from tests.patience import scaled
 from tests.unit.forwarder.fake_cluster import SENDER, FakeCluster, FakeMachine
@@ -82,5 +85,40 @@ def test_who_stands_by_learns_how_the_other_ended_although_it_was_asked_just_bef
             async with cluster.forwarded(tmp_path, stands_by=True) as forwarder:
                 assert forwarder.state == "replaced"
         assert machine.texts == []
+
+    asyncio.run(story())
+
+
+def test_each_reason_for_which_it_is_not_connected_again_is_said_once_with_its_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "RECONNECT_S", 0.01)
+    reasons = ["unreachable", "unreachable", "tls-failed", "unreachable"]
+
+    async def story() -> None:
+        said: list[str] = []
+        async with FakeCluster({"tcp://10.0.0.1:1": FakeMachine()}).running() as cluster:
+
+            def whereabouts() -> SchedulerAddress:
+                if was_there and reasons:
+                    code = reasons.pop(0)
+                    raise Unavailable(code, f"because of {code}", what="scheduler", hint=f"mend {code}")
+                return scheduler_address.parse(f"tcp://127.0.0.1:{cluster.port}")
+
+            was_there = False
+            async with cluster.forwarded(tmp_path, said, whereabouts=whereabouts) as forwarder:
+                was_there = True
+                cluster.drop_listeners()
+                async with asyncio.timeout(scaled(30)):
+                    await cluster.listened.wait()
+            assert forwarder.state == "stopped"
+        interrupted = "interrupted (scheduler: because of {0}); trying again for as long as it takes. mend {0}"
+        ended = "interrupted (dask: the connection to the scheduler ended); trying again for as long as it takes"
+        assert [told for told in said if "interrupted" in told or "connected" in told] == [
+            ended,
+            interrupted.format("unreachable"),
+            interrupted.format("tls-failed"),
+            "connected again; what you had on the cluster in futures is lost to Dask itself",
+        ]
 
     asyncio.run(story())

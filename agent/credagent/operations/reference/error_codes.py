@@ -209,6 +209,10 @@ ERRORS: Mapping[str, Explanation] = {
     "not-a-cluster": Explanation(
         "that is neither a Dask client nor a cluster", "pass a Client, a cluster or an address"
     ),
+    "no-cluster": Explanation(
+        "the gateway has no scheduler for that cluster: it has ended, or the gateway is just coming back",
+        "if Gateway().list_clusters() does not list it, start another cluster and forward to that",
+    ),
     "no-tls": Explanation("an address says tls:// and no certificates are known", "name --tls-ca-file, or security="),
     "no-ca": Explanation("no authority says whose certificates are good", "name --tls-ca-file"),
     "tls-files": Explanation("a file of certificates cannot be read", "look at --tls-ca-file, --tls-cert, --tls-key"),
