@@ -4,6 +4,8 @@ Not as root, and so with the backend that separates no users: the other one of d
 the characters of a path where it means the path, and gives the folder / to whoever starts a cluster.
 """
 
+import base64
+import os
 import subprocess
 import time
 import urllib.error
@@ -22,6 +24,8 @@ c.DaskGateway.backend_class = "dask_gateway_server.backends.local.UnsafeLocalBac
 c.DaskGateway.address = "127.0.0.1:{api}"
 c.Proxy.address = "127.0.0.1:{http}"
 c.UnsafeLocalBackend.sigint_timeout = 3
+c.UnsafeLocalBackend.db_url = "sqlite:///{folder}/gateway.sqlite"
+c.UnsafeLocalBackend.db_encrypt_keys = ["{key}"]
 c.UnsafeLocalBackend.inherited_environment = {inherited!r}
 c.ClusterConfig.worker_cores = 1
 c.ClusterConfig.worker_memory = "1 G"
@@ -36,7 +40,9 @@ class DaskGateway:
         person.own(folder)
         self._inherited = sorted(person.environ.keys() - {"HOME", "USER", "LOGNAME"})
         self._ports = dict(zip(("api", "http"), (free_port(), free_port()), strict=True))
+        self._key = base64.b64encode(os.urandom(32)).decode()
         self._process: subprocess.Popen[str] | None = None
+        self._line = ""
 
     @property
     def address(self) -> str:
@@ -45,12 +51,13 @@ class DaskGateway:
 
     def configure(self, name: str, text: str) -> None:
         """Write the configuration: the page's, and the site's."""
-        site = SITE.format(inherited=self._inherited, **self._ports)
+        site = SITE.format(inherited=self._inherited, folder=self.folder, key=self._key, **self._ports)
         (self.folder / name).write_text(text + site)
 
     def start(self, line: str) -> None:
         """Type the line that starts it, and wait until it answers."""
-        with (self.folder / "gateway.log").open("wb") as log:
+        self._line = line
+        with (self.folder / "gateway.log").open("ab") as log:
             started = f"cd {self.folder} && exec {line.removesuffix('&')}"
             self._process = self._person.starts(started, stdout=log, stderr=log)
         give_up = time.monotonic() + scaled(START_S)
@@ -58,6 +65,13 @@ class DaskGateway:
             assert self._process.poll() is None, "dask-gateway-server ended"
             assert time.monotonic() < give_up, "dask-gateway-server does not answer"
             time.sleep(0.1)
+
+    def restart(self) -> None:
+        """Kill it and its proxy, and start it anew; clusters live on meanwhile, and it knows them from its database."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+        self.start(self._line)
 
     def _answers(self) -> bool:
         try:

@@ -13,6 +13,43 @@ from tests.patience import scaled
 ACCOUNT = "games"  # an ordinary user whom every Debian has; `nobody` is the kernel's own name for strangers
 BIN = Path(sys.executable).parent
 TYPED_S = 240.0
+# What a program begins with that reads on all workers. `keeps_reading`: until each of them has another session.
+READS_EVERYWHERE = """
+import time
+
+def read():
+    import boto3, os
+    boto3.client("s3").get_object(Bucket="my-bucket", Key="private.csv")
+    return os.getpid()
+
+def die():
+    import os
+    os._exit(1)
+
+def everywhere(client, number):
+    found = set()
+    while len(found) != number:
+        time.sleep(0.2)
+        found = {pid for pid in client.run(read, on_error="ignore").values() if isinstance(pid, int)}
+    return found
+
+def loses_one(client, number):
+    before = everywhere(client, number)
+    client.run(die, workers=list(client.scheduler_info(n_workers=-1)["workers"])[:1], on_error="ignore")
+    while len(everywhere(client, number) - before) != 1:
+        time.sleep(0.2)
+
+def session():
+    import os
+    return os.environ["AWS_SESSION_TOKEN"]
+
+def keeps_reading(client):
+    first = set(client.run(session).values())
+    while first & set(client.run(session).values()):
+        client.run(read)
+        time.sleep(0.5)
+    client.run(read)
+"""
 
 
 class Person:
@@ -24,6 +61,7 @@ class Person:
         self.home.mkdir()
         self.own(self.home)
         self.home.chmod(0o700)
+        self.hosts: Path | None = None  # in place of /etc/hosts for what he types
         self.environ = {
             "HOME": str(self.home),
             "USER": ACCOUNT,
@@ -69,9 +107,10 @@ class Person:
 
     def starts(self, line: str, *, environ: Mapping[str, str] | None = None, **how: Any) -> "subprocess.Popen[str]":
         """Type a line that goes on."""
+        named = ("unshare", "--mount", "sh", "-c", f'mount --bind {self.hosts} /etc/hosts && exec "$@"', "sh")
         become = ("setpriv", f"--reuid={self.account.pw_uid}", f"--regid={self.account.pw_gid}", "--clear-groups")
         return subprocess.Popen(
-            [*become, "bash", "-c", line],
+            [*(named if self.hosts is not None else ()), *become, "bash", "-c", line],
             env={**self.environ, **(environ or {})},
             cwd=self.home,
             text=True,

@@ -53,10 +53,14 @@ class Kubelet:
 
     def restart(self, machine: str) -> None:
         """Kill a pod, and start it anew as its Deployment does."""
+        spec, variables = self._pods[machine]
+        self.end(machine)
+        self.run(machine, spec, **variables)
+
+    def end(self, machine: str) -> None:
+        """Kill a pod."""
         for one in self._running.pop(machine):
             kill_tree(one)
-        spec, variables = self._pods[machine]
-        self.run(machine, spec, **variables)
 
     def logs(self) -> str:
         """Return what all containers have said."""
@@ -81,7 +85,7 @@ class Kubelet:
         script = [
             "set -e",
             f"mount --bind {self._shared_memory(machine)} /dev/shm",
-            f"mount --bind {self._hosts_file()} /etc/hosts",
+            f"mount --bind {self.hosts_file()} /etc/hosts",
             "mount -t tmpfs -o mode=755 tmpfs /run",
             *self._mounts(machine, spec, container),
             f"exec setpriv {' '.join(become)} {shlex.join(words)}",
@@ -125,7 +129,8 @@ class Kubelet:
         shared.chmod(0o1777)
         return shared
 
-    def _hosts_file(self) -> Path:
+    def hosts_file(self) -> Path:
+        """Write what the cluster's DNS would say of its names."""
         path = self._folder / "hosts"
         path.write_text("".join(f"{address} {name}\n" for name, address in self._hosts.items()))
         return path

@@ -4,6 +4,7 @@ import contextlib
 import os
 import subprocess
 import time
+import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Self
@@ -14,8 +15,14 @@ from tests.integration.forwarder.network import ip
 from tests.patience import scaled
 
 START_S = 20.0
-# The account has no shell to log in with, and its home is the test's: sshd alone sees another /etc/passwd.
-SSHD = "mount --bind {accounts} /etc/passwd && mkdir -p /run/sshd && exec /usr/sbin/sshd -D -e -f {config}"
+# The account has no shell to log in with, and its home is the test's: sshd alone sees another /etc/passwd. Each machine
+# has a name, a machine-id and a /run of its own, with the folder in it that a login gets there.
+SSHD = (
+    "hostname {name} && mount --bind {accounts} /etc/passwd && mount --bind {machine_id} /etc/machine-id"
+    " && mount -t tmpfs -o mode=755 tmpfs /run"
+    " && mkdir -p /run/sshd /run/user && install -d -m 0700 -o {uid} -g {gid} /run/user/{uid}"
+    " && exec /usr/sbin/sshd -D -e -f {config}"
+)
 CONFIG = """\
 Port 22
 ListenAddress {address}
@@ -40,24 +47,18 @@ class Bridge:
         self.own_address = f"{NET}.1"
 
     def __enter__(self) -> Self:
-        ip("link", "add", self._prefix, "type", "bridge")
-        ip("addr", "add", f"{self.own_address}/24", "dev", self._prefix)
-        ip("link", "set", self._prefix, "up")
-        for number, name in enumerate(self.names):
-            space = self._space(name)
-            ip("netns", "add", space)
-            outer = f"{self._prefix}-{number}"
-            ip("link", "add", outer, "type", "veth", "peer", "name", "eth0", "netns", space)
-            ip("link", "set", outer, "master", self._prefix, "up")
-            ip("-n", space, "addr", "add", f"{self.address(name)}/24", "dev", "eth0")
-            ip("-n", space, "link", "set", "eth0", "up")
-            ip("-n", space, "link", "set", "lo", "up")
-            ip("-n", space, "route", "add", "default", "via", self.own_address)
+        try:
+            self._build()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        for command in [["netns", "delete", self._space(name)] for name in self.names] + [
-            ["link", "delete", self._prefix]
+        links = [f"{self._prefix}-{number}" for number, _ in enumerate(self.names)]  # a namespace ends some time later
+        for command in [
+            *(["link", "delete", link] for link in (*links, self._prefix)),
+            *(["netns", "delete", self._space(name)] for name in self.names),
         ]:
             subprocess.run(["ip", *command], check=False, capture_output=True)
 
@@ -72,6 +73,21 @@ class Bridge:
     def enter(self, name: str) -> list[str]:
         """Return what precedes a command that runs on a machine."""
         return ["ip", "netns", "exec", self._space(name)]
+
+    def _build(self) -> None:
+        ip("link", "add", self._prefix, "type", "bridge")
+        ip("addr", "add", f"{self.own_address}/24", "dev", self._prefix)
+        ip("link", "set", self._prefix, "up")
+        for number, name in enumerate(self.names):
+            space = self._space(name)
+            ip("netns", "add", space)
+            outer = f"{self._prefix}-{number}"
+            ip("link", "add", outer, "type", "veth", "peer", "name", "eth0", "netns", space)
+            ip("link", "set", outer, "master", self._prefix, "up")
+            ip("-n", space, "addr", "add", f"{self.address(name)}/24", "dev", "eth0")
+            ip("-n", space, "link", "set", "eth0", "up")
+            ip("-n", space, "link", "set", "lo", "up")
+            ip("-n", space, "route", "add", "default", "via", self.own_address)
 
     def _space(self, name: str) -> str:
         return f"{self._prefix}-{name}"
@@ -88,7 +104,8 @@ def ssh_machines(network: Bridge, person: Person, folder: Path, variables: Mappi
     lines = [f"Host {name}\n  HostName {network.address(name)}\n" for name in network.names]
     person.write(".ssh/config", "".join(lines))
     person.write(".ssh/known_hosts", "".join(f"{network.address(name)},{name} {known}" for name in network.names))
-    running = []
+    uid, running = person.account.pw_uid, []
+    given = {**variables, "XDG_RUNTIME_DIR": f"/run/user/{uid}"}
     try:
         for name in network.names:
             config = folder / f"{name}.conf"
@@ -97,11 +114,14 @@ def ssh_machines(network: Bridge, person: Person, folder: Path, variables: Mappi
                     address=network.address(name),
                     key=folder / "host",
                     authorized=person.home / ".ssh" / "id_ed25519.pub",
-                    variables=" ".join(f"{key}={value}" for key, value in variables.items()),
+                    variables=" ".join(f"{key}={value}" for key, value in given.items()),
                 )
             )
-            script = SSHD.format(accounts=accounts, config=config)
-            command = [*network.enter(name), "unshare", "--mount", "sh", "-c", script]
+            machine_id = folder / f"{name}.machine-id"
+            machine_id.write_text(f"{uuid.uuid4().hex}\n")
+            about = {"name": name, "machine_id": machine_id, "accounts": accounts, "config": config}
+            script = SSHD.format(**about, uid=uid, gid=person.account.pw_gid)
+            command = [*network.enter(name), "unshare", "--mount", "--uts", "sh", "-c", script]
             with (folder / f"{name}.log").open("wb") as log:
                 running.append(subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True))
             _await(folder / f"{name}.log")
@@ -110,6 +130,12 @@ def ssh_machines(network: Bridge, person: Person, folder: Path, variables: Mappi
         for one in running:
             kill_tree(one)
         print("\n".join(f"== {path.name}\n{path.read_text()[-2000:]}" for path in folder.glob("*.log")))
+
+
+def ssh(network: Bridge, person: Person, name: str) -> str:
+    """Return what precedes a line that the person types on a machine; ssh goes by the account's own home."""
+    known, key = person.home / ".ssh" / "known_hosts", person.home / ".ssh" / "id_ed25519"
+    return f"ssh -F none -o UserKnownHostsFile={known} -i {key} {person.account.pw_name}@{network.address(name)}"
 
 
 def _await(log: Path) -> None:

@@ -1,5 +1,8 @@
 """Workers in batch jobs of a real SLURM, and the job scripts of the other batch systems."""
 
+import json
+import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +12,9 @@ from tests.deployments import pages
 from tests.deployments.conftest import FIRST_LINE, SimulatedCloud
 from tests.deployments.person import Person
 from tests.deployments.slurm import NODES, Slurm
+from tests.patience import scaled
+
+JOBS_END_S = 60.0
 
 pytestmark = [pytest.mark.timeout(420), pytest.mark.xdist_group("account")]  # one agent for one user
 
@@ -109,6 +115,52 @@ def test_jobs_of_one_user_on_one_node_a_late_job_a_killed_worker_and_renewal(
     assert len(sessions) > 1, "renewed under running workers"
     assert {call["code"] for call in cloud.remote.log("s3", "GetObject")} == {"ok"}
     assert not list(Path("/tmp").glob("credagent.*")), "a job leaves nothing behind"
+
+
+RESTARTS = """
+import json, os, sys, time
+import credagent
+from dask.distributed import Client
+from dask_jobqueue import SLURMCluster
+
+def read():
+    import boto3, os
+    boto3.client("s3").get_object(Bucket="my-bucket", Key="private.csv")
+    return os.environ["SLURM_JOB_ID"]
+
+if __name__ == "__main__":
+    cluster = SLURMCluster(cores=1, memory="500MB", job_cpu=4, **credagent.jobqueue_options())
+    cluster.scale(jobs=2)
+    client = Client(cluster)
+    client.wait_for_workers(2, timeout=120)
+    forwarding = credagent.forward_credentials(cluster)
+    print(json.dumps(sorted(client.run(read).values())), flush=True)
+    if sys.argv[1:] == ["dies"]:
+        os.kill(os.getpid(), 9)  # the scheduler is in this process
+    cluster.close()
+"""
+
+
+def test_jobs_end_with_a_scheduler_that_dies_and_those_of_the_next_one_are_served(
+    submitter: Person, cloud: SimulatedCloud, slurm: Slurm
+) -> None:
+    """The scheduler is in the process of whoever submits, and so is its TLS: nobody else takes its place."""
+    submitter.write("restarts.py", RESTARTS)
+    died = submitter.types("python restarts.py dies")
+    assert died.returncode == -signal.SIGKILL
+    give_up = time.monotonic() + scaled(JOBS_END_S)
+    while slurm.ask("squeue", "-h"):
+        assert time.monotonic() < give_up, "jobs whose scheduler is gone end by themselves"
+        time.sleep(0.2)
+    assert not list(Path("/tmp").glob("credagent.*")), "a job leaves nothing behind"
+    again = submitter.types("python restarts.py")
+    assert again.returncode == 0
+    assert "forwarded to 2 machines" in again.stderr
+    assert not set(json.loads(died.stdout)) & set(json.loads(again.stdout)), "other jobs"
+    assert {name.rpartition("-")[0] for name in cloud.readers()} == {"session-token"}, (
+        "no worker read as the home's key"
+    )
+    assert {call["code"] for call in cloud.remote.log("s3", "GetObject")} == {"ok"}
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Clusters of a real Dask Gateway: through its proxy, by the cluster's own certificate."""
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from tests.deployments import pages
 from tests.deployments.conftest import FIRST_LINE, SimulatedCloud
 from tests.deployments.gateway import DaskGateway
-from tests.deployments.person import Person
+from tests.deployments.person import READS_EVERYWHERE, Person
 
 pytestmark = [pytest.mark.timeout(420), pytest.mark.xdist_group("account")]  # one agent for one user
 
@@ -47,28 +48,14 @@ def test_the_page_leads_to_the_first_read(gateway: DaskGateway, person: Person, 
 
 
 LIFE = """
-import os, subprocess, sys, time
+import subprocess, sys
 from pathlib import Path
 import credagent
 from dask_gateway import Gateway
 
-def read():
-    import boto3, os
-    boto3.client("s3").get_object(Bucket="my-bucket", Key="private.csv")
-    return os.getpid()
-
 def on_scheduler(dask_scheduler):
     import boto3
     return len(boto3.client("s3").get_object(Bucket="my-bucket", Key="private.csv")["Body"].read())
-
-def die():
-    import os
-    os._exit(1)
-
-def everywhere(client, number):
-    while len(found := [pid for pid in client.run(read, on_error="ignore").values() if isinstance(pid, int)]) != number:
-        time.sleep(0.2)
-    return set(found)
 
 sender = Path("~/.config/credagent/sender.pub").expanduser().read_text().strip()
 with Gateway() as gateway, gateway.new_cluster(sender=sender) as cluster, cluster.get_client() as client:
@@ -79,15 +66,9 @@ with Gateway() as gateway, gateway.new_cluster(sender=sender) as cluster, cluste
     print("scheduler", client.run_on_scheduler(on_scheduler), flush=True)
     cluster.scale(2)
     print("late", len(everywhere(client, 2)), flush=True)
-    before = everywhere(client, 2)
-    client.run(die, workers=list(client.scheduler_info(n_workers=-1)["workers"])[:1], on_error="ignore")
-    while len(everywhere(client, 2) - before) != 1:
-        time.sleep(0.2)
+    loses_one(client, 2)
     print("killed", 1, flush=True)
-    began = time.monotonic()
-    while time.monotonic() - began < 15:  # longer than half of a session's life
-        client.run(read)
-        time.sleep(0.5)
+    keeps_reading(client)
     print("renewed", len(everywhere(client, 2)), flush=True)
     forwarding.stop()
 
@@ -107,7 +88,7 @@ def test_a_client_a_late_worker_a_killed_one_renewal_the_scheduler_and_a_process
     page = pages.read("dask-gateway")
     follow(pages.Page("", page.steps[:2]), person, gateway)
     cloud.remote.expire_after("sts", 24)
-    person.write("life.py", LIFE)
+    person.write("life.py", READS_EVERYWHERE + LIFE)
     done = person.types("python life.py")
     assert done.returncode == 0
     said = dict(line.split() for line in done.stdout.splitlines())
@@ -115,3 +96,78 @@ def test_a_client_a_late_worker_a_killed_one_renewal_the_scheduler_and_a_process
     assert len(cloud.readers()) > 1, "renewed under running workers"
     assert {call["code"] for call in cloud.remote.log("s3", "GetObject")} == {"ok"}
     assert {name.rpartition("-")[0] for name in cloud.readers()} == {"session-token"}
+
+
+RESTARTS = """
+import os, signal, subprocess, sys
+from pathlib import Path
+import credagent
+from dask_gateway import Gateway
+
+def until(state):
+    while forwarding.status().state != state:
+        time.sleep(0.1)
+
+sender = Path("~/.config/credagent/sender.pub").expanduser().read_text().strip()
+with Gateway() as gateway:
+    with gateway.new_cluster(sender=sender) as cluster, credagent.forward_credentials(cluster) as forwarding:
+        cluster.scale(1)
+        with cluster.get_client() as client:
+            everywhere(client, 1)
+        print("gateway", flush=True)  # it is restarted now
+        until("reconnecting")
+        until("forwarding")
+        cluster.scale(2)
+        with cluster.get_client() as client:
+            everywhere(client, 2)
+            process = client.run_on_scheduler(os.getpid)
+        print("scheduler", flush=True)
+        os.kill(process, signal.SIGKILL)
+        until("reconnecting")
+        with gateway.new_cluster(sender=sender) as second, credagent.forward_credentials(second):
+            second.scale(1)
+            with second.get_client() as client:
+                everywhere(client, 1)
+        assert forwarding.status().state == "reconnecting"
+        try:
+            credagent.forward_credentials(cluster)
+        except credagent.errors.Unavailable as error:
+            print(error.code, error.exit_code.value, flush=True)
+        Path("cluster.crt").write_text(cluster.security.tls_cert)
+        Path("cluster.pem").touch(mode=0o600)
+        Path("cluster.pem").write_text(cluster.security.tls_key)
+        command = ["credagent", "forward", "--scheduler", cluster.scheduler_address, "--tls-cert", "cluster.crt"]
+        apart = subprocess.run([*command, "--tls-key", "cluster.pem"], capture_output=True, text=True)
+        print("apart", apart.returncode, flush=True)
+        print(apart.stderr, file=sys.stderr)
+"""
+
+
+def test_a_restarted_gateway_is_waited_for_and_of_a_scheduler_that_is_gone_one_sentence_says_so(
+    gateway: DaskGateway, person: Person, cloud: SimulatedCloud
+) -> None:
+    page = pages.read("dask-gateway")
+    follow(pages.Page("", page.steps[:2]), person, gateway)
+    cloud.remote.expire_after("sts", 60)
+    person.write("restarts.py", READS_EVERYWHERE + RESTARTS)
+    errors = person.home / "errors"
+    with errors.open("wb") as file:
+        process = person.starts("timeout 300 python restarts.py", stdout=subprocess.PIPE, stderr=file)
+        assert process.stdout is not None
+        said = []
+        for told in process.stdout:
+            said.append(told.strip())
+            if told == "gateway\n":
+                gateway.restart()
+    ended = process.wait()  # its own time-outs end it
+    told = errors.read_text()
+    print(said, told)
+    assert ended == 0
+    assert said == ["gateway", "scheduler", "no-cluster 69", "apart 69"]
+    about = [line for line in told.splitlines() if line.startswith("credagent: interrupted")]
+    assert about[-1].count("the gateway has no scheduler for this cluster") == 1
+    assert len([line for line in about if "no scheduler" in line]) <= 2, "once for each interruption"
+    assert told.count("connected again") == 1
+    assert "Gateway().list_clusters()" in told.rpartition("credagent: error")[-1], "the remedy of the separate process"
+    assert {name.rpartition("-")[0] for name in cloud.readers()} == {"session-token"}
+    assert {call["code"] for call in cloud.remote.log("s3", "GetObject")} == {"ok"}

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 import yaml  # type: ignore[import-untyped]  # ships no types
-from dask_kubernetes.operator.controller.controller import build_worker_deployment_spec
 
 from tests.demo.stage import Stage
 from tests.deployments import pages, schemas
 from tests.deployments.conftest import CLOSED, FIRST_LINE, SimulatedCloud
-from tests.deployments.person import Person
+from tests.deployments.dask_operator import NAMESPACE, DaskOperator, api_server
+from tests.deployments.person import READS_EVERYWHERE, Person
 from tests.deployments.pods import Kubelet
 from tests.deployments.reader import following
 from tests.deployments.ssh_machines import Bridge
@@ -55,8 +55,9 @@ class Cluster:
 
     def __init__(self, folder: Path, network: Bridge, cloud: SimulatedCloud, person: Person) -> None:
         self.kubelet = Kubelet(folder, network, {**cloud.environ, **CLOSED})
-        self.kubelet.name("lab-scheduler.default.svc.cluster.local", "scheduler")
-        self.kubelet.name("lab-scheduler", "scheduler")
+        for suffix in ("", f".{NAMESPACE}", f".{NAMESPACE}.svc.cluster.local"):
+            self.kubelet.name(f"lab-scheduler{suffix}", "scheduler")
+        self.operator = DaskOperator(self.kubelet, MACHINES)
         self._person = person
 
     def kubectl(self, line: str) -> None:
@@ -73,16 +74,13 @@ class Cluster:
                 pytest.fail(f"nobody does this here: {words}")
 
     def apply(self, **variables: str) -> None:
-        """Start the pods that the operator makes of the cluster, with the person's key in them."""
+        """Start the pods that the operator makes of the cluster; a webhook adds `variables`."""
+        self.operator.create(yaml.safe_load(self.resource("dask-cluster.yaml")), **variables)
+
+    def resource(self, name: str) -> str:
+        """Return one of the files, with the person's key in it."""
         line = (self._person.home / ".config/credagent/sender.pub").read_text().strip()
-        text = (pages.FOLDER / "dask-cluster.yaml").read_text().replace("credagent-sender:ed25519:…", line)
-        spec = yaml.safe_load(text)["spec"]
-        self.kubelet.run("scheduler", spec["scheduler"]["spec"])
-        for machine in MACHINES[1:3]:
-            made = build_worker_deployment_spec(
-                "lab-default", "default", "lab", machine, spec["worker"]["spec"], {}, {}
-            )
-            self.kubelet.run(machine, made["spec"]["template"]["spec"], **variables)
+        return (pages.FOLDER / name).read_text().replace("credagent-sender:ed25519:…", line)
 
 
 @pytest.fixture
@@ -193,39 +191,17 @@ def test_a_scheduler_and_workers_that_are_restarted_are_served_again(
 
 
 LIFE = """
-import time
 import credagent
 from dask.distributed import Client
-
-def read():
-    import boto3, os
-    boto3.client("s3").get_object(Bucket="my-bucket", Key="private.csv")
-    return os.getpid()
-
-def die():
-    import os
-    os._exit(1)
-
-def everywhere(client, number):
-    while len(found := [pid for pid in client.run(read, on_error="ignore").values() if isinstance(pid, int)]) != number:
-        time.sleep(0.2)
-    return set(found)
 
 with Client("tcp://SCHEDULER:8786", timeout=60) as client:
     client.wait_for_workers(2, timeout=60)
     with credagent.forward_credentials(client, recipients="lab-key/recipient.pub", audience="lab"):
         everywhere(client, 2)
         print("first", flush=True)
-        before = everywhere(client, 3)  # the third pod starts now
-        print("late", flush=True)
-        client.run(die, workers=list(client.scheduler_info(n_workers=-1)["workers"])[:1], on_error="ignore")
-        while len(everywhere(client, 3) - before) != 1:
-            time.sleep(0.2)
+        loses_one(client, 3)  # the third pod starts now
         print("killed", flush=True)
-        end = time.monotonic() + 15
-        while time.monotonic() < end:  # longer than half of a session's life
-            client.run(read)
-            time.sleep(0.5)
+        keeps_reading(client)
 """
 
 
@@ -234,11 +210,9 @@ def test_a_late_pod_with_a_sidecar_and_a_service_of_our_name_a_killed_worker_and
 ) -> None:
     steps = pages.read("kubernetes").steps
     cluster_cloud.remote.expire_after("sts", 24)
-    owner.write("life.py", LIFE.replace("SCHEDULER", network.address("scheduler")))
+    owner.write("life.py", READS_EVERYWHERE + LIFE.replace("SCHEDULER", network.address("scheduler")))
     with following(pages.Page("", steps[:2]), owner, {}, {"kubectl": cluster.kubectl}):
-        line = (owner.home / ".config/credagent/sender.pub").read_text().strip()
-        text = (pages.FOLDER / "pod-with-agent.yaml").read_text().replace("credagent-sender:ed25519:…", line)
-        late = {**yaml.safe_load(text)["spec"], "enableServiceLinks": True}
+        late = {**yaml.safe_load(cluster.resource("pod-with-agent.yaml"))["spec"], "enableServiceLinks": True}
         process = owner.starts("timeout 150 python life.py", stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         assert process.stdout is not None
         said = []
@@ -247,6 +221,72 @@ def test_a_late_pod_with_a_sidecar_and_a_service_of_our_name_a_killed_worker_and
             if told == "first\n":
                 cluster.kubelet.run(MACHINES[-1], late)
         assert process.wait() == 0, "".join(said)  # its own time-outs end it
-    assert [told.strip() for told in said if told.strip() in ("first", "late", "killed")] == ["first", "late", "killed"]
+    assert [told.strip() for told in said if told.strip() in ("first", "killed")] == ["first", "killed"]
     assert len(cluster_cloud.readers()) > 1, "renewed under running workers"
+    assert {call["code"] for call in cluster_cloud.remote.log("s3", "GetObject")} == {"ok"}
+
+
+KUBE_LIFE = """
+import sys
+import credagent
+from dask_kubernetes.operator import KubeCluster
+
+def until(state):
+    while forwarding.status().state != state:
+        time.sleep(0.1)
+
+with (
+    KubeCluster(custom_cluster_spec="dask-cluster.yaml", quiet=True) as cluster,
+    credagent.forward_credentials(cluster, recipients="lab-key/recipient.pub", audience="lab") as forwarding,
+):
+    with cluster.get_client() as client:
+        everywhere(client, 2)
+        cluster.scale(3)
+        loses_one(client, 3)
+        keeps_reading(client)
+    print("pods", flush=True)  # all of them are restarted now
+    until("reconnecting")
+    until("forwarding")
+    with cluster.get_client() as client:
+        everywhere(client, 3)
+        keeps_reading(client)
+    print(sorted(machine.state for machine in forwarding.status().machines), flush=True)
+"""
+
+
+def test_a_kube_cluster_of_the_page_a_late_pod_a_killed_worker_renewal_and_a_restarted_scheduler(
+    cluster: Cluster, owner: Person, cluster_cloud: SimulatedCloud
+) -> None:
+    """KubeCluster's own code asks for the cluster, the operator's own code makes its pods."""
+    page = pages.read("kubernetes")
+    owner.hosts = cluster.kubelet.hosts_file()
+    with (
+        following(pages.Page("", page.steps[:1]), owner, {}, {"kubectl": cluster.kubectl}),
+        api_server(cluster.operator) as kubeconfig,
+    ):
+        owner.write(".kube/config", kubeconfig)
+        owner.write("dask-cluster.yaml", cluster.resource("dask-cluster.yaml"))
+        owner.write("kube_cluster.py", page.file("kube_cluster.py"))
+        done = owner.types("timeout 150 python kube_cluster.py")
+        assert done.returncode == 0
+        assert done.stdout.rstrip().endswith(FIRST_LINE), "behind what KubeCluster draws"
+        assert not cluster.operator.resources, "the cluster is deleted when the block ends"
+        cluster_cloud.remote.expire_after("sts", 24)
+        began = cluster_cloud.remote.last_seq()
+        owner.write("life.py", READS_EVERYWHERE + KUBE_LIFE)
+        process = owner.starts("timeout 240 python life.py", stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        said = []
+        for told in process.stdout:
+            said.append(told.strip())
+            if told == "pods\n":
+                sessions = cluster_cloud.readers(began)
+                again = cluster_cloud.remote.last_seq()
+                for machine in MACHINES:
+                    cluster.kubelet.restart(machine)
+        assert process.wait() == 0  # its own time-outs end it
+    assert said == ["pods", "['admitted']"], "one key for all of them"
+    assert len(sessions) > 1, "renewed under running workers"
+    assert set(cluster_cloud.readers(again)) - set(sessions), "renewed under those of the next scheduler, too"
+    assert {name.rpartition("-")[0] for name in cluster_cloud.readers()} == {"session-token"}
     assert {call["code"] for call in cluster_cloud.remote.log("s3", "GetObject")} == {"ok"}
