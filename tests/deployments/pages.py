@@ -48,11 +48,6 @@ class Page(Struct, frozen=True):
         """Return everything that is written and typed, in order."""
         return [deed for step in self.steps for deed in step.deeds]
 
-    def file(self, name: str) -> str:
-        """Return the text of a file that the page has anywhere."""
-        (found,) = (deed.text for deed in _deeds(self.text) if isinstance(deed, File) and deed.name == name)
-        return found
-
     @property
     def says_how_many_steps(self) -> bool:
         """Whether the number of steps stands in the page, in its first paragraphs."""

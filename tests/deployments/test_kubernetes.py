@@ -258,18 +258,16 @@ def test_a_kube_cluster_of_the_page_a_late_pod_a_killed_worker_renewal_and_a_res
     cluster: Cluster, owner: Person, cluster_cloud: SimulatedCloud
 ) -> None:
     """KubeCluster's own code asks for the cluster, the operator's own code makes its pods."""
-    page = pages.read("kubernetes")
+    *first, last = pages.read("kube-cluster").steps
     owner.hosts = cluster.kubelet.hosts_file()
     with (
-        following(pages.Page("", page.steps[:1]), owner, {}, {"kubectl": cluster.kubectl}),
+        following(pages.Page("", tuple(first)), owner, {}, {"kubectl": cluster.kubectl}),
         api_server(cluster.operator) as kubeconfig,
     ):
         owner.write(".kube/config", kubeconfig)
         owner.write("dask-cluster.yaml", cluster.resource("dask-cluster.yaml"))
-        owner.write("kube_cluster.py", page.file("kube_cluster.py"))
-        done = owner.types("timeout 150 python kube_cluster.py")
-        assert done.returncode == 0
-        assert done.stdout.rstrip().endswith(FIRST_LINE), "behind what KubeCluster draws"
+        with following(pages.Page("", (last,)), owner, {}) as shown:
+            assert shown.rstrip().endswith(FIRST_LINE), "behind what KubeCluster draws"
         assert not cluster.operator.resources, "the cluster is deleted when the block ends"
         cluster_cloud.remote.expire_after("sts", 24)
         began = cluster_cloud.remote.last_seq()
