@@ -84,6 +84,7 @@ class Kubelet:
         become.append(f"--groups={security['fsGroup']}" if "fsGroup" in security else "--clear-groups")
         script = [
             "set -e",
+            f"hostname {machine}",
             f"mount --bind {self._shared_memory(machine)} /dev/shm",
             f"mount --bind {self.hosts_file()} /etc/hosts",
             "mount -t tmpfs -o mode=755 tmpfs /run",
@@ -91,7 +92,7 @@ class Kubelet:
             f"exec setpriv {' '.join(become)} {shlex.join(words)}",
         ]
         name = f"{machine}-{container['name']}"
-        command = [*self._network.enter(machine), "unshare", "--mount", "sh", "-c", "\n".join(script)]
+        command = [*self._network.enter(machine), "unshare", "--mount", "--uts", "sh", "-c", "\n".join(script)]
         with (self._folder / f"{name}.log").open("ab") as log:
             started = subprocess.Popen(command, env=environ, stdout=log, stderr=log, cwd="/", start_new_session=True)
         self._running.setdefault(machine, []).append(started)

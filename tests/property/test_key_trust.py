@@ -214,14 +214,14 @@ async def _play(script: list[Any], cluster: Liars, rules: Rules, judge: KeyJudge
             case "revise":
                 number = reconciler.revision.number + 1
                 withdrawn = reconciler.revision.withdrawn
-                reconciler.revision = BundleRevision(number, LocalIdentity(), plan, datetime.now(UTC), withdrawn)
+                reconciler.revise(BundleRevision(number, LocalIdentity(), plan, datetime.now(UTC), withdrawn))
             case "vouch":
                 rules.cloud.vouch()
             case "forget":
                 rules.cloud.vouched = set()
             case "withdraw":
                 number, slots = reconciler.revision.number + 1, frozenset({Slot.ENVIRONMENT})
-                reconciler.revision = BundleRevision(number, LocalIdentity(), plan, datetime.now(UTC), slots)
+                reconciler.revise(BundleRevision(number, LocalIdentity(), plan, datetime.now(UTC), slots))
             case AgentReport():
                 reconciler.take(step, reconciler.revision)
         assert all(map(rules.admit, cluster.texts))

@@ -140,7 +140,8 @@ class ForwarderLoop:
     def _revise(self, identity: LocalIdentity) -> None:
         """Put the next revision in force: from now on every machine is behind."""
         number = self.revision.number + 1
-        self.reconciler.revision = BundleRevision(number, identity, self._plan, self._clock.now(), self._withdrawn)
+        now, withdrawn = self._clock.now(), self._withdrawn
+        self.reconciler.revise(BundleRevision(number, identity, self._plan, now, withdrawn))
         self._wake.set()
 
     async def _keep_connected(self) -> None:

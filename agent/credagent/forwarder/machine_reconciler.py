@@ -54,9 +54,10 @@ class MachineReconciler:
         clock: Clock,
         own: SenderAttestation | None = None,
     ) -> None:
-        """Know nobody yet. `revision` is replaced by the loop, between two deliveries; `own` attests the sender."""
+        """Know nobody yet; begin with `revision`. `own` attests the sender."""
         self.machines = KnownMachines()
         self.revision = revision
+        self._revised = asyncio.Event()
         self._judge, self._notices, self._clock, self._own = judge, notices, clock, own
         self._without_plugin: frozenset[str] = frozenset()
         self.grounds: dict[str, str] = {}  # by the machine's id
@@ -64,11 +65,18 @@ class MachineReconciler:
         self._served_said: frozenset[str] = frozenset()  # recipients
         self._sealing = asyncio.Lock()
 
+    def revise(self, revision: BundleRevision) -> None:
+        """Put the next revision in force. Whoever has not answered a question about the one before is left alone."""
+        self.revision = revision
+        self._revised.set()
+
     async def ask(self, scheduler: SchedulerClient, *, everybody: bool) -> Findings:
         """Ask processes that are new and, `everybody`, one process of each machine, else of a few.
 
+        It ends when a revision is made: nobody waits for that until each dead process has been given up.
         Raises NoAnswer where the scheduler does not say who is there, and Unavailable where it is gone.
         """
+        self._revised.clear()
         addresses = await _addresses(scheduler)
         self.machines.keep_only(addresses)
         known = [next(iter(self.machines.addresses(machine))) for machine in self.machines.machines.values()]
@@ -84,7 +92,7 @@ class MachineReconciler:
             if not await self._ask(scheduler, address):
                 lacking.add(address)
 
-        await for_each(wanted, ask_one, at_once=AT_ONCE)
+        await run_until_first_ends(for_each(wanted, ask_one, at_once=AT_ONCE), _until(self._revised))
         found = Findings(
             changed=any(_facts(before.get(name)) != _facts(now) for name, now in self.machines.machines.items()),
             lacking=bool(lacking - self._without_plugin),
@@ -97,9 +105,10 @@ class MachineReconciler:
     async def deliver(self, scheduler: SchedulerClient, *, again: bool, is_waited_for: bool = True) -> None:
         """Seal for the machines that are behind, deliver, and take in the answers.
 
-        `again`: also to those that had this revision before and did not take it. A revision that is made meanwhile
-        waits for the next call. Its progress is said where somebody waits for it.
+        `again`: also to those that had this revision before and did not take it. It ends when a revision is made
+        meanwhile, which the next call delivers. Its progress is said where somebody waits for it.
         """
+        self._revised.clear()
         if self.revision.only_takes_back:
             self._judge_again()
         behind = self.machines.behind(self.revision.number, again=again)
@@ -114,9 +123,10 @@ class MachineReconciler:
                 self._deliver_all(scheduler, behind, revision, answered),
                 self._tell_progress(watched, revision),
                 _until_stalled(answered),
+                _until(self._revised),
             )
             for machine in behind:
-                if machine.id not in answered:
+                if machine.id not in answered and not self._revised.is_set():
                     self.machines.put(self.machines.machines.get(machine.id, machine).silent())
 
     async def sealed(self, revision: BundleRevision, recipient: TrustedRecipient, *, afresh: bool = False) -> str:
@@ -273,6 +283,10 @@ async def _addresses(scheduler: SchedulerClient) -> frozenset[str]:
             if error.code == "silent":
                 raise
     return await scheduler.workers() | {agent_report.SCHEDULER}
+
+
+async def _until(event: asyncio.Event) -> None:
+    await event.wait()
 
 
 async def _until_stalled(answered: set[str]) -> None:

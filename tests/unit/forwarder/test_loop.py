@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from credagent.credentials import Slot, Statement
-from credagent.dask_cluster import scheduler_address
+from credagent.dask_cluster import answer_limits, scheduler_address
 from credagent.dask_cluster.scheduler_address import SchedulerAddress
 from credagent.errors import Unavailable
-from credagent.forwarder import competing_forwarders, loop
+from credagent.forwarder import competing_forwarders, loop, machine_reconciler
 from tests.patience import scaled
 from tests.unit.forwarder.fake_cluster import SENDER, FakeCluster, FakeMachine
 
@@ -120,5 +121,39 @@ def test_each_reason_for_which_it_is_not_connected_again_is_said_once_with_its_r
             interrupted.format("tls-failed"),
             "connected again; what you had on the cluster in futures is lost to Dask itself",
         ]
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("operation", ["credagent-report", "credagent-deliver"])
+def test_nobody_waits_for_a_new_revision_until_a_machine_that_hangs_is_given_up(
+    operation: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "RECONCILE_S", 0.2)
+    monkeypatch.setattr(machine_reconciler, "STALLED_S", 1e6)
+    for kind in ("REPORT", "DELIVERY"):
+        monkeypatch.setattr(answer_limits, kind, replace(getattr(answer_limits, kind), deadline_s=1e6))
+
+    async def story() -> None:
+        good = FakeMachine()
+        async with (
+            FakeCluster({"tcp://10.0.0.1:1": good}).running() as cluster,
+            cluster.forwarded(tmp_path) as forwarder,
+        ):
+            hangs = asyncio.Event()
+
+            def hang_once(asked: str) -> asyncio.Event | None:
+                if asked != operation or hangs.is_set():
+                    return None
+                hangs.set()
+                return asyncio.Event()
+
+            cluster.machines["tcp://10.0.0.1:2"] = FakeMachine(answers=hang_once)
+            async with asyncio.timeout(scaled(30)):
+                await hangs.wait()
+                forwarder.withdraw()
+                while good.opened().statement(Slot.ENVIRONMENT) is not Statement.WITHDRAWN:
+                    good.delivered.clear()
+                    await good.delivered.wait()
 
     asyncio.run(story())
