@@ -20,6 +20,7 @@ NAME = "code_archive.bin"
 KEY = int.from_bytes(MAGIC_NUMBER, "little")
 HEADER = len(MAGIC_NUMBER) + 8 + 4
 PYC_HEADER = 16
+PYC_FOLDER, TAG = "__pycache__", sys.implementation.cache_tag
 # What runs before anything is asked for: the daemon until it serves, the commands that ask it, and exec.
 ROOTS = """
     argparse asyncio difflib subprocess tomllib
@@ -68,10 +69,14 @@ class Archive:
         code = self._code[begin:end]
         if source_hash(KEY, code) != digest:
             return None
-        folder = f"{self._library}/{name.replace('.', '/')}"
-        origin = f"{folder}/__init__.py" if package else f"{folder}.py"
+        path = f"{self._library}/{name.replace('.', '/')}"
+        folder, _, file = (path, "", "__init__") if package else path.rpartition("/")
+        origin = f"{folder}/{file}.py"
         spec = ModuleSpec(name, Loader(name, origin, code), origin=origin, is_package=package)
         spec.has_location = True
+        spec.cached = (
+            f"{folder}/{PYC_FOLDER}/{file}.{TAG}.pyc"  # finding it out takes a sixth of an import
+        )
         if package:
             spec.submodule_search_locations = [folder]
         return spec
@@ -97,7 +102,7 @@ def make(library: str, names: list[str]) -> None:
         folder, _, file = f"{library}/{name.replace('.', '/')}".rpartition("/")
         package = os.path.isdir(f"{folder}/{file}")
         folder, file = (f"{folder}/{file}", "__init__") if package else (folder, file)
-        with open(f"{folder}/__pycache__/{file}.{sys.implementation.cache_tag}.pyc", "rb") as compiled:
+        with open(f"{folder}/{PYC_FOLDER}/{file}.{TAG}.pyc", "rb") as compiled:
             content = compiled.read()[PYC_HEADER:]
         index[name] = (len(code), len(code) + len(content), source_hash(KEY, content), package)
         code += content

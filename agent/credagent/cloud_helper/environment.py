@@ -4,7 +4,6 @@ Pure; it starts nothing and reads no environment itself.
 """
 
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
 from credagent.worker_environment.handover_variables import PAST_PROXIES
 
@@ -65,6 +64,8 @@ def _no_proxy(environ: Mapping[str, str]) -> str:
 
 
 def _host(address: str) -> str:
+    from urllib.parse import urlsplit
+
     try:
         return urlsplit(address if "://" in address else f"//{address}").hostname or ""
     except ValueError:

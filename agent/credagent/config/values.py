@@ -144,7 +144,7 @@ def as_it_is(text: str, _folders: Folders) -> str:
 def audience(text: str, _folders: Folders) -> str:
     """Read an audience: any text that can stand in an envelope's header, and on a terminal."""
     short = len(text.encode("utf-8", "replace")) <= LONGEST_AUDIENCE_BYTES
-    if not short or re.search(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]", text):
+    if not short or any(one < " " or "\x7f" <= one <= "\x9f" or "\ud800" <= one <= "\udfff" for one in text):
         raise _wrong("not a name", f"write at most {LONGEST_AUDIENCE_BYTES} bytes, without control characters")
     return text
 

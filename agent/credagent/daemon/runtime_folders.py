@@ -139,8 +139,8 @@ def with_names(remembered: tuple[str, ...], handed_out: Iterable[str]) -> tuple[
 
 
 def remember(config: Config, remembered: Remembered) -> None:
-    """Keep what was handed out for the next agent. Raises OutputError."""
-    write_private(_memory_path(config), msgspec.json.encode(remembered))
+    """Keep what was handed out for the next agent of this boot, after which no worker lives. Raises OutputError."""
+    write_private(_memory_path(config), msgspec.json.encode(remembered), of_this_boot=True)
 
 
 def _sweep(config: Config) -> None:

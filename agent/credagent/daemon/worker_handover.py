@@ -130,7 +130,8 @@ class WorkerHandover:
         try:
             runtime_folders.prepare(self._config)  # they may have become somebody else's since the start
             path = self._config.workers.env_file
-            env_file.write(path, self.view(credential_set).environment)
+            of_this_boot = os.path.dirname(path) == self._config.agent.runtime_dir
+            env_file.write(path, self.view(credential_set).environment, of_this_boot=of_this_boot)
             if self._env_file and self._env_file != path:
                 _remove_former(self._env_file)
             self._env_file = path

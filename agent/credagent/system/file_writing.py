@@ -1,4 +1,4 @@
-"""Writes the files that matter: private from the first byte, whole or not at all, durable after a power loss.
+"""Writes the files that matter: private from the first byte, whole or not at all, durable unless they are of one boot.
 
 What a file means, and who may read it, is decided elsewhere.
 """
@@ -16,12 +16,16 @@ _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _DRAWN_BYTES = 6
 
 
-def write_private(path: str, data: bytes, mode: int = 0o600) -> None:
-    """Put `data` in place of the file at `path`: whole or not at all, also after a power loss. Raises OutputError."""
+def write_private(path: str, data: bytes, mode: int = 0o600, *, of_this_boot: bool = False) -> None:
+    """Put `data` in place of the file at `path`: whole or not at all, also after a power loss. Raises OutputError.
+
+    Nobody waits for the disk for what is `of_this_boot`: after a power loss it may be there, as it was, or empty.
+    """
     try:
-        with _temporary(path, data, mode) as temporary:
+        with _temporary(path, data, mode, durable=not of_this_boot) as temporary:
             os.rename(temporary, path)
-        _sync_folder(path)
+        if not of_this_boot:
+            _sync_folder(path)
     except OSError as error:
         raise output_error(path, error) from error
 
@@ -88,8 +92,8 @@ def _is_temporary(found: str, name: str) -> bool:
 
 
 @contextmanager
-def _temporary(path: str, data: bytes, mode: int) -> Iterator[str]:
-    """Give the name of a file beside `path` that has `data` on the disk; it is gone afterwards, renamed or removed.
+def _temporary(path: str, data: bytes, mode: int, *, durable: bool = True) -> Iterator[str]:
+    """Give the name of a file beside `path` that has `data` (`durable`: on the disk); afterwards it is renamed, or gone.
 
     It is locked while this process is at work on it, so that the next writer of `path` can tell it from one that a
     killed writer has left: such a file may hold a private key.
@@ -102,7 +106,8 @@ def _temporary(path: str, data: bytes, mode: int) -> Iterator[str]:
         view = memoryview(data)
         while view:
             view = view[os.write(fd, view) :]
-        os.fsync(fd)
+        if durable:
+            os.fsync(fd)
         yield temporary
     finally:
         with suppress(FileNotFoundError):

@@ -11,15 +11,17 @@ from credagent.worker_environment.formats import Environment
 ENV_FILE_VALUE_BYTES = 60_000  # docker reads lines of at most 64 KiB
 
 
-def write(path: str, environment: Environment) -> tuple[str, ...]:
+def write(path: str, environment: Environment, *, of_this_boot: bool = False) -> tuple[str, ...]:
     """Put `environment` at `path`, private and whole; an empty `path` writes nothing. Raises OutputError.
+
+    `of_this_boot`: the folder is the agent's own, and written anew before a worker of the next boot starts.
 
     Returns the names that such a file cannot carry, which were left out: they still come by `exec` and by the module.
     """
     if not path:
         return ()
     content, left_out = env_file_content(environment)
-    write_private(path, content)
+    write_private(path, content, of_this_boot=of_this_boot)
     if left_out:
         hint = "these values need `credagent exec` or the worker module"
         log.warning("variables_left_out_of_env_file", path=path, names=left_out, hint=hint)

@@ -57,6 +57,18 @@ def test_replacing_leaves_the_new_content_and_nothing_else(tmp_path: Path) -> No
     assert stat.S_IMODE((tmp_path / "f").stat().st_mode) == 0o600
 
 
+@pytest.mark.parametrize(("of_this_boot", "synced"), [(False, 2), (True, 0)])
+def test_the_disk_is_waited_for_where_a_file_outlives_the_boot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, of_this_boot: bool, synced: int
+) -> None:
+    """The file itself, and its name in the folder."""
+    asked: list[int] = []
+    monkeypatch.setattr("os.fsync", asked.append)
+    write_private(str(tmp_path / "f"), b"content", of_this_boot=of_this_boot)
+    assert (tmp_path / "f").read_bytes() == b"content"
+    assert len(asked) == synced
+
+
 def test_a_link_in_the_way_is_replaced_and_its_target_left_alone(tmp_path: Path) -> None:
     target = written(tmp_path / "target", b"mine")
     (tmp_path / "f").symlink_to(target)

@@ -41,7 +41,7 @@ def load_or_make(runtime_dir: str, *, users: frozenset[int], groups: frozenset[i
     token = _existing(path)
     if token is None:
         token = secrets.token_urlsafe(TOKEN_BYTES)
-        write_private(path, token.encode())
+        write_private(path, token.encode(), of_this_boot=True)
     _let_read(path, users - {0, os.geteuid()}, groups)
     return Secret(token)
 
@@ -50,7 +50,7 @@ def put_back(token: Secret, runtime_dir: str, *, users: frozenset[int], groups: 
     """Write this boot's token again where its file is gone: workers were told it. Raises OutputError."""
     path = token_path(runtime_dir)
     if not os.path.lexists(path):
-        write_private(path, token.reveal().encode())
+        write_private(path, token.reveal().encode(), of_this_boot=True)
         _let_read(path, users - {0, os.geteuid()}, groups)
 
 

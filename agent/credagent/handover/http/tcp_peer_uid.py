@@ -6,7 +6,6 @@ anybody's now. Who may ask is decided elsewhere. See sock_diag(7) and ADR-02-soc
 
 import socket
 import struct
-from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import NamedTuple
 
 from credagent.errors import PermissionRefused
@@ -25,8 +24,11 @@ _SOCKET_ID = struct.Struct("!HH16s16sIII")  # inet_diag_sockid: ports, addresses
 _ANSWER = struct.Struct("=BBBB48sIIIII")  # inet_diag_msg: family, state, _, _, id, expires, queues, uid, inode
 _ANSWER_LIMIT_BYTES = 4096  # the kernel appends attributes that nobody asked for; they are not looked at
 
-Address = IPv4Address | IPv6Address
-End = tuple[Address, int]
+_MAPPED = bytes(10) + b"\xff\xff"  # IPv4 inside IPv6: RFC 4291, section 2.5.5.2
+_IPV4_BYTES = 4
+
+End = tuple[bytes, int]
+"""An address in network order, of 4 or 16 bytes, and a port."""
 
 
 class _Row(NamedTuple):
@@ -92,9 +94,10 @@ class TcpPeerLookup:
 
 
 def _question(source: End, destination: End) -> bytes:
-    family = socket.AF_INET if isinstance(source[0], IPv4Address) else socket.AF_INET6
+    family = socket.AF_INET if len(source[0]) == _IPV4_BYTES else socket.AF_INET6
+    # Packed as 16 bytes, an address of 4 is padded with zeros.
     return _REQUEST.pack(family, socket.IPPROTO_TCP, 0, 0, 1 << TCP_ESTABLISHED) + _SOCKET_ID.pack(
-        source[1], destination[1], _padded(source[0]), _padded(destination[0]), 0, NO_COOKIE, NO_COOKIE
+        source[1], destination[1], source[0], destination[0], 0, NO_COOKIE, NO_COOKIE
     )
 
 
@@ -105,20 +108,17 @@ def _decoded(answer: bytes) -> _Row:
 
 
 def _canonical(end: tuple[str, int]) -> End:
-    return _unmapped(ip_address(end[0].partition("%")[0])), end[1]
+    host = end[0].partition("%")[0]
+    return _unmapped(socket.inet_pton(socket.AF_INET6 if ":" in host else socket.AF_INET, host)), end[1]
 
 
-def _unmapped(address: Address) -> Address:
+def _unmapped(address: bytes) -> bytes:
     """Show IPv4 inside IPv6 as IPv4: the kernel keeps such connections under their IPv4 addresses."""
-    return address.ipv4_mapped or address if isinstance(address, IPv6Address) else address
+    return address.removeprefix(_MAPPED) if len(address) > _IPV4_BYTES else address
 
 
-def _padded(address: Address) -> bytes:
-    return address.packed.ljust(16, b"\0")
-
-
-def _unpadded(family: int, packed: bytes) -> Address:
-    return IPv4Address(packed[:4]) if family == socket.AF_INET else _unmapped(IPv6Address(packed))
+def _unpadded(family: int, packed: bytes) -> bytes:
+    return packed[:_IPV4_BYTES] if family == socket.AF_INET else _unmapped(packed)
 
 
 def _overflow_uid() -> int:

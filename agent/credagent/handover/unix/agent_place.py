@@ -10,7 +10,6 @@ import os
 from credagent.configuration_file import LIMIT_BYTES, default_path
 from credagent.errors import CredagentError
 from credagent.system.file_reading import read_bounded
-from credagent.worker.credagent_worker import socket_paths
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,6 +31,8 @@ def known_places(config_path: str | None, environ: Mapping[str, str] = os.enviro
     reads the whole configuration. Raises PermissionRefused for a folder of the environment's that a stranger could put
     in place.
     """
+    from credagent.worker.credagent_worker import socket_paths  # noqa: PLC0415  the daemon, which locks, asks nobody
+
     if environ.get(SOCKET_VARIABLE):
         return socket_paths(environ)
     if (named := environ.get(RUNTIME_DIR_VARIABLE)) is not None:
