@@ -93,7 +93,7 @@ def _is_temporary(found: str, name: str) -> bool:
 
 @contextmanager
 def _temporary(path: str, data: bytes, mode: int, *, durable: bool = True) -> Iterator[str]:
-    """Give the name of a file beside `path` that has `data` (`durable`: on the disk); afterwards it is renamed, or gone.
+    """Give the name of a file beside `path` that has `data` (`durable`: on the disk); then it is renamed, or gone.
 
     It is locked while this process is at work on it, so that the next writer of `path` can tell it from one that a
     killed writer has left: such a file may hold a private key.
