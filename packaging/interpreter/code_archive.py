@@ -74,9 +74,7 @@ class Archive:
         origin = f"{folder}/{file}.py"
         spec = ModuleSpec(name, Loader(name, origin, code), origin=origin, is_package=package)
         spec.has_location = True
-        spec.cached = (
-            f"{folder}/{PYC_FOLDER}/{file}.{TAG}.pyc"  # finding it out takes a sixth of an import
-        )
+        spec.cached = f"{folder}/{PYC_FOLDER}/{file}.{TAG}.pyc"  # finding it out takes a sixth of an import
         if package:
             spec.submodule_search_locations = [folder]
         return spec

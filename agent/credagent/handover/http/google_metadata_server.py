@@ -7,7 +7,6 @@ worker that needs those asks the machine's own.
 import json
 from datetime import datetime, timedelta
 from functools import lru_cache
-from urllib.parse import parse_qs, unquote
 
 from msgspec import structs
 
@@ -47,7 +46,7 @@ def respond(request: HttpRequest, content: SlotContent, now: datetime, project: 
     `project` is the configured one, and wins over the token's. Slashes at the end of a path change nothing (the real
     server redirects, and clients follow).
     """
-    path = unquote(request.path).rstrip("/")
+    path = _unquoted(request.path).rstrip("/")
     if path == "" and request.method == b"GET":
         return ALIVE  # how libraries find out that they are on Google, some of them without the header
     refused = refuse_without_flavor(request, may_post=path.startswith(ACCOUNTS) and path.endswith("/token"))
@@ -94,7 +93,7 @@ def _token_answer(token: GoogleToken, left_s: int) -> HttpResponse:
 
 def _account(token: GoogleToken, path: str, request: HttpRequest, *, left_s: int) -> HttpResponse:
     account, _, entry = path.partition("/")
-    recursive = parse_qs(request.query).get("recursive", [""])[-1].lower() == "true" if request.query else False
+    recursive = _asks_recursively(request.query)
     if account == "":
         return _listing(token, recursive=recursive)
     if account not in (DEFAULT, _email(token)):
@@ -113,6 +112,22 @@ def _account(token: GoogleToken, path: str, request: HttpRequest, *, left_s: int
             return _text(f"{DEFAULT}\n")
         case _:
             return UNKNOWN
+
+
+def _unquoted(path: str) -> str:
+    if "%" not in path:
+        return path
+    from urllib.parse import unquote  # noqa: PLC0415  milliseconds of the agent's start, for who writes an @ as %40
+
+    return unquote(path)
+
+
+def _asks_recursively(query: str) -> bool:
+    if not query:
+        return False
+    from urllib.parse import parse_qs  # noqa: PLC0415  as above
+
+    return parse_qs(query).get("recursive", [""])[-1].lower() == "true"
 
 
 def _email(token: GoogleToken) -> str:
