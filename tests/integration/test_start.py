@@ -20,15 +20,15 @@ from tests.patience import scaled
 __all__ = ["machine"]
 
 MODULES = {  # beyond a bare interpreter's, when the command has ended; `exec`: when it starts its program
-    "worker-path": 35,
+    "worker-path": 34,
     "credential-process": 60,
     "renew": 60,
     "env": 64,
     "status": 70,
     "exec": 76,
-    "exec that stays": 84,
+    "exec that stays": 82,
 }
-MODULES_UNTIL_READY, MODULES_AFTERWARDS = 390, 10
+MODULES_UNTIL_READY, MODULES_AFTERWARDS = 383, 10
 HEAVY = {
     "argparse",
     "asyncio",
