@@ -20,6 +20,7 @@ NAME = "code_archive.bin"
 KEY = int.from_bytes(MAGIC_NUMBER, "little")
 HEADER = len(MAGIC_NUMBER) + 8 + 4
 PYC_HEADER = 16
+NAMESPACE = ()  # what the index has for a folder without a module of its own (PEP 420)
 PYC_FOLDER, TAG = "__pycache__", sys.implementation.cache_tag
 # What runs before anything is asked for: the daemon until it serves, the commands that ask it, and exec.
 ROOTS = """
@@ -65,6 +66,10 @@ class Archive:
         found = self._index.get(name)
         if found is None:
             return None
+        if found == NAMESPACE:
+            spec = ModuleSpec(name, None, is_package=True)
+            spec.submodule_search_locations = [f"{self._library}/{name.replace('.', '/')}"]
+            return spec
         begin, end, digest, package = found
         code = self._code[begin:end]
         if source_hash(KEY, code) != digest:
@@ -95,10 +100,14 @@ def use() -> None:
 
 def make(library: str, names: list[str]) -> None:
     """Write the archive of these modules, whose `.pyc` files are there."""
-    index, code = {}, bytearray()
+    index: dict[str, tuple[object, ...]] = {}
+    code = bytearray()
     for name in names:
         folder, _, file = f"{library}/{name.replace('.', '/')}".rpartition("/")
         package = os.path.isdir(f"{folder}/{file}")
+        if package and not os.path.isfile(f"{folder}/{file}/__init__.py"):
+            index[name] = NAMESPACE
+            continue
         folder, file = (f"{folder}/{file}", "__init__") if package else (folder, file)
         with open(f"{folder}/{PYC_FOLDER}/{file}.{TAG}.pyc", "rb") as compiled:
             content = compiled.read()[PYC_HEADER:]
@@ -119,6 +128,9 @@ def names(library: str) -> list[str]:
 
     def is_of_it(name: str) -> bool:
         path = f"{library}/{name.replace('.', '/')}"
+        if os.path.isdir(path) and not os.path.isfile(f"{path}/__init__.py"):
+            # A namespace has no file; an extension module may have a folder of type stubs beside it.
+            return getattr(sys.modules[name], "__file__", name) is None
         return not is_frozen(name) and (os.path.isfile(f"{path}.py") or os.path.isfile(f"{path}/__init__.py"))
 
     own = pkgutil.walk_packages([f"{library}/{OWN}"], f"{OWN}.")

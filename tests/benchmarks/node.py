@@ -56,9 +56,11 @@ def in_environment(python: str) -> Installed:
 
 
 def in_tree(root: Path) -> Installed:
-    """Return what `packaging/tree` has made, started as its launcher does."""
-    python = (str(root.resolve() / "usr/lib/credagent/bin/python3"), "-IS")
-    return Installed(credagent=(*python, str(root.resolve() / "usr/bin/credagent")), bare=(*python, "-c", "pass"))
+    """Return what `packaging/tree` has made, started as its launcher does. Bare is `-I`, as ADR-02 says."""
+    python = str(root.resolve() / "usr/lib/credagent/bin/python3")
+    return Installed(
+        credagent=(python, "-IS", str(root.resolve() / "usr/bin/credagent")), bare=(python, "-I", "-c", "pass")
+    )
 
 
 def make(folder: Path, extra: str = '[google]\nhandover = "off"\n') -> Node:

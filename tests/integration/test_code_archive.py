@@ -12,6 +12,7 @@ SOURCES = {
     "alpha.py": "TEXT = 'first'\n",
     "beta/__init__.py": "from beta.inner import TEXT\n",
     "beta/inner.py": "TEXT = 'b'\n",
+    "gamma/inner.py": "TEXT = 'c'\n",
 }
 FIND = "import sys; sys.path.insert(0, sys.argv[1]); import code_archive; "
 USE = f"{FIND}code_archive.use(); import alpha, beta, beta.inner; "
@@ -24,7 +25,7 @@ def library(tmp_path: Path) -> Path:
         (tmp_path / name).write_text(text)
     (tmp_path / "code_archive.py").write_text(BUILDER.read_text())
     compileall.compile_dir(tmp_path, quiet=1)
-    names = "['alpha', 'beta', 'beta.inner']"
+    names = "['alpha', 'beta', 'beta.inner', 'gamma', 'gamma.inner']"
     make = f"{FIND}code_archive.make(sys.argv[1], {names})"
     subprocess.run([sys.executable, "-IS", "-c", make, tmp_path], check=True)
     return tmp_path
@@ -46,6 +47,15 @@ def test_modules_come_from_it_and_know_where_their_sources_are(library: Path) ->
         library, "alpha.__file__, beta.__path__, beta.__package__, beta.inner.__spec__.has_location, beta.TEXT"
     )
     assert found == f"{library / 'alpha.py'} {[str(library / 'beta')]} beta True b"
+
+
+def test_a_folder_without_a_module_of_its_own_is_found_without_a_search(library: Path) -> None:
+    """`credagent.worker` is one, since it stands on PYTHONPATH."""
+    (library / "gamma" / "inner.py").unlink()
+    found = said(
+        library, "[(gamma.__path__, gamma.__file__, gamma.inner.TEXT) for gamma in [__import__('gamma.inner')]]"
+    )
+    assert found == f"[({[str(library / 'gamma')]}, None, 'c')]"
 
 
 def test_an_agent_goes_on_with_its_own_code_through_an_upgrade(library: Path) -> None:
