@@ -125,7 +125,7 @@ def _unquoted(path: str) -> str:
 def _asks_recursively(query: str) -> bool:
     if not query:
         return False
-    from urllib.parse import parse_qs  # noqa: PLC0415  as above
+    from urllib.parse import parse_qs  # noqa: PLC0415  as unquote, for who asks with a query
 
     return parse_qs(query).get("recursive", [""])[-1].lower() == "true"
 
