@@ -37,6 +37,20 @@ def test_it_attaches_to_the_agent_that_runs_and_becomes_the_program(node: Node) 
     assert psutil.Process(process.pid).name() == "sh"
 
 
+def test_a_wrong_configuration_keeps_no_program_from_an_agent_that_answers(node: Node) -> None:
+    node.deliver()
+    agent = node.start("run")
+    node.until((node.folder / "run" / "agent.sock").exists)
+    wrong = {"CREDAGENT_LOG_LEVEL": "loud"}
+    done = node.run("exec", "--", "sh", "-c", 'echo "$DB_TOKEN"', **wrong)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{CANARY}\n", "")
+    agent.terminate()
+    agent.wait(scaled(10))
+    done = node.run("exec", "--", "echo", "started", **wrong)
+    assert (done.returncode, done.stdout) == (78, "")
+    assert "CREDAGENT_LOG_LEVEL" in done.stderr
+
+
 def test_dask_below_it_loads_the_workers_side(node: Node) -> None:
     script = 'echo "$PYTHONPATH|$DASK_DISTRIBUTED__WORKER__PRELOAD|$CREDAGENT_SOCKET"'
     process = node.start("exec", "--", "sh", "-c", script, environ={"PYTHONPATH": "/of/the/user"})
