@@ -67,6 +67,7 @@ class MainLoop:
             state_since=lambda: self._announced.since,
         )
         self._observability = Observability(self._api.recent_snapshot, agent.resolver.counters)
+        self._count = partial(agent.resolver.counters.count, REQUESTS)
         http = unix_http(self._observability.answer, self._count)
         self._sockets = SocketSupervisor(
             agent,
@@ -172,9 +173,6 @@ class MainLoop:
     def _admits(self, uid: int) -> bool:
         """Ask the present admission: a reload replaces it under the listeners."""
         return self._tcp.admits(uid)
-
-    def _count(self, responder: str, outcome: str) -> None:
-        self.agent.resolver.counters.count(REQUESTS, responder, outcome)
 
     def _subscribers(self) -> tuple[Subscriber, ...]:
         return self._sockets.subscribers()
