@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import subprocess
 import time
 import uuid
@@ -55,6 +56,11 @@ class Bridge:
         return self
 
     def __exit__(self, *_: object) -> None:
+        for name in self.names:  # what a login has left behind, too
+            left = ["ip", "netns", "pids", self._space(name)]
+            for pid in subprocess.run(left, check=False, capture_output=True, text=True).stdout.split():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(pid), signal.SIGKILL)
         links = [f"{self._prefix}-{number}" for number, _ in enumerate(self.names)]  # a namespace ends some time later
         for command in [
             *(["link", "delete", link] for link in (*links, self._prefix)),
