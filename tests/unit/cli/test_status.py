@@ -77,14 +77,15 @@ def test_a_terminal_gets_colour_unless_it_is_asked_not_to(variables: dict[str, s
     assert ("\x1b[1;32mready" in shown) is colour
 
 
-def test_it_is_watched_in_place_with_a_clock_and_ends_at_ctrl_c_with_the_terminal_as_it_was(agent: Agent) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_is_watched_in_place_with_a_clock_and_leaves_the_terminal_as_it_was(agent: Agent, number: int) -> None:
     terminal = Terminal("status", "--watch")
     assert " UTC\r\n" in terminal.until("private")
     agent.said = status("unavailable", aws=slot(required=True))
     assert "\x1b[H" in terminal.until("aws is required and holds nothing")
-    terminal.process.send_signal(signal.SIGINT)
+    terminal.process.send_signal(number)
     assert terminal.until("\x1b[?1049l").endswith("\x1b[?25h\x1b[?1049l")
-    assert terminal.process.wait() == 130
+    assert terminal.process.wait() == 128 + number
 
 
 class Terminal:

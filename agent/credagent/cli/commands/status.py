@@ -139,6 +139,9 @@ def _watch_changes(arguments: argparse.Namespace) -> int:
 @contextmanager
 def _whole_screen() -> Iterator[None]:
     """Have the terminal's other screen, without a cursor; whatever happens, leave it as it was."""
+    import signal
+
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # `timeout` sends it
     sys.stdout.write("\x1b[?1049h\x1b[?25l")
     try:
         yield
