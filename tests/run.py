@@ -1,8 +1,8 @@
 """The whole run of `make test`: pytest with everything it says kept, then the search for the canary in all of it.
 
-With `--every-python`, unit, scenario and property tests run beside it under each further Python of the machine, in the
-time that the run leaves free: half of what it does is wait. Other arguments go to pytest. The exit status is pytest's,
-or 1 where another Python failed or the canary was found.
+With `--every-python`, unit, scenario and property tests run beside it under each further Python of the machine, two at
+a time, in what the run leaves free: half of what it does is wait, and both processors are free once it has ended.
+Other arguments go to pytest. The exit status is pytest's, or 1 where another Python failed or the canary was found.
 """
 
 import subprocess
@@ -20,7 +20,7 @@ def main(arguments: list[str]) -> int:
     LOGS.mkdir(parents=True, exist_ok=True)
     every = EVERY_PYTHON in arguments
     arguments = [argument for argument in arguments if argument != EVERY_PYTHON]
-    beside = ThreadPoolExecutor(1)
+    beside = ThreadPoolExecutor(2)
     try:
         passed = [beside.submit(_passed, version, python) for version, python in others()] if every else []
         status, closing = _run([sys.executable, "-m", "pytest", "--color=no", *arguments])
