@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.interpreters import STORIES
 from tests.patience import FACTOR
 from tests.system import images
 
-FOLDERS = ("scenario", "property", "unit/forwarder", "unit/dask_cluster", "unit/daemon", "unit/handover", "unit/exec")
-PYTEST = ("-B", "-m", "pytest", "-q", "--color=no", "-p", "no:cacheprovider", *(f"tests/{one}" for one in FOLDERS))
+PYTEST = ("-B", "-m", "pytest", "-q", "--color=no", "-p", "no:cacheprovider", *STORIES)
 PIP = (sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:")
 
 
