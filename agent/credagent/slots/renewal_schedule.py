@@ -12,7 +12,8 @@ twice its own length:
     nothing; a service of the cloud (STS)    300 s              300 s              -
 
 A refusal (`access-denied`) stands until somebody changes something; "nothing of the kind here" (`no-identity`) until
-the machine becomes another one. A service that names a time (`Retry-After`) is left alone for so long, up to 300 s.
+the machine becomes another one; its first minute is a sum of waits, and the jitter moves it by a tenth. A service that
+names a time (`Retry-After`) is left alone for so long, up to 300 s.
 """
 
 from datetime import datetime, timedelta
